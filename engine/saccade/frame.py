@@ -1,0 +1,201 @@
+"""A frame: one picture, where its pixels live, and how long they may be used.
+
+The capture room owns all pixel memory. A `Frame` is a lease on one of its slots: while somebody holds the lease
+the slot is not written to; after the last `release()` every access raises, because the slot may already hold the
+next picture. What must outlive the lease is copied by the one who needs it (`crop()` returns a copy).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.errors import FrameReleasedError
+
+PixelFormat = Literal["bgr", "i420", "nv12"]
+Image = NDArray[np.uint8]
+
+Decoder = Callable[[int, int], Image]
+"""``decode(min_height, min_width)`` -> uint8 (h, w, 3) BGR of the whole frame, at the smallest size the source can
+give cheaply that is at least the size asked for; ``(0, 0)`` asks for full size."""
+
+
+class Frame:
+    """A lease on one captured picture.
+
+    Parameters
+    ----------
+    width, height : size of the picture at its source, px. Results are given in these pixels.
+    sequence : number of the frame at its source, from 0; gaps are dropped frames.
+    time : seconds; POSIX time of capture for live sources, position in the stream for files.
+    captured : `time.monotonic()` when the frame's last byte had arrived, s.
+    pixels : form of `planes`: ``bgr``, ``i420`` or ``nv12``.
+    planes : the picture for inference, which may be smaller than (height, width).
+        bgr: one uint8 (h, w, 3). i420: uint8 Y (h, w), U and V ((h+1)//2, (w+1)//2) (4:2:2 sources: (h, (w+1)//2)).
+        nv12: uint8 Y (h, w) and interleaved UV ((h+1)//2, (w+1)//2, 2). Rows may be strided.
+    full_range : True where luma runs 0-255 (JPEG), False for 16-235 (video). Matters for YUV only.
+    jpeg : the compressed picture where the source delivers JPEG, else None.
+    decode : makes BGR pictures on demand; see `Decoder`.
+    on_release : called once, when the last holder has released the frame.
+    """
+
+    __slots__ = (
+        "_bgr",
+        "_decode",
+        "_holders",
+        "_jpeg",
+        "_lock",
+        "_on_release",
+        "_planes",
+        "captured",
+        "full_range",
+        "height",
+        "pixels",
+        "sequence",
+        "time",
+        "width",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        height: int,
+        planes: tuple[Image, ...],
+        pixels: PixelFormat = "bgr",
+        full_range: bool = True,
+        sequence: int = 0,
+        time: float = 0.0,
+        captured: float = 0.0,
+        jpeg: memoryview | None = None,
+        decode: Decoder | None = None,
+        on_release: Callable[[], None] | None = None,
+    ) -> None:
+        self.width = width
+        self.height = height
+        self.sequence = sequence
+        self.time = time
+        self.captured = captured
+        self.pixels: PixelFormat = pixels
+        self.full_range = full_range
+        self._planes = planes
+        self._jpeg = jpeg
+        self._decode = decode
+        self._on_release = on_release
+        self._holders = 1
+        self._lock = threading.Lock()
+        self._bgr: Image | None = None
+
+    @classmethod
+    def from_bgr(cls, picture: Image, *, sequence: int = 0, time: float = 0.0, captured: float = 0.0) -> Frame:
+        """A frame over an array of the caller's, uint8 (H, W, 3) BGR; nothing is copied."""
+        height, width = picture.shape[:2]
+        return cls(width=width, height=height, planes=(picture,), sequence=sequence, time=time, captured=captured)
+
+    @property
+    def planes(self) -> tuple[Image, ...]:
+        """The picture for inference; valid until the release."""
+        self._check()
+        return self._planes
+
+    @property
+    def jpeg(self) -> memoryview | None:
+        """The compressed picture, or None where the source is not JPEG; valid until the release."""
+        self._check()
+        return self._jpeg
+
+    @property
+    def released(self) -> bool:
+        """True once the last holder has released the frame."""
+        return self._holders <= 0
+
+    def bgr(self) -> Image:
+        """The whole frame at full size, uint8 (height, width, 3) BGR; made once, valid until the release."""
+        with self._lock:
+            self._check()
+            if self._bgr is None:
+                planes = self._planes
+                if self.pixels == "bgr" and planes[0].shape[:2] == (self.height, self.width):
+                    self._bgr = planes[0]
+                else:
+                    self._bgr = self._decoded(0, 0)
+            return self._bgr
+
+    def at_least(self, min_height: int, min_width: int) -> Image:
+        """The whole frame, BGR, at the smallest cheap size that is at least the size asked for (or full size).
+
+        The array belongs to the frame or to the caller's call: read it, do not write to it.
+        """
+        with self._lock:
+            self._check()
+            if self._bgr is not None:
+                return self._bgr
+            picture = self._planes[0]
+            if self.pixels == "bgr" and picture.shape[0] >= min_height and picture.shape[1] >= min_width:
+                return picture
+            if min_height >= self.height or min_width >= self.width:
+                min_height = min_width = 0
+            return self._decoded(min_height, min_width)
+
+    def crop(self, x1: int, y1: int, x2: int, y2: int) -> Image:
+        """Copy of a region at full resolution, uint8 (h, w, 3) BGR; the region is clipped to the frame."""
+        x1, x2 = max(0, min(x1, self.width)), max(0, min(x2, self.width))
+        y1, y2 = max(0, min(y1, self.height)), max(0, min(y2, self.height))
+        if x2 <= x1 or y2 <= y1:
+            raise ValueError(
+                f"region ({x1}, {y1}, {x2}, {y2}) holds no pixel of the {self.width}x{self.height} frame; "
+                "give corners with x1 < x2 and y1 < y2 that overlap the frame"
+            )
+        return self.bgr()[y1:y2, x1:x2].copy()
+
+    def retain(self) -> Frame:
+        """Add a holder: the frame lives until each holder has released it."""
+        with self._lock:
+            self._check()
+            self._holders += 1
+        return self
+
+    def release(self) -> None:
+        """Give the lease back. One release more than there are holders raises."""
+        with self._lock:
+            self._check()
+            self._holders -= 1
+            if self._holders:
+                return
+            self._planes = ()
+            self._jpeg = self._bgr = self._decode = None
+            on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release()
+
+    def __enter__(self) -> Frame:
+        self._check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        state = "released" if self.released else self.pixels
+        return f"<Frame {self.sequence} {self.width}x{self.height} {state}>"
+
+    def _check(self) -> None:
+        if self._holders <= 0:
+            raise FrameReleasedError(
+                f"frame {self.sequence} was released and its slot may hold another picture; "
+                "take what you need before the release, or call retain()"
+            )
+
+    def _decoded(self, min_height: int, min_width: int) -> Image:
+        if self._decode is None:
+            raise ValueError(
+                f"frame {self.sequence} has no decoder; give `decode=` to make BGR pictures from {self.pixels}"
+            )
+        return self._decode(min_height, min_width)
