@@ -145,6 +145,7 @@ class Result:
 
     frame : the frame's sequence number. time : the frame's time, s (see `Frame`). app : name of the app.
     width, height : the source frame's size, px.
+    mirrored : True where people expect to see the picture as in a mirror; all coordinates stay those of the source.
     """
 
     frame: int
@@ -155,6 +156,7 @@ class Result:
     detections: Detections | None = None
     classes: Classification | None = None
     pose: HeadPose | None = None
+    mirrored: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_event(self) -> dict[str, Any]:
