@@ -1,0 +1,233 @@
+"""The single door for model files: by content and suffix to an `ov.Model` with static shapes.
+
+OpenVINO reads IR v10 and later, ONNX, TFLite and TensorFlow graphs; saccade's own importers read what OpenVINO has
+dropped (IR v2-v7, MXNet, Caffe). A file is looked at before any parser sees it, so that the usual accidents (an HTML
+page saved as a model, a git-LFS pointer, a truncated download, weights left behind) give one clear sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import openvino as ov
+
+from saccade.errors import ModelError, UnsupportedError
+from saccade.models.devices import core, reason
+
+Format = Literal["ir", "legacy-ir", "onnx", "tflite", "tensorflow", "mxnet", "caffe"]
+
+Shapes = Mapping[str, Sequence[int]] | Sequence[int]
+"""Input shapes by input name; a plain sequence of numbers stands for the only input."""
+
+_HEAD = 65536  # bytes: more than any prolog and comment before an IR's root element
+_MODERN_IR = 10
+
+_SUFFIXES: dict[str, Format] = {
+    ".xml": "ir",
+    ".onnx": "onnx",
+    ".tflite": "tflite",
+    ".pb": "tensorflow",
+    ".pbtxt": "tensorflow",
+    ".json": "mxnet",
+    ".prototxt": "caffe",
+}
+
+_IMPORTERS: dict[Format, str] = {"legacy-ir": "legacy_ir", "mxnet": "mxnet", "caffe": "caffe"}
+
+_TITLES: dict[Format, str] = {
+    "ir": "OpenVINO IR",
+    "legacy-ir": "OpenVINO IR",
+    "onnx": "ONNX",
+    "tflite": "TensorFlow Lite",
+    "tensorflow": "TensorFlow frozen graph",
+    "mxnet": "MXNet symbol",
+    "caffe": "Caffe network",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a model file is: its format, and the version where the format has one (IR)."""
+
+    path: Path
+    format: Format
+    version: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The format in words."""
+        version = "" if self.version is None else f" v{self.version}"
+        return _TITLES[self.format] + version
+
+
+def read_model(path: str | os.PathLike[str], input_shapes: Shapes | None = None) -> ov.Model:
+    """Read any supported model file.
+
+    path : .xml (IR v2 and later, with its .bin beside it), .onnx, .tflite, .pb, .pbtxt, -symbol.json or .prototxt.
+    input_shapes : replaces the shapes in the file. A dynamic batch becomes 1 by itself; other dynamic dimensions
+        must be given here, because saccade runs static shapes only.
+
+    Raises ModelError (missing, damaged, not a model) or UnsupportedError (sound, but not supported).
+    """
+    artifact = identify(path)
+    importer = _IMPORTERS.get(artifact.format)
+    model = _read_openvino(artifact) if importer is None else _importer(artifact, importer).read(artifact.path)
+    return make_static(model, artifact.path.name, input_shapes)
+
+
+def identify(path: str | os.PathLike[str]) -> Artifact:
+    """Tell what a model file is from its first bytes and its suffix, without parsing it."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    _refuse_wrong_paths(path, suffix)
+    head = read_head(path)
+    if head[4:8] == b"TFL3":
+        return Artifact(path, "tflite")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        version = _ir_version(path, head)
+        return Artifact(path, "ir" if version >= _MODERN_IR else "legacy-ir", version)
+    form = _SUFFIXES.get(suffix)
+    if form is None:
+        raise ModelError(
+            f"{path} is no model file that saccade knows; "
+            "give a .xml, .onnx, .tflite, .pb, .pbtxt, -symbol.json or .prototxt"
+        )
+    if not _plausible(form, suffix, head):
+        raise ModelError(f"{path} does not hold what its name says ({_TITLES[form]}); get a fresh copy of the file")
+    return Artifact(path, form)
+
+
+def read_head(path: Path) -> bytes:
+    """First bytes of a model file or of its weights; raises ModelError where they show that it is something else."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    if not head:
+        raise ModelError(f"{path} is empty; get a fresh copy of the file")
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelError(f"{path} is a git-LFS pointer, not the file itself; fetch it with `git lfs pull`")
+    if re.match(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", head, re.IGNORECASE | re.DOTALL):
+        raise ModelError(f"{path} is a web page, not a model: the download went wrong; fetch the file again")
+    return head
+
+
+def make_static(model: ov.Model, name: str, input_shapes: Shapes | None = None) -> ov.Model:
+    """Fix all input shapes: those given, and a dynamic batch to 1. Changes and returns `model`."""
+    wanted = _shapes_by_input(model, name, input_shapes)
+    shapes: dict[ov.Output, ov.PartialShape] = {}
+    unknown = []
+    for index, port in enumerate(model.inputs):
+        shape = wanted.get(index, port.partial_shape)
+        if shape.rank.is_static and len(shape) > 1 and shape[0].is_dynamic:
+            shape = ov.PartialShape(shape)
+            shape[0] = 1
+        if shape.is_dynamic:
+            unknown.append(f"{input_name(port)} {shape}")
+        shapes[port] = shape
+    if unknown:
+        raise ModelError(
+            f"{name} leaves input sizes open ({'; '.join(unknown)}); "
+            "give them with input_shapes={name: shape}, all dimensions as numbers"
+        )
+    if all(port.partial_shape == shape for port, shape in shapes.items()):
+        return model
+    try:
+        model.reshape(shapes)
+    except RuntimeError as error:
+        sizes = ", ".join(f"{input_name(port)} {shape}" for port, shape in shapes.items())
+        raise ModelError(f"{name} cannot take the input sizes {sizes}: {reason(error)}") from error
+    return model
+
+
+def input_name(port: Any) -> str:
+    """Name of an `ov` input or output: its tensor name, else its node's name."""
+    return str(port.any_name if port.names else port.node.friendly_name)
+
+
+def _refuse_wrong_paths(path: Path, suffix: str) -> None:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; give the model file in it")
+    if not path.exists():
+        raise ModelError(f"no model file at {path}; give an existing file or a name from `saccade models list`")
+    partner = {".bin": ".xml", ".params": "-symbol.json", ".caffemodel": ".prototxt"}.get(suffix)
+    if partner is not None:
+        raise ModelError(f"{path} holds weights only; give the {partner} file that belongs to it")
+
+
+def _ir_version(path: Path, head: bytes) -> int:
+    """Version of an IR from its root element: a bounded look that expands nothing."""
+    text = re.sub(rb"<!--.*?-->|<\?.*?\?>", b"", head, flags=re.DOTALL)
+    root = re.search(rb"<\s*([!\w:.-]+)([^>]*)>", text)
+    if root is None or root[1].lower() != b"net":
+        what = "a document type" if root is not None and root[1].startswith(b"!") else "no <net> at its root"
+        raise ModelError(f"{path} is XML with {what}, so it is not an OpenVINO IR; give the model's own .xml")
+    version = re.search(rb"\bversion\s*=\s*[\"'](\d{1,4})[\"']", root[2])
+    if version is None:
+        raise ModelError(f"{path} does not state its IR version in <net>; the file is damaged")
+    return int(version[1])
+
+
+def _plausible(form: Format, suffix: str, head: bytes) -> bool:
+    if form in ("ir", "tflite"):
+        return False  # their content would have told already
+    if form == "onnx":
+        return head[0] in (0x08, 0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42)  # a field tag of ModelProto, below 128
+    if suffix == ".pb":
+        return head[0] in (0x0A, 0x12, 0x18, 0x22)  # a field tag of GraphDef
+    if b"\0" in head:
+        return False  # the others are text
+    if form == "mxnet":
+        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    return re.search(rb"\b(node|layers?|name|input)\b\s*[:{]", head) is not None
+
+
+def _importer(artifact: Artifact, module: str) -> Any:
+    try:
+        return import_module(f"saccade.models.{module}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("saccade."):
+            raise
+        raise UnsupportedError(f"{artifact.path}: saccade cannot read {artifact.title} yet") from error
+
+
+def _read_openvino(artifact: Artifact) -> ov.Model:
+    path = artifact.path
+    if artifact.format == "ir":
+        check_weights(path)
+    try:
+        return core().read_model(str(path))
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise ModelError(f"{path}: OpenVINO cannot read this {artifact.title}: {reason(error)}") from error
+
+
+def check_weights(path: Path) -> None:
+    """The .bin of an IR must be there and look like weights, if the graph holds constants at all."""
+    weights = path.with_suffix(".bin")
+    if weights.is_file():
+        if weights.stat().st_size:
+            read_head(weights)
+    elif b'type="Const"' in path.read_bytes():
+        raise ModelError(f"{path} needs its weights, but {weights.name} is missing; put it beside the .xml")
+
+
+def _shapes_by_input(model: ov.Model, name: str, shapes: Shapes | None) -> dict[int, ov.PartialShape]:
+    if not shapes:
+        return {}
+    ports = model.inputs
+    if not isinstance(shapes, Mapping):
+        if len(ports) != 1:
+            raise ModelError(f"{name} has {len(ports)} inputs; give input_shapes={{name: shape}}")
+        return {0: ov.PartialShape([int(d) for d in shapes])}
+    known = {alias: i for i, port in enumerate(ports) for alias in (*port.names, port.node.friendly_name)}
+    unknown = [key for key in shapes if key not in known]
+    if unknown:
+        raise ModelError(f"{name} has no input {unknown[0]!r}; its inputs are {', '.join(map(input_name, ports))}")
+    return {known[key]: ov.PartialShape([int(d) for d in shape]) for key, shape in shapes.items()}

@@ -1,0 +1,250 @@
+"""Runs a model through tensors that are bound once.
+
+Each `Request` owns its input and output memory: page-aligned, allocated when the request is made, and shared with
+OpenVINO, so that a frame is written once, where the network reads it, and results are read where it wrote them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import DTypeLike, NDArray
+
+from saccade.errors import ConfigError, ModelError
+from saccade.models.devices import Device, Precision, compile_for, core, reason
+from saccade.models.load import Shapes, input_name, make_static, read_model
+
+Array = NDArray[Any]
+Inputs = Array | Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One input or output of a model. A dimension of -1 is known only after a run (some detectors' outputs)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class Model:
+    """A network that is ready to run.
+
+    path : any file that `read_model` reads, or an `ov.Model`.
+    device : AUTO, CPU or GPU; a wish, see `saccade.models.devices`.
+    precision : auto (the device's own choice: bf16 on CPUs that have it), f32, bf16 or f16.
+    input_shapes : see `read_model`.
+    cache_dir : folder for compiled models; None: the user's cache folder.
+    threads : CPU threads; None: all cores. streams : requests that run at the same time; None: 1.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | ov.Model,
+        *,
+        device: Device = "CPU",
+        precision: Precision = "auto",
+        input_shapes: Shapes | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        streams: int | None = None,
+    ) -> None:
+        if isinstance(path, (str, os.PathLike)):
+            self.path: Path | None = Path(path)
+            self.name = self.path.stem
+            network = read_model(path, input_shapes)
+        else:
+            self.path = None
+            self.name = path.friendly_name
+            network = make_static(path.clone(), self.name, input_shapes)
+        network = _with_plain_types(network, self.name)
+        choice = compile_for(network, device, _config(precision, threads, streams))
+        self._compiled = choice.compiled
+        self.device = choice.device
+        self.precision = choice.precision
+        self.inputs = tuple(_port(port) for port in choice.compiled.inputs)
+        self.outputs = tuple(_port(port) for port in choice.compiled.outputs)
+        self._aliases = {
+            alias: port.name
+            for ov_port, port in zip(choice.compiled.inputs, self.inputs, strict=True)
+            for alias in (*ov_port.names, ov_port.node.friendly_name)
+        }
+        self._idle: list[Request] = []
+
+    def request(self) -> Request:
+        """A new request with tensors of its own."""
+        return Request(self._compiled, self.inputs, self.outputs)
+
+    def infer(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """Run once; may be called from several threads.
+
+        inputs : the array of the only input, or arrays by input name, as the network declares them.
+        Returns copies of the outputs by name.
+        """
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self.request()
+        try:
+            self._fill(request, inputs)
+            request.infer()
+            return {name: output.copy() for name, output in request.outputs.items()}
+        finally:
+            self._idle.append(request)
+
+    def _fill(self, request: Request, inputs: Inputs) -> None:
+        if not isinstance(inputs, Mapping):
+            if len(self.inputs) != 1:
+                raise ModelError(f"{self.name} has {len(self.inputs)} inputs; give {{name: array}}")
+            inputs = {self.inputs[0].name: inputs}
+        names = {self._aliases.get(name, name) for name in inputs}
+        expected = {port.name for port in self.inputs}
+        if names != expected:
+            raise ModelError(f"{self.name} takes the inputs {sorted(expected)}, not {sorted(names)}")
+        for name, array in inputs.items():
+            target = request.inputs[self._aliases.get(name, name)]
+            array = np.asarray(array)
+            if array.shape != target.shape:
+                raise ModelError(f"{self.name}: input {name} is {array.shape}; the network takes {target.shape}")
+            try:
+                np.copyto(target, array, casting="same_kind")
+            except TypeError as error:
+                raise ModelError(
+                    f"{self.name}: input {name} is {array.dtype}; the network takes {target.dtype}"
+                ) from error
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name} on {self.device} in {self.precision}>"
+
+
+class Request:
+    """One run of a model at a time, in memory that belongs to the request.
+
+    Write into `inputs`, run, read `outputs`. Made by `Model.request()`.
+    """
+
+    __slots__ = ("__weakref__", "_callback", "_inputs", "_open", "_outputs", "_request", "_running")
+
+    def __init__(self, compiled: ov.CompiledModel, inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
+        self._request = compiled.create_infer_request()
+        self._running = False
+        self._callback: Callable[[Request], None] | None = None
+        self._inputs: dict[str, Array] = {}
+        self._outputs: dict[str, NDArray[np.float32]] = {}
+        self._open: list[tuple[int, str]] = []
+        for index, port in enumerate(inputs):
+            array = aligned(port.shape, port.dtype)
+            self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+            self._inputs[port.name] = array
+        for index, port in enumerate(outputs):
+            if -1 in port.shape:
+                self._open.append((index, port.name))
+                continue
+            array = aligned(port.shape, port.dtype)
+            self._request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
+            self._outputs[port.name] = array
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """Input arrays by name, to be written to; raises while a run is in flight."""
+        if self._running:
+            raise ModelError("the request is in flight; wait() before its inputs are written")
+        return self._inputs
+
+    @property
+    def outputs(self) -> dict[str, NDArray[np.float32]]:
+        """Output arrays by name, float32, valid until the next run; raises while a run is in flight."""
+        if self._running:
+            raise ModelError("the request is in flight; wait() before its outputs are read")
+        for index, name in self._open:
+            self._outputs[name] = self._request.get_output_tensor(index).data
+        return self._outputs
+
+    def infer(self) -> None:
+        """Run and wait; other Python threads go on meanwhile."""
+        if self._running:
+            raise ModelError("the request is in flight; wait() before it runs again")
+        try:
+            self._request.infer(share_outputs=True)
+        except RuntimeError as error:
+            raise ModelError(f"inference failed: {reason(error)}") from error
+
+    def start(self, callback: Callable[[Request], None] | None = None) -> None:
+        """Begin a run and return at once; `callback(request)` is called from a thread of OpenVINO's at its end."""
+        if self._running:
+            raise ModelError("the request is in flight; wait() before it runs again")
+        self._running = True
+        self._request.start_async()
+
+    def wait(self) -> None:
+        """Until the run is over."""
+        if self._running:
+            try:
+                self._request.wait()
+            except RuntimeError as error:
+                raise ModelError(f"inference failed: {reason(error)}") from error
+            finally:
+                self._running = False
+
+    @property
+    def done(self) -> bool:
+        """True if no run is in flight."""
+        return not self._running or bool(self._request.wait_for(0))
+
+
+def open_model(address: str | os.PathLike[str], **options: Any) -> Model:
+    """A model from wherever it lives: a file, or a name of the catalogue (downloaded when it is not there yet).
+
+    options : as for `Model`.
+    """
+    from saccade.models.catalogue import resolve
+
+    return Model(resolve(address), **options)
+
+
+def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """A zeroed array at the start of a memory page."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape, dtype=np.int64))
+    memory = mmap.mmap(-1, max(size * dtype.itemsize, 1))
+    return np.frombuffer(memory, dtype, size).reshape(shape)
+
+
+def _config(precision: str, threads: int | None, streams: int | None) -> dict[str, Any]:
+    if precision not in ("auto", "f32", "bf16", "f16"):
+        raise ConfigError(f"precision {precision!r} is not known; choose auto, f32, bf16 or f16")
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if precision != "auto":
+        config["INFERENCE_PRECISION_HINT"] = precision
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
+    if streams is not None:
+        config["NUM_STREAMS"] = streams
+    return config
+
+
+def _port(port: Any) -> Port:
+    shape = tuple(d.get_length() if d.is_static else -1 for d in port.partial_shape)
+    return Port(input_name(port), shape, np.dtype(port.element_type.to_dtype()))
+
+
+def _with_plain_types(model: ov.Model, name: str) -> ov.Model:
+    """Outputs as float32, and inputs of types that NumPy lacks too; the graph converts on its way."""
+    outputs = [i for i, port in enumerate(model.outputs) if port.element_type != ov.Type.f32]
+    inputs = [i for i, port in enumerate(model.inputs) if port.element_type == ov.Type.bf16]
+    if not outputs and not inputs:
+        return model
+    steps = ov.preprocess.PrePostProcessor(model)
+    for index in outputs:
+        steps.output(index).tensor().set_element_type(ov.Type.f32)
+    for index in inputs:
+        steps.input(index).tensor().set_element_type(ov.Type.f32)
+    return steps.build()
