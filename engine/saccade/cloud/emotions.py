@@ -1,0 +1,351 @@
+"""A face crop becomes rows and data points: S3 event -> Rekognition -> DynamoDB and CloudWatch.
+
+Events arrive more than once and in any order, and a function may be killed at any moment. What keeps that harmless:
+
+* A row's key is the object's key plus its content tag and the face's number, so that the same content always means
+  the same rows; a conditional write decides which of them are new. Nothing depends on the order of arrival.
+* A new row carries the claim of the message that made it until its data points have been accepted; only then is the
+  claim removed. A redelivery of the same message finds its own claim and publishes what is still owed. CloudWatch has
+  no conditional write, so a kill between its answer and the removal of the claim (milliseconds) repeats those points.
+* What can never succeed (a picture that Rekognition refuses) is copied aside and not tried again; what may succeed
+  later (throttling, an outage, a missing right) fails its own message only, which the queue delivers again and in the
+  end moves to its dead letters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from saccade.cloud.aws import Clients, code
+from saccade.cloud.events import MAX_KEY_BYTES, EventError, Message, Picture, messages
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
+    from mypy_boto3_rekognition.type_defs import FaceDetailTypeDef
+
+log = logging.getLogger("saccade.cloud")
+
+EMOTIONS = ("HAPPY", "SAD", "ANGRY", "CONFUSED", "DISGUSTED", "SURPRISED", "CALM", "FEAR")
+"""Rekognition's emotion types; UNKNOWN may appear too."""
+
+REFUSED = frozenset({"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"})
+"""Rekognition's errors that the same picture will always get."""
+
+_NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
+_VALUES_PER_DATUM = 150  # limits of PutMetricData
+_DATA_PER_CALL = 1000
+_ROWS_PER_CALL = 25  # limit of BatchWriteItem
+
+Row = dict[str, Any]
+"""One face as a DynamoDB item in the low-level form, ``{name: {type: value}}``."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a deployment may choose.
+
+    table : DynamoDB table, partition key ``s3key`` (S), sort key ``face`` (S). namespace, metric : CloudWatch names.
+    threshold : emotions at or below this confidence are left out, percent.
+    prefix : keys outside it are not looked at. rejected : prefix under which refused pictures are set aside.
+    keep_days : rows expire after this many days. workers : pictures in work at once.
+    reserve_ms : a picture is not begun with less of the function's time left than this.
+    """
+
+    table: str = "rekognize-faces"
+    namespace: str = "Saccade/Faces"
+    metric: str = "Confidence"
+    threshold: float = 10.0
+    prefix: str = "faces/"
+    rejected: str = "rejected/"
+    keep_days: int = 30
+    workers: int = 4
+    reserve_ms: int = 8_000
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Settings from ``TABLE_NAME``, ``METRIC_NAMESPACE``, ``EMOTION_THRESHOLD`` and so on; empty means default."""
+        names = {
+            "table": ("TABLE_NAME", str),
+            "namespace": ("METRIC_NAMESPACE", str),
+            "metric": ("METRIC_NAME", str),
+            "threshold": ("EMOTION_THRESHOLD", float),
+            "prefix": ("FACES_PREFIX", str),
+            "rejected": ("REJECTED_PREFIX", str),
+            "keep_days": ("KEEP_DAYS", int),
+            "workers": ("WORKERS", int),
+        }
+        given: dict[str, Any] = {}
+        for name, (variable, kind) in names.items():
+            if text := environment.get(variable):
+                try:
+                    given[name] = kind(text)
+                except ValueError:
+                    raise ValueError(f"{variable} is {text!r}; expected {kind.__name__}") from None
+        return cls(**given)
+
+
+class TryAgainError(Exception):
+    """This picture may succeed later. The message says what stood in the way."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of one message. rows : new rows whose data points are still owed, by (s3key, face)."""
+
+    message: Message
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    failed: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class EmotionRecorder:
+    """The function's logic; call it with an event and a Lambda context."""
+
+    def __init__(self, clients: Clients, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._clients = clients
+        self._threads = ThreadPoolExecutor(self.settings.workers, thread_name_prefix="picture")
+        # Made here, outside the handler, so that a cold start pays once and the first event finds them ready. S3 is
+        # needed only for refused or missing pictures and waits until then.
+        self._rekognition, self._dynamodb, self._cloudwatch = clients.rekognition, clients.dynamodb, clients.cloudwatch
+
+    @classmethod
+    def from_environment(cls) -> EmotionRecorder:
+        """As configured by environment variables."""
+        settings = Settings.from_environment()
+        return cls(Clients(connections=settings.workers + 1), settings)
+
+    def __call__(self, event: object, context: Any) -> dict[str, Any]:
+        """Record the faces of every picture in the event.
+
+        Returns `{"batchItemFailures": [...], "pictures", "faces", "new", ...}`. An event that is not an SQS batch has
+        no partial failures: it raises `TryAgainError` after everything else in it has been done.
+        """
+        # A redelivered SQS message keeps its id and a retried asynchronous event its request id: that is the claim.
+        request = getattr(context, "aws_request_id", None) or str(uuid.uuid4())
+        outcomes = list(
+            self._threads.map(lambda message: self._message(message, message.id or request, context), messages(event))
+        )
+        rows = {key: row for outcome in outcomes for key, row in outcome.rows.items()}
+        if rows:
+            self._publish(rows, outcomes)
+
+        counts: Counter[str] = Counter()
+        for outcome in outcomes:
+            counts += outcome.counts
+        summary: dict[str, Any] = {
+            name: counts[name] for name in ("pictures", "faces", "new", "rejected", "gone", "ignored")
+        }
+        failures = [outcome.message.id for outcome in outcomes if outcome.failed]
+        log.info("recorded", extra={**summary, "failed": len(failures)})
+        if None in failures:
+            raise TryAgainError("part of this event failed and should be delivered again; see the log lines above")
+        return {"batchItemFailures": [{"itemIdentifier": id} for id in failures], **summary}
+
+    def _message(self, message: Message, claim: str, context: Any) -> _Outcome:
+        outcome = _Outcome(message)
+        try:
+            pictures = message.pictures()
+        except EventError as error:
+            _line(logging.ERROR, "event not understood", "drop", reason=str(error), body=str(message.body)[:2000])
+            outcome.counts["ignored"] += 1
+            return outcome
+        for picture in dict.fromkeys(pictures):
+            try:
+                if context is not None and context.get_remaining_time_in_millis() < self.settings.reserve_ms:
+                    raise TryAgainError("too little of the function's time is left")
+                self._picture(picture, claim, outcome)
+            except TryAgainError as error:
+                _line(logging.WARNING, "picture failed", "retry", picture, reason=str(error))
+                outcome.failed = True
+            except (ClientError, BotoCoreError) as error:
+                _line(logging.ERROR, "picture failed", "retry", picture, reason=str(error), error=_name(error))
+                outcome.failed = True
+        return outcome
+
+    def _picture(self, picture: Picture, claim: str, outcome: _Outcome) -> None:
+        counts = outcome.counts
+        if not picture.key.startswith(self.settings.prefix):
+            _line(logging.WARNING, "key outside the prefix", "drop", picture, prefix=self.settings.prefix)
+            counts["ignored"] += 1
+            return
+        try:
+            faces = self._detect(picture)
+        except ClientError as error:
+            if code(error) in REFUSED:
+                if self._set_aside(picture, error):
+                    counts["rejected"] += 1
+                    return
+            elif code(error) != "InvalidS3ObjectException" or self._exists(picture):
+                raise
+            _line(logging.WARNING, "picture is gone", "drop", picture)
+            counts["gone"] += 1
+            return
+        counts["pictures"] += 1
+        counts["faces"] += len(faces)
+        for index, face in enumerate(faces):
+            row = self._row(picture, index, face)
+            if row is not None and self._is_owed(row, claim):
+                outcome.rows[row["s3key"]["S"], row["face"]["S"]] = row
+                counts["new"] += 1
+
+    def _detect(self, picture: Picture) -> Sequence[FaceDetailTypeDef]:
+        if picture.version is None:
+            image: Any = {"S3Object": {"Bucket": picture.bucket, "Name": picture.key}}
+        else:
+            image = {"S3Object": {"Bucket": picture.bucket, "Name": picture.key, "Version": picture.version}}
+        return self._rekognition.detect_faces(Image=image, Attributes=["EMOTIONS"])["FaceDetails"]
+
+    def _row(self, picture: Picture, index: int, face: FaceDetailTypeDef) -> Row | None:
+        """The face's row; None where no emotion is above the threshold."""
+        emotions = {
+            emotion["Type"]: round(emotion["Confidence"], 2)
+            for emotion in face.get("Emotions", ())
+            if emotion["Confidence"] > self.settings.threshold
+        }
+        if not emotions:
+            return None
+        row: Row = {
+            "s3key": {"S": picture.key},
+            "face": {"S": f"{picture.tag}#{index:03d}"},
+            "bucket": {"S": picture.bucket},
+            "emotion": {"S": max(emotions, key=emotions.__getitem__)},
+            "time": {"N": str(round(picture.time * 1000))},
+            "expires": {"N": str(round(picture.time) + self.settings.keep_days * 86_400)},
+            "faceConfidence": {"N": f"{face.get('Confidence', 0.0):.2f}"},
+            "box": {"M": {name: {"N": f"{value:.6f}"} for name, value in _box(face)}},
+        }
+        return row | {emotion: {"N": str(confidence)} for emotion, confidence in emotions.items()}
+
+    def _is_owed(self, row: Row, claim: str) -> bool:
+        """Write the row unless it is there; True where its data points are for this message to publish."""
+        try:
+            self._dynamodb.put_item(
+                TableName=self.settings.table,
+                Item={**row, "claim": {"S": claim}},
+                ConditionExpression="attribute_not_exists(s3key)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            if code(error) != "ConditionalCheckFailedException":
+                raise
+            stored: Any = error.response.get("Item", {})
+            return bool(stored.get("claim") == {"S": claim})
+        return True
+
+    def _publish(self, rows: Mapping[tuple[str, str], Row], outcomes: Iterable[_Outcome]) -> None:
+        """Send the data points of new rows, then take the claims off. Failing that, their messages fail."""
+        try:
+            for data in _chunks(data_points(rows.values(), self.settings.metric), _DATA_PER_CALL):
+                self._cloudwatch.put_metric_data(Namespace=self.settings.namespace, MetricData=data)
+        except (ClientError, BotoCoreError) as error:
+            _line(logging.ERROR, "data points failed", "retry", reason=str(error), error=_name(error))
+            for outcome in outcomes:
+                outcome.failed = outcome.failed or bool(outcome.rows)
+            return
+        try:
+            for chunk in _chunks(rows.values(), _ROWS_PER_CALL):
+                self._write(chunk)
+        except (ClientError, BotoCoreError) as error:
+            # The points are out, so the messages are done; the claims would matter only if SQS sent one twice.
+            _line(logging.WARNING, "claims stay on their rows", "drop", reason=str(error), error=_name(error))
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        table = self.settings.table
+        owed: Any = {table: [{"PutRequest": {"Item": row}} for row in rows]}
+        while owed:
+            owed = self._dynamodb.batch_write_item(RequestItems=owed)["UnprocessedItems"]
+
+    def _set_aside(self, picture: Picture, error: ClientError) -> bool:
+        """Copy a refused picture out of the way; False where it is gone."""
+        key = self.settings.rejected + picture.key
+        if len(key.encode()) > MAX_KEY_BYTES:
+            key = self.settings.rejected + hashlib.sha256(picture.key.encode()).hexdigest()
+        try:
+            self._clients.s3.copy_object(
+                CopySource=_stored(picture), Bucket=picture.bucket, Key=key,
+                Metadata={"refused": code(error)}, MetadataDirective="REPLACE", ContentType="application/octet-stream",
+            )  # fmt: skip
+        except ClientError as failure:
+            if code(failure) in _NO_SUCH_OBJECT:
+                return False
+            raise
+        _line(logging.ERROR, "picture refused", "aside", picture, reason=str(error), error=_name(error), copy=key)
+        return True
+
+    def _exists(self, picture: Picture) -> bool:
+        """Whether the object is there; raises where that may not be asked, which is a fault of the set-up."""
+        stored = _stored(picture)
+        try:
+            if "VersionId" in stored:
+                self._clients.s3.head_object(**stored)
+            else:
+                self._clients.s3.head_object(Bucket=picture.bucket, Key=picture.key)
+        except ClientError as error:
+            if code(error) in _NO_SUCH_OBJECT:
+                return False
+            raise
+        return True
+
+
+def data_points(rows: Iterable[Row], metric: str) -> Iterator[MetricDatumTypeDef]:
+    """Rows as CloudWatch data: one datum per emotion and second, with each confidence in it and its count."""
+    groups: dict[tuple[str, int], Counter[float]] = {}
+    for row in rows:
+        second = int(row["time"]["N"]) // 1000
+        for name, value in row.items():
+            if name.isupper():  # emotion types are upper case, the row's own fields are not
+                groups.setdefault((name, second), Counter())[float(value["N"])] += 1
+    for (emotion, second), counts in sorted(groups.items()):
+        for chunk in _chunks(sorted(counts.items()), _VALUES_PER_DATUM):
+            yield {
+                "MetricName": metric,
+                "Dimensions": [{"Name": "Emotion", "Value": emotion}],
+                "Timestamp": datetime.fromtimestamp(second, timezone.utc),
+                "Values": [value for value, _ in chunk],
+                "Counts": [count for _, count in chunk],
+                "Unit": "Percent",
+                "StorageResolution": 1,
+            }
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def _box(face: FaceDetailTypeDef) -> Iterator[tuple[str, float]]:
+    box = face.get("BoundingBox", {})
+    for name in ("Left", "Top", "Width", "Height"):
+        yield name.lower(), float(box.get(name, 0.0))  # type: ignore[arg-type]
+
+
+def _stored(picture: Picture) -> Any:
+    address = {"Bucket": picture.bucket, "Key": picture.key}
+    return address if picture.version is None else {**address, "VersionId": picture.version}
+
+
+def _name(error: Exception) -> str:
+    return (code(error) if isinstance(error, ClientError) else "") or type(error).__name__
+
+
+def _line(level: int, message: str, decision: str, picture: Picture | None = None, **fields: object) -> None:
+    """One structured line. decision : `retry`, `drop` or `aside`: what happens to the thing it is about."""
+    if picture is not None:
+        fields = {"bucket": picture.bucket, "key": picture.key, "version": picture.version, **fields}
+    log.log(level, message, extra={"decision": decision, **fields})
