@@ -24,6 +24,9 @@ Decoder = Callable[[int, int], Image]
 """``decode(min_height, min_width)`` -> uint8 (h, w, 3) BGR of the whole frame, at the smallest size the source can
 give cheaply that is at least the size asked for; ``(0, 0)`` asks for full size."""
 
+RowDecoder = Callable[[int], Image]
+"""``decode_rows(rows)`` -> uint8 (height, width, 3) BGR at full size, of which at least the upper `rows` are right."""
+
 
 class Frame:
     """A lease on one captured picture.
@@ -41,12 +44,14 @@ class Frame:
     full_range : True where luma runs 0-255 (JPEG), False for 16-235 (video). Matters for YUV only.
     jpeg : the compressed picture where the source delivers JPEG, else None.
     decode : makes BGR pictures on demand; see `Decoder`.
+    decode_rows : cheaper way to the upper part of the full picture, where the source has one; see `RowDecoder`.
     on_release : called once, when the last holder has released the frame.
     """
 
     __slots__ = (
         "_bgr",
         "_decode",
+        "_decode_rows",
         "_holders",
         "_jpeg",
         "_lock",
@@ -74,6 +79,7 @@ class Frame:
         captured: float = 0.0,
         jpeg: memoryview | None = None,
         decode: Decoder | None = None,
+        decode_rows: RowDecoder | None = None,
         on_release: Callable[[], None] | None = None,
     ) -> None:
         self.width = width
@@ -86,6 +92,7 @@ class Frame:
         self._planes = planes
         self._jpeg = jpeg
         self._decode = decode
+        self._decode_rows = decode_rows
         self._on_release = on_release
         self._holders = 1
         self._lock = threading.Lock()
@@ -119,11 +126,8 @@ class Frame:
         with self._lock:
             self._check()
             if self._bgr is None:
-                planes = self._planes
-                if self.pixels == "bgr" and planes[0].shape[:2] == (self.height, self.width):
-                    self._bgr = planes[0]
-                else:
-                    self._bgr = self._decoded(0, 0)
+                picture = self._planes[0]
+                self._bgr = picture if self._is_full(picture) else self._decoded(0, 0)
             return self._bgr
 
     def at_least(self, min_height: int, min_width: int) -> Image:
@@ -151,6 +155,10 @@ class Frame:
                 f"region ({x1}, {y1}, {x2}, {y2}) holds no pixel of the {self.width}x{self.height} frame; "
                 "give corners with x1 < x2 and y1 < y2 that overlap the frame"
             )
+        with self._lock:
+            self._check()
+            if self._bgr is None and self._decode_rows is not None and not self._is_full(self._planes[0]):
+                return self._decode_rows(y2)[y1:y2, x1:x2].copy()
         return self.bgr()[y1:y2, x1:x2].copy()
 
     def retain(self) -> Frame:
@@ -168,7 +176,7 @@ class Frame:
             if self._holders:
                 return
             self._planes = ()
-            self._jpeg = self._bgr = self._decode = None
+            self._jpeg = self._bgr = self._decode = self._decode_rows = None
             on_release, self._on_release = self._on_release, None
         if on_release is not None:
             on_release()
@@ -192,6 +200,9 @@ class Frame:
                 f"frame {self.sequence} was released and its slot may hold another picture; "
                 "take what you need before the release, or call retain()"
             )
+
+    def _is_full(self, picture: Image) -> bool:
+        return self.pixels == "bgr" and picture.shape[:2] == (self.height, self.width)
 
     def _decoded(self, min_height: int, min_width: int) -> Image:
         if self._decode is None:

@@ -1,0 +1,11 @@
+"""Capture: sources of pictures, the thread that reads them, and the slots they are decoded into.
+
+This room owns all pixel memory. `open_source` finds the source for what a user typed, `Capture` reads it from a
+thread of its own and leases out frames. The way of a picture: source -> `Picture` (compressed where the source has
+it compressed) -> slot (decoded at the smallest sufficient scale) -> `saccade.frame.Frame`, a lease on the slot.
+"""
+
+from saccade.capture.source import Picture, Source, open_source
+from saccade.capture.thread import Capture, CaptureStatistics
+
+__all__ = ["Capture", "CaptureStatistics", "Picture", "Source", "open_source"]

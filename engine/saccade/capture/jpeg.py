@@ -1,0 +1,199 @@
+"""JPEG access: the one module that talks to libjpeg-turbo (through simplejpeg).
+
+Decoders write into the caller's buffer. Fast settings (fast DCT and chroma upsampling) are for pictures that a
+network looks at; accurate ones are for crops that people look at. Compressed bytes are hostile: sizes are checked
+before anything is allocated, and whatever is wrong with them ends in one `JpegError`.
+
+Scaling happens in the inverse DCT, by 1/2, 1/4 or 1/8 only: libjpeg-turbo has no SIMD for the other ratios, and
+they cost more than they save. Neither simplejpeg nor any kept library with wheels offers the lossless transform of
+libjpeg-turbo (jpegtran's crop), so a region is cut by decoding the rows down to its lower edge; see `decode_rows`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import simplejpeg
+
+from saccade.errors import JpegError
+from saccade.frame import Image
+
+Compressed = bytes | bytearray | memoryview
+"""Anything that holds the bytes of one JPEG picture in one piece."""
+
+MAX_PIXELS = 1 << 26
+"""Pictures of more pixels than this are refused: 64 MP, 200 MB as BGR."""
+
+_FACTORS = (8, 4, 2)
+_BENIGN = re.compile(r"(\d+) extraneous bytes before marker")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a JPEG header says. subsampling : ``444``, ``422``, ``420``, ``440``, ``411``, ``Gray`` or ``unknown``."""
+
+    height: int
+    width: int
+    subsampling: str
+
+    def scaled(self, min_height: int, min_width: int) -> tuple[int, int]:
+        """(height, width) of the smallest DCT scale that is at least the size asked for; full size if none is."""
+        if min_height > 0 and min_width > 0:
+            for factor in _FACTORS:
+                height, width = -(-self.height // factor), -(-self.width // factor)
+                if height >= min_height and width >= min_width:
+                    return height, width
+        return self.height, self.width
+
+
+def read_header(data: Compressed, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Size and subsampling of a JPEG picture; about 1 us, touches nothing behind the header.
+
+    Raises
+    ------
+    JpegError : the bytes do not start a JPEG picture, or it has more than `max_pixels` pixels.
+    """
+    if len(data) < 4:
+        raise JpegError(f"{len(data)} bytes are no JPEG picture; the shortest header is longer")
+    try:
+        height, width, _, subsampling = simplejpeg.decode_jpeg_header(data, strict=False)
+    except (ValueError, RuntimeError) as error:
+        raise JpegError(f"no JPEG header in {len(data)} bytes: {_reason(error)}") from error
+    if height <= 0 or width <= 0:
+        raise JpegError(f"JPEG header gives {width}x{height} px; both must be positive")
+    if height * width > max_pixels:
+        raise JpegError(f"JPEG of {width}x{height} px is above the limit of {max_pixels} pixels")
+    return Header(height, width, subsampling)
+
+
+def decode_into(data: Compressed, out: Image, *, full: tuple[int, int] | None = None, fast: bool = True) -> Image:
+    """Decode a whole picture to BGR into a buffer of the caller's.
+
+    out : uint8 (h, w, 3), contiguous; (h, w) is full size, or one of the sizes that `Header.scaled` returns.
+    full : (height, width) in the header, where the caller has read it already.
+    fast : fast DCT and plain chroma upsampling (a few levels off); otherwise the accurate ones.
+
+    Raises `JpegError` when the picture is damaged or truncated (`out` then holds what could be decoded), or its size
+    is not what `out` expects.
+    """
+    height, width = out.shape[:2]
+    if full is None:
+        header = read_header(data)
+        full = header.height, header.width
+    # A size of exactly the asked scale makes simplejpeg choose that scale; none means full size.
+    scaled = full != (height, width)
+    try:
+        picture = simplejpeg.decode_jpeg(
+            data,
+            "BGR",
+            fastdct=fast,
+            fastupsample=fast,
+            min_height=height if scaled else 0,
+            min_width=width if scaled else 0,
+            buffer=out,
+        )
+    except (ValueError, RuntimeError) as error:
+        # Many camera chips pad the scan with a byte or two; the picture is complete then.
+        padding = _BENIGN.search(str(error))
+        if padding is None or int(padding[1]) > 16:
+            raise JpegError(f"damaged JPEG of {full[1]}x{full[0]} px ({len(data)} bytes): {_reason(error)}") from error
+        return out
+    if picture.shape != out.shape:
+        raise JpegError(f"JPEG decodes to {picture.shape[1]}x{picture.shape[0]} px; the buffer is for {width}x{height}")
+    return out
+
+
+def decode(data: Compressed, min_height: int = 0, min_width: int = 0, *, fast: bool = False) -> Image:
+    """Decode to a new BGR array, at the smallest DCT scale that is at least the size asked for (0: full size)."""
+    header = read_header(data)
+    out = np.empty((*header.scaled(min_height, min_width), 3), np.uint8)
+    return decode_into(data, out, full=(header.height, header.width), fast=fast)
+
+
+def decode_rows(data: Compressed, out: Image, rows: int) -> int:
+    """Decode at least the upper `rows` rows at full size, accurately, and return how many are right in `out`.
+
+    The decoder is told of a lower picture, so that it stops there: a region in the upper part of a frame costs
+    only its share of the full picture. Rows equal those of an accurate full decode.
+
+    out : uint8 (height, width, 3) of the full picture's size, C-contiguous; rows below the result are undefined.
+    """
+    header = read_header(data)
+    if out.shape != (header.height, header.width, 3):
+        raise JpegError(f"JPEG of {header.width}x{header.height} px; the buffer is for {out.shape[1]}x{out.shape[0]}")
+    # An MCU has at most 32 rows. One row of MCUs more, since smooth chroma upsampling looks one row ahead.
+    cut = -(-rows // 32) * 32 + 32
+    position = _height_position(data)
+    if cut >= header.height or position is None:
+        decode_into(data, out, full=(header.height, header.width), fast=False)
+        return header.height
+    lower = bytearray(data)
+    lower[position : position + 2] = cut.to_bytes(2, "big")
+    try:
+        # The rest of the scan is foreign data to the decoder, hence not strict.
+        simplejpeg.decode_jpeg(lower, "BGR", buffer=out[:cut], strict=False)
+    except (ValueError, RuntimeError) as error:
+        raise JpegError(f"damaged JPEG of {header.width}x{header.height} px: {_reason(error)}") from error
+    return cut - 32
+
+
+def decode_planes(data: Compressed) -> tuple[tuple[Image, ...], bool]:
+    """Decode at full size to Y, U, V planes without colour conversion, and say whether they are full range.
+
+    For those who want planar YUV: it costs as much as BGR at full size, and far more than a DCT-scaled picture
+    (FFmpeg's `lowres` has no SIMD: half size takes longer than full size). The planes keep FFmpeg's frame alive.
+    """
+    import av
+
+    from saccade.capture.planes import planes_of
+
+    read_header(data)
+    context = av.CodecContext.create("mjpeg", "r")
+    context.thread_count = 1
+    try:
+        (frame,) = context.decode(av.Packet(bytes(data)))
+        views = planes_of(frame)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise JpegError(f"damaged JPEG of {len(data)} bytes: {_reason(error)}") from error
+    if views is None or views[1] != "i420":
+        raise JpegError(f"JPEG with pixel format {frame.format.name} has no planes with 4:2:0 or 4:2:2 subsampling")
+    return views[0], views[2]
+
+
+def encode(
+    picture: Image, *, quality: int = 85, subsampling: Literal["444", "422", "420"] = "420", fast: bool = True
+) -> bytes:
+    """Compress a BGR picture, uint8 (h, w, 3), to JPEG."""
+    if picture.size == 0:
+        raise ValueError(f"picture of shape {picture.shape} holds no pixel; give at least 1x1")
+    contiguous: Any = np.ascontiguousarray(picture)
+    data: bytes = simplejpeg.encode_jpeg(contiguous, quality, "BGR", subsampling, fastdct=fast)
+    return data
+
+
+def _height_position(data: Compressed) -> int | None:
+    """Offset of the two height bytes of a baseline picture; None for other kinds (progressive, arithmetic)."""
+    view = memoryview(data).cast("B")
+    position, end = 2, len(view) - 9
+    while position < end:
+        if view[position] != 0xFF:
+            return None
+        marker = view[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker in (0xC0, 0xC1):
+            return position + 5
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 2
+        elif marker in (0xC2, 0xC3, 0xDA, 0xD9) or (0xC5 <= marker <= 0xCF and marker not in (0xC8, 0xCC)):
+            return None
+        else:
+            position += 2 + (view[position + 2] << 8 | view[position + 3])
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("tjDecompressHeader3(): ").removeprefix("Corrupt JPEG data: ")

@@ -1,0 +1,288 @@
+"""The capture thread: reads a source, decodes into slots, and leases out frames.
+
+Newest wins for live sources: a frame that nobody took is overwritten by the next. With policy "every" the thread
+waits until frames are taken. A lost live source is opened again, with growing pauses.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Literal
+
+from saccade.capture.slots import Slot
+from saccade.capture.source import Picture, Source
+from saccade.errors import JpegError, SaccadeError, SourceError
+from saccade.frame import Frame
+from saccade.statistics import Stopwatch, Timing
+
+Policy = Literal["newest", "every"]
+
+STOP_SECONDS = 0.8
+"""How long `stop()` waits for the thread: a driver or a name server may hold it for longer."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
+"""Pauses before a lost source is opened again, s; each is twice the one before."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStatistics:
+    """Counters since the start.
+
+    captured : pictures that arrived. dropped : of these, never handed out because a newer one came, or skipped by a
+    paced source that was late. delivered : handed out by `latest()`. damaged : left out because they were broken.
+    reconnects : times that a lost source was opened again. resizes : changes of the source's frame size.
+    bytes_read : compressed bytes. decode : time from compressed bytes to the inference picture.
+    frame_rate : the source's nominal rate, Hz, or None.
+    """
+
+    captured: int
+    dropped: int
+    delivered: int
+    damaged: int
+    reconnects: int
+    resizes: int
+    bytes_read: int
+    decode: Timing
+    frame_rate: float | None
+
+
+class Capture:
+    """Frames of a source, from a thread of its own.
+
+    Parameters
+    ----------
+    source : see `saccade.capture.open_source`. The capture owns it and closes it.
+    size : (min_height, min_width) that inference needs; JPEG pictures are decoded at the smallest DCT scale that is
+        at least that. None for full size.
+    slots : frames that may exist at once, leased ones included; one more than requests in flight.
+    policy : "newest" or "every"; None takes the source's own (live: newest; files: every).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        size: tuple[int, int] | None = None,
+        slots: int = 2,
+        policy: Policy | None = None,
+    ) -> None:
+        if slots < 2:
+            raise ValueError(f"{slots} slots cannot be written and read at once; give at least 2")
+        self.source = source
+        self.policy: Policy = policy or ("every" if source.every_frame else "newest")
+        source.every_frame = self.policy == "every"
+        self._size = size or (0, 0)
+        self._changed = threading.Condition()
+        self._free = [Slot() for _ in range(slots)]
+        self._ready: deque[Frame] = deque()
+        self._thread: threading.Thread | None = None
+        self._opened = threading.Event()
+        self._stop = threading.Event()
+        self._ended = False
+        self._error: SaccadeError | None = None
+        self._decode = Stopwatch()
+        self._captured = self._dropped = self._delivered = self._damaged = 0
+        self._reconnects = self._resizes = self._bytes = self._sequence = 0
+        self._frame_size = (0, 0)
+
+    def start(self) -> Capture:
+        """Open the source and start the thread; raises `SourceError` if the source cannot be opened."""
+        if self._thread is not None:
+            raise RuntimeError(f"capture of {self.source.name} was started before; make a new one")
+        # Daemon, since a driver may hold it longer than `stop()` can wait; `stop()` joins it otherwise.
+        self._thread = threading.Thread(target=self._run, name="saccade-capture", daemon=True)
+        self._thread.start()
+        try:
+            self._opened.wait()
+        except BaseException:
+            self.stop()
+            raise
+        if self._error is not None:
+            self.stop()
+            raise self._error
+        return self
+
+    def stop(self) -> None:
+        """End within a second. Leases stay valid; frames nobody took are gone."""
+        self._stop.set()
+        self.source.interrupt()
+        with self._changed:
+            self._ended = True
+            ready, self._ready = list(self._ready), deque()
+            self._changed.notify_all()
+        for frame in ready:
+            frame.release()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(STOP_SECONDS)
+            if self._thread.is_alive():
+                _log.debug("%s: still held by the system; the thread ends when it returns", self.source.name)
+
+    @property
+    def ended(self) -> bool:
+        """True when no frame will come any more."""
+        with self._changed:
+            return self._ended and not self._ready
+
+    def latest(self, timeout: float | None = None) -> Frame | None:
+        """The newest frame (policy "every": the next one) that was not handed out before; release it after use.
+
+        timeout : s; None waits as long as it takes. Returns None after the timeout or at the end; see `ended`.
+
+        Raises
+        ------
+        SourceError : the source failed for good, and all frames before that were handed out.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended, timeout)
+            if not self._ready:
+                if self._error is not None:
+                    raise self._error
+                return None
+            frame = self._ready.popleft()
+            self._delivered += 1
+            self._changed.notify_all()
+            return frame
+
+    def statistics(self) -> CaptureStatistics:
+        """Counters so far."""
+        with self._changed:
+            return CaptureStatistics(
+                captured=self._captured,
+                dropped=self._dropped,
+                delivered=self._delivered,
+                damaged=self._damaged + self.source.damaged,
+                reconnects=self._reconnects,
+                resizes=self._resizes,
+                bytes_read=self._bytes,
+                decode=self._decode.statistics(),
+                frame_rate=self.source.frame_rate,
+            )
+
+    def __enter__(self) -> Capture:
+        return self if self._thread is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            self.source.open()
+            self._opened.set()
+            self._pump()
+        except SaccadeError as error:
+            self._error = error
+        except Exception as error:
+            _log.exception("%s: capture failed", self.source.name)
+            self._error = SourceError(f"{self.source.name}: capture failed: {error}")
+        finally:
+            self.source.close()
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+            self._opened.set()
+
+    def _pump(self) -> None:
+        """Read until the end; live sources are opened again when they are lost."""
+        while not self._stop.is_set():
+            try:
+                picture = self.source.read()
+            except SourceError as error:
+                if not self.source.live:
+                    raise
+                if not self._reconnect(error):
+                    return
+                continue
+            if picture is None:
+                return
+            self._take(picture)
+
+    def _reconnect(self, reason: SourceError) -> bool:
+        """Open the source again; False if stopped meanwhile. One log line at each end of the outage."""
+        _log.warning("%s; trying again", reason)
+        lost, pause = time.monotonic(), FIRST_PAUSE
+        while not self._stop.wait(pause):
+            try:
+                self.source.open()
+            except SourceError as error:
+                _log.debug("%s; next attempt in %.1f s", error, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            if self._stop.is_set():
+                break
+            with self._changed:
+                self._reconnects += 1
+            _log.warning("%s: back after %.1f s", self.source.name, time.monotonic() - lost)
+            return True
+        return False
+
+    def _take(self, picture: Picture) -> None:
+        """Decode a picture into a slot and make it ready."""
+        sequence = self._sequence + picture.skipped
+        self._sequence = sequence + 1
+        with self._changed:
+            self._captured += 1 + picture.skipped
+            self._dropped += picture.skipped
+            self._bytes += picture.size
+        slot = self._writable()
+        if slot is None:
+            return
+        start = time.perf_counter()
+        try:
+            frame = slot.fill(picture, self._size, sequence, partial(self._give_back, slot))
+        except JpegError as error:
+            with self._changed:
+                self._damaged += 1
+                self._free.append(slot)
+            _log.log(logging.WARNING if self._damaged == 1 else logging.DEBUG, "%s: %s", self.source.name, error)
+            return
+        self._decode.add(picture.seconds + time.perf_counter() - start)
+        size = frame.height, frame.width
+        if size != self._frame_size:
+            self._note_size(size)
+        with self._changed:
+            stopped = self._stop.is_set()
+            if not stopped:
+                self._ready.append(frame)
+                self._changed.notify_all()
+        if stopped:
+            frame.release()
+
+    def _writable(self) -> Slot | None:
+        """A slot to write into; None when all are leased (policy "newest") or the capture was stopped."""
+        with self._changed:
+            if self.policy == "every":
+                self._changed.wait_for(lambda: self._free or self._stop.is_set())
+                return None if self._stop.is_set() else self._free.pop()
+            stale = list(self._ready)
+            self._ready.clear()
+            self._dropped += len(stale)
+        for frame in stale:
+            frame.release()
+        with self._changed:
+            if self._free:
+                return self._free.pop()
+            self._dropped += 1
+            return None
+
+    def _give_back(self, slot: Slot) -> None:
+        slot.clear()
+        with self._changed:
+            self._free.append(slot)
+            self._changed.notify_all()
+
+    def _note_size(self, size: tuple[int, int]) -> None:
+        old, self._frame_size = self._frame_size, size
+        if old == (0, 0):
+            return
+        with self._changed:
+            self._resizes += 1
+        _log.warning("%s: frame size changed from %dx%d to %dx%d", self.source.name, *old[::-1], *size[::-1])

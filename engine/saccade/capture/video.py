@@ -1,0 +1,248 @@
+"""Containers and network streams through FFmpeg (PyAV).
+
+MJPEG packets go out as they are. Everything else is decoded by FFmpeg, and its planes go out as views, so that no
+pixel is copied or converted before the preprocess kernel reads it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from saccade.capture.planes import planes_of
+from saccade.capture.source import Pace, Picture, Source
+from saccade.errors import SourceError
+from saccade.frame import Image
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+OPEN_SECONDS = 10.0
+"""How long a network stream may take to open."""
+SLICE_SECONDS = 0.5
+"""RTSP reads return after so long without a byte, to look whether they should go on."""
+
+
+class _ContainerSource(Source):
+    """What files and streams share: demux, decode, hand out."""
+
+    _timeout: float | tuple[float, float] | None = None
+    _threads = "AUTO"
+
+    def __init__(self, name: str, url: str) -> None:
+        super().__init__(name)
+        self._url = url
+        self._container: InputContainer | None = None
+        self._pictures: Iterator[Picture] = iter(())
+
+    def _options(self) -> dict[str, str]:
+        return {}
+
+    def open(self) -> None:
+        """Open the container and choose its first video stream."""
+        import av
+
+        self.close()
+        try:
+            container = av.open(self._url, timeout=self._timeout, options=self._options())
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(f"{self.name}: {self._reason(error)}") from error
+        if self.interrupted:
+            container.close()
+            return
+        self._container = container
+        if not container.streams.video:
+            self.close()
+            raise SourceError(f"{self.name}: holds no video; expected MJPEG, H.264, H.265 or another FFmpeg format")
+        stream = container.streams.video[0]
+        rate = stream.average_rate or stream.guessed_rate
+        self.frame_rate = float(rate) if rate else None
+        stream.thread_type = self._threads
+        if stream.codec_context.name == "mjpeg":
+            self._pictures = self._packets(stream)
+        else:
+            self._pictures = self._frames(stream)
+
+    def read(self) -> Picture | None:
+        """The next picture, compressed (MJPEG) or as planes."""
+        import av
+
+        try:
+            return next(self._pictures, None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(f"{self.name}: {self._reason(error)}") from error
+
+    def close(self) -> None:
+        """Close the container; frames handed out keep their memory."""
+        self._pictures = iter(())
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+        assert self._container is not None
+        for packet in self._container.demux(stream):
+            if self.interrupted:
+                return
+            yield packet
+
+    def _when(self, stamp: int | None, stream: VideoStream) -> float:
+        """The time of a picture with this time stamp."""
+        return time.time()
+
+    def _packets(self, stream: VideoStream) -> Iterator[Picture]:
+        for packet in self._demux(stream):
+            if packet.size:
+                captured = time.monotonic()
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                # The view keeps the packet alive, and the packet its bytes.
+                view = memoryview(packet)
+                yield Picture(time=self._when(stamp, stream), captured=captured, size=packet.size, jpeg=view)
+
+    def _frames(self, stream: VideoStream) -> Iterator[Picture]:
+        import av
+
+        size = 0
+        for packet in self._demux(stream):
+            captured = start = time.monotonic()
+            size += packet.size
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                self.damaged += 1
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.damaged += 1
+                    continue
+                when = self._when(frame.pts, stream)
+                yield self._picture(frame, when=when, captured=captured, size=size, start=start)
+                size, start = 0, time.monotonic()
+
+    def _picture(self, frame: av.VideoFrame, *, when: float, captured: float, size: int, start: float) -> Picture:
+        views = planes_of(frame)
+        if views is None:
+            frame = frame.reformat(format="yuv420p")
+            views = planes_of(frame)
+            assert views is not None
+        planes, pixels, full_range = views
+        return Picture(
+            time=when,
+            captured=captured,
+            size=size,
+            planes=planes,
+            pixels=pixels,
+            full_range=full_range,
+            decode=None if pixels == "bgr" else _Converter(frame),
+            seconds=time.monotonic() - start,
+        )
+
+    def _reason(self, error: Exception) -> str:
+        text = getattr(error, "strerror", None) or str(error)
+        if type(error).__name__ == "ExitError":
+            text = "no answer in time"
+        return str(text)
+
+
+class _Converter:
+    """Makes BGR pictures of a decoded frame, full size or scaled down."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, frame: av.VideoFrame) -> None:
+        self._frame = frame
+
+    def __call__(self, min_height: int, min_width: int) -> Image:
+        frame = self._frame
+        width, height = frame.width, frame.height
+        if 0 < min_height < height and 0 < min_width < width:
+            share = max(min_height / height, min_width / width)
+            width, height = max(min_width, round(width * share)), max(min_height, round(height * share))
+        picture: Any = frame.to_ndarray(format="bgr24", width=width, height=height)
+        return picture  # type: ignore[no-any-return]
+
+
+class FileSource(_ContainerSource):
+    """A video file. paced : play at the file's frame rate, and leave out what is late."""
+
+    def __init__(self, path: str, *, paced: bool = False) -> None:
+        super().__init__(path, path)
+        self._paced = paced
+
+    def open(self) -> None:
+        """Open the file at its start."""
+        super().open()
+        if self._paced:
+            self._pictures = self._at_rate(self._pictures)
+
+    def _when(self, stamp: int | None, stream: VideoStream) -> float:
+        if stamp is None or stream.time_base is None:
+            return 0.0
+        return float((stamp - (stream.start_time or 0)) * stream.time_base)
+
+    def _at_rate(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
+        pace, skipped = Pace(self._stop), 0
+        interval = 1.0 / (self.frame_rate or 30.0)
+        for picture in pictures:
+            late = pace.wait(picture.time)
+            if self.interrupted:
+                return
+            if picture.jpeg is not None and late > interval:
+                skipped += 1
+                continue
+            if late > interval:
+                # Decoded pictures cost what they cost; a machine too slow for the file plays it slower.
+                pace.shift(late)
+            picture.skipped, skipped = skipped, 0
+            picture.captured = time.monotonic()
+            yield picture
+
+
+class StreamSource(_ContainerSource):
+    """A network stream (RTSP and other protocols of FFmpeg)."""
+
+    live = True
+    every_frame = False
+    # One frame of delay for each thread is too much for a camera.
+    _threads = "SLICE"
+
+    def __init__(self, url: str) -> None:
+        super().__init__(without_credentials(url), url)
+        self._rtsp = url.lower().startswith("rtsp")
+        self._timeout = (OPEN_SECONDS, SLICE_SECONDS if self._rtsp else OPEN_SECONDS)
+
+    def _options(self) -> dict[str, str]:
+        options = {"fflags": "nobuffer", "flags": "low_delay"}
+        if self._rtsp:
+            options |= {"rtsp_transport": "tcp", "rtsp_flags": "prefer_tcp"}
+        return options
+
+    def _demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+        import av
+
+        heard = time.monotonic()
+        while not self.interrupted:
+            try:
+                for packet in super()._demux(stream):
+                    if packet.size == 0 and packet.pts is None:
+                        raise SourceError(f"{self.name}: the stream ended")
+                    yield packet
+                    heard = time.monotonic()
+            except av.error.ExitError as error:
+                # RTSP takes up again where a slice ended; other protocols keep the error.
+                if not self._rtsp or time.monotonic() - heard > self.stall:
+                    seconds = time.monotonic() - heard
+                    raise SourceError(f"{self.name}: silent for {seconds:.0f} s") from error
+            else:
+                return
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user name, password and query: fit for logs."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
