@@ -1,0 +1,204 @@
+"""A symbol on its way to an `ov.Model`: a value for each output of each node, weights as arrays until they are used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import openvino as ov
+from openvino import opset1
+from openvino.passes import ConstantFolding, Manager
+
+from saccade.errors import ModelError, UnsupportedError
+from saccade.models import layers
+from saccade.models.layers import Array, Value, dims
+from saccade.models.mxnet.symbol import Attributes, Node, Symbol
+
+MAX_ELEMENTS = 1 << 28
+"""Most numbers that one value of the graph may have: 1 GiB in float32, far above any network of a camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """force_suppress : obey the attribute of that name of MultiBoxDetection."""
+
+    force_suppress: bool = False
+
+
+class Graph:
+    """The graph while it is built: a value for each output of each node."""
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        operators: Mapping[str, Operator],
+        weights: Mapping[str, Array],
+        shapes: Mapping[str, tuple[int, ...]],
+        options: Options,
+    ) -> None:
+        self._operators = operators
+        self._symbol = symbol
+        self._weights = weights
+        self._values: dict[int, list[Value]] = {}
+        self.parameters: list[ov.op.Parameter] = []
+        self.options = options
+        for index in symbol.needed():
+            node = symbol.nodes[index]
+            if node.op == "null" and node.name in shapes:
+                check_size(shapes[node.name], f"input {node.name}")
+                parameter = layers.parameter(node.name, shapes[node.name])
+                self.parameters.append(parameter)
+                self._values[index] = [parameter.output(0)]
+
+    def build(self, index: int) -> None:
+        """Make the values of a node whose inputs are there; variables wait until somebody asks for them."""
+        node = self._symbol.nodes[index]
+        if node.op == "null":
+            return
+        layer = Layer(node, self)
+        try:
+            made = self._operators[node.op](layer)
+        except ModelError as error:
+            raise type(error)(f"layer {node}: {error}") from error
+        except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
+            shapes = ", ".join(str(shape) for shape in layer.shapes())
+            text = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise ModelError(f"layer {node} does not fit its inputs {shapes}: {text[0]}") from error
+        values: list[Value] = list(made) if isinstance(made, (list, tuple)) else [made]
+        for value in values:
+            check_size(dims(value), f"layer {node}")
+        if len(values) == 1 and not any(values[0].get_node() == x.get_node() for x in layer.built()):
+            values[0].get_node().set_friendly_name(node.name)
+        self._values[index] = values
+
+    def value(self, reference: tuple[int, int]) -> Value:
+        """Value of a node's output."""
+        index, output = reference
+        if index not in self._values:
+            self._values[index] = [layers.constant(self._weight(index))]
+        values = self._values[index]
+        if output >= len(values):
+            node = self._symbol.nodes[index]
+            raise UnsupportedError(f"output {output} of {node} is not there at inference")
+        return values[output]
+
+    def made(self, reference: tuple[int, int]) -> Value | None:
+        """As `value`, but None where nobody has asked for it yet."""
+        values = self._values.get(reference[0], [])
+        return values[reference[1]] if reference[1] < len(values) else None
+
+    def array(self, reference: tuple[int, int]) -> Array:
+        """Numbers of a weight, also of one that the graph computes from other weights."""
+        index, _ = reference
+        if index not in self._values:
+            return self._weight(index)
+        return _folded(self.value(reference))
+
+    def _weight(self, index: int) -> Array:
+        node = self._symbol.nodes[index]
+        array = self._weights[node.name]
+        if not array.size:
+            raise ModelError(f"parameter {node.name} is empty")
+        return array if array.dtype in (np.float32, np.float16) else array.astype(np.float32)
+
+
+class Layer:
+    """One operator with what it works on."""
+
+    __slots__ = ("_graph", "attributes", "node")
+
+    def __init__(self, node: Node, graph: Graph) -> None:
+        self.node = node
+        self.attributes: Attributes = node.attributes
+        self._graph = graph
+
+    def __len__(self) -> int:
+        return len(self.node.inputs)
+
+    def __getitem__(self, slot: int) -> Value:
+        if not -len(self) <= slot < len(self):
+            raise ModelError(f"has {len(self)} inputs; expected more than {slot}")
+        return self._graph.value(self.node.inputs[slot])
+
+    def values(self) -> list[Value]:
+        """All inputs."""
+        if not len(self):
+            raise ModelError("has no inputs")
+        return [self[slot] for slot in range(len(self))]
+
+    def array(self, slot: int) -> Array:
+        """An input that must be a weight, float32 or float16."""
+        if slot >= len(self):
+            raise ModelError(f"has {len(self)} inputs; expected more than {slot}")
+        return self._graph.array(self.node.inputs[slot])
+
+    def built(self) -> list[Value]:
+        """The inputs that are in the graph by now."""
+        return [value for value in map(self._graph.made, self.node.inputs) if value is not None]
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of `built()`, for messages."""
+        return [dims(value) for value in self.built()]
+
+    @property
+    def options(self) -> Options:
+        """What the caller asked for."""
+        return self._graph.options
+
+
+Operator: TypeAlias = Callable[[Layer], Value | Sequence[Value]]
+
+_FIRST_WEIGHT = {
+    "Convolution": 1, "Deconvolution": 1, "FullyConnected": 1, "BatchNorm": 1, "InstanceNorm": 1, "LayerNorm": 1,
+    "Embedding": 1, "LeakyReLU": 1,
+}  # fmt: skip
+
+
+def is_weight(node: Node, slot: int) -> bool:
+    """True where an operand can only be a weight, never data."""
+    if node.op == "UpSampling" and node.attributes.text("sample_type") == "bilinear":
+        return slot == 1
+    return slot >= _FIRST_WEIGHT.get(node.op, 1 << 30)
+
+
+def check_size(shape: Sequence[int], owner: str) -> None:
+    """Refuse a value that no network has, before its memory is asked for."""
+    count = math.prod(shape)
+    if count > MAX_ELEMENTS:
+        raise ModelError(f"{owner} would have {count} numbers {tuple(shape)}; at most {MAX_ELEMENTS} are supported")
+
+
+def _folded(value: Value) -> Array:
+    """Numbers of a value that depends on constants only."""
+    if value.get_node().get_type_name() != "Constant":
+        try:
+            model = ov.Model([opset1.result(value)], [], "weights")
+        except RuntimeError as error:
+            raise UnsupportedError("has weights that are computed from the input") from error
+        manager = Manager()
+        manager.register_pass(ConstantFolding())
+        manager.run_passes(model)
+        value = model.get_results()[0].input_value(0)
+        if value.get_node().get_type_name() != "Constant":
+            raise UnsupportedError("has weights that are computed in a way that cannot be done beforehand")
+    return np.asarray(value.get_node().data, np.float32).reshape(dims(value))
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise ModelError(f"axis {axis} is not there; the input has {rank} axes")
+    return axis % rank
+
+
+def scalar(value: float) -> Value:
+    """One number, without axes."""
+    return layers.constant(np.float32(value))
+
+
+def index_of(value: Value, size: int) -> Value:
+    """Floats that are indices, as whole numbers within [0, size)."""
+    return opset1.convert(layers.clamp(value, 0, size - 1), "i32").output(0)
