@@ -52,6 +52,7 @@ class Frame:
         "_bgr",
         "_decode",
         "_decode_rows",
+        "_decoding",
         "_holders",
         "_jpeg",
         "_lock",
@@ -95,7 +96,8 @@ class Frame:
         self._decode_rows = decode_rows
         self._on_release = on_release
         self._holders = 1
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the lease; never held for long, so that a release never waits
+        self._decoding = threading.Lock()  # one decode at a time
         self._bgr: Image | None = None
 
     @classmethod
@@ -123,7 +125,7 @@ class Frame:
 
     def bgr(self) -> Image:
         """The whole frame at full size, uint8 (height, width, 3) BGR; made once, valid until the release."""
-        with self._lock:
+        with self._decoding:
             self._check()
             if self._bgr is None:
                 picture = self._planes[0]
@@ -135,7 +137,7 @@ class Frame:
 
         The array belongs to the frame or to the caller's call: read it, do not write to it.
         """
-        with self._lock:
+        with self._decoding:
             self._check()
             if self._bgr is not None:
                 return self._bgr
@@ -155,7 +157,7 @@ class Frame:
                 f"region ({x1}, {y1}, {x2}, {y2}) holds no pixel of the {self.width}x{self.height} frame; "
                 "give corners with x1 < x2 and y1 < y2 that overlap the frame"
             )
-        with self._lock:
+        with self._decoding:
             self._check()
             if self._bgr is None and self._decode_rows is not None and not self._is_full(self._planes[0]):
                 return self._decode_rows(y2)[y1:y2, x1:x2].copy()
