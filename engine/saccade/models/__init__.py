@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from saccade.models.inspect import describe
     from saccade.models.load import read_model
     from saccade.models.runner import Model, Port, Request, open_model
-    from saccade.models.tasks import InputSpec, task_for
+    from saccade.models.spec import InputSpec
+    from saccade.models.tasks import task_for
 
 __all__ = [
     "InputSpec",
@@ -38,7 +39,7 @@ _HOMES = {
     "Request": "runner",
     "open_model": "runner",
     "read_model": "load",
-    "InputSpec": "tasks",
+    "InputSpec": "spec",
     "task_for": "tasks",
     "pull": "catalogue",
     "resolve": "catalogue",

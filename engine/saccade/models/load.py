@@ -7,6 +7,7 @@ page saved as a model, a git-LFS pointer, a truncated download, weights left beh
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,8 @@ def identify(path: str | os.PathLike[str]) -> Artifact:
         )
     if not _plausible(form, suffix, head):
         raise ModelError(f"{path} does not hold what its name says ({_TITLES[form]}); get a fresh copy of the file")
+    if suffix in (".onnx", ".pb"):
+        _check_protobuf(path)
     return Artifact(path, form)
 
 
@@ -189,6 +192,42 @@ def _plausible(form: Format, suffix: str, head: bytes) -> bool:
     return re.search(rb"\b(node|layers?|name|input)\b\s*[:{]", head) is not None
 
 
+def _check_protobuf(path: Path) -> None:
+    """Top-level fields must end exactly where the file ends: a truncated file is named before OpenVINO sees it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        size = len(data)
+        at = 0
+        while at < size:
+            tag, at = _varint(data, at)
+            kind = tag & 7
+            if kind == 0:
+                _, at = _varint(data, at)
+            elif kind == 2:
+                length, at = _varint(data, at)
+                at += length
+            elif kind in (1, 5):
+                at += 8 if kind == 1 else 4
+            else:
+                raise ModelError(f"{path} is damaged at byte {at}; get a fresh copy of the file")
+    if at != size:
+        raise ModelError(
+            f"{path} is cut off: it has {size} bytes and needs at least {at}; get a fresh copy of the file"
+        )
+
+
+def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+    """A protobuf number and the position after it; past the end it counts as zero bits."""
+    value = shift = 0
+    while shift < 70:
+        byte = data[at] if at < len(data) else 0
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            break
+        shift += 7
+    return value, at
+
+
 def _importer(artifact: Artifact, module: str) -> Any:
     try:
         return import_module(f"saccade.models.{module}")
@@ -203,9 +242,27 @@ def _read_openvino(artifact: Artifact) -> ov.Model:
     if artifact.format == "ir":
         check_weights(path)
     try:
-        return core().read_model(str(path))
+        model = core().read_model(str(path))
     except (RuntimeError, ValueError, MemoryError) as error:
         raise ModelError(f"{path}: OpenVINO cannot read this {artifact.title}: {reason(error)}") from error
+    return _with_tensorflow_names(model) if artifact.format == "tensorflow" else model
+
+
+def _with_tensorflow_names(model: ov.Model) -> ov.Model:
+    """Names without `:0`, and class probabilities as an output even where another layer reads them too.
+
+    OpenVINO makes outputs of the graph's ends only.
+    """
+    ends = {port.node.input_value(0).node.friendly_name for port in model.outputs}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Softmax" or node.friendly_name in ends:
+            continue
+        if node.get_output_partial_shape(0).rank == ov.Dimension(2):
+            model.add_outputs(node.output(0))
+            node.output(0).set_names({node.friendly_name})
+    for port in (*model.inputs, *model.outputs):
+        port.add_names({name.removesuffix(":0") for name in port.names})
+    return model
 
 
 def check_weights(path: Path) -> None:

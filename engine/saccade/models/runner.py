@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import mmap
 import os
-import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import openvino as ov
 from numpy.typing import DTypeLike, NDArray
 
 from saccade.errors import ConfigError, ModelError
+from saccade.models.cache import CompileCache
 from saccade.models.devices import Device, Precision, compile_for, core, reason
 from saccade.models.load import Shapes, input_name, make_static, read_model
 
@@ -65,8 +67,10 @@ class Model:
             self.path = None
             self.name = path.friendly_name
             network = make_static(path.clone(), self.name, input_shapes)
-        network = _with_plain_types(network, self.name)
-        choice = compile_for(network, device, _config(precision, threads, streams))
+        network = _with_plain_types(network)
+        network.friendly_name = self.name
+        compile = partial(CompileCache(self.name, cache_dir).compile, core())
+        choice = compile_for(network, device, _config(precision, threads, streams), compile=compile)
         self._compiled = choice.compiled
         self.device = choice.device
         self.precision = choice.precision
@@ -131,22 +135,23 @@ class Request:
     Write into `inputs`, run, read `outputs`. Made by `Model.request()`.
     """
 
-    __slots__ = ("__weakref__", "_callback", "_inputs", "_open", "_outputs", "_request", "_running")
+    __slots__ = ("__weakref__", "_callback", "_dynamic", "_has_callback", "_inputs", "_outputs", "_request", "_running")
 
     def __init__(self, compiled: ov.CompiledModel, inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
-        self._request = compiled.create_infer_request()
         self._running = False
+        self._request = compiled.create_infer_request()
         self._callback: Callable[[Request], None] | None = None
+        self._has_callback = False
         self._inputs: dict[str, Array] = {}
         self._outputs: dict[str, NDArray[np.float32]] = {}
-        self._open: list[tuple[int, str]] = []
+        self._dynamic: list[tuple[int, str]] = []
         for index, port in enumerate(inputs):
             array = aligned(port.shape, port.dtype)
             self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
             self._inputs[port.name] = array
         for index, port in enumerate(outputs):
             if -1 in port.shape:
-                self._open.append((index, port.name))
+                self._dynamic.append((index, port.name))
                 continue
             array = aligned(port.shape, port.dtype)
             self._request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
@@ -155,37 +160,44 @@ class Request:
     @property
     def inputs(self) -> dict[str, Array]:
         """Input arrays by name, to be written to; raises while a run is in flight."""
-        if self._running:
-            raise ModelError("the request is in flight; wait() before its inputs are written")
+        self._refuse_in_flight()
         return self._inputs
 
     @property
     def outputs(self) -> dict[str, NDArray[np.float32]]:
         """Output arrays by name, float32, valid until the next run; raises while a run is in flight."""
-        if self._running:
-            raise ModelError("the request is in flight; wait() before its outputs are read")
-        for index, name in self._open:
+        self._refuse_in_flight()
+        for index, name in self._dynamic:
             self._outputs[name] = self._request.get_output_tensor(index).data
         return self._outputs
 
     def infer(self) -> None:
-        """Run and wait; other Python threads go on meanwhile."""
-        if self._running:
-            raise ModelError("the request is in flight; wait() before it runs again")
+        """Run in the caller's thread; other Python threads go on meanwhile."""
+        self._refuse_in_flight()
+        self._running = True
         try:
             self._request.infer(share_outputs=True)
         except RuntimeError as error:
             raise ModelError(f"inference failed: {reason(error)}") from error
+        finally:
+            self._running = False
 
     def start(self, callback: Callable[[Request], None] | None = None) -> None:
-        """Begin a run and return at once; `callback(request)` is called from a thread of OpenVINO's at its end."""
-        if self._running:
-            raise ModelError("the request is in flight; wait() before it runs again")
+        """Begin a run and return at once.
+
+        callback : called with the request, its outputs ready, from a thread of OpenVINO's; it must be short. A run
+            that fails does not call it: `wait()` raises.
+        """
+        self._refuse_in_flight()
+        if callback is not None and not self._has_callback:
+            self._has_callback = True
+            self._request.set_callback(_completion(weakref.ref(self)), None)
+        self._callback = callback
         self._running = True
         self._request.start_async()
 
     def wait(self) -> None:
-        """Until the run is over."""
+        """Until the run is over; at once if none is in flight."""
         if self._running:
             try:
                 self._request.wait()
@@ -196,8 +208,32 @@ class Request:
 
     @property
     def done(self) -> bool:
-        """True if no run is in flight."""
+        """True if no run is in flight, or the one in flight is over: `wait()` would return at once."""
         return not self._running or bool(self._request.wait_for(0))
+
+    def __del__(self) -> None:
+        # OpenVINO must not write into memory that is gone.
+        if getattr(self, "_running", False):
+            self._request.wait()
+
+    def _refuse_in_flight(self) -> None:
+        if self._running:
+            raise ModelError("the request is in flight; call wait() before it is used again")
+
+
+def _completion(request: weakref.ref[Request]) -> Callable[[object], None]:
+    """What OpenVINO calls at the end of a run. It holds no strong reference: the request would never be freed."""
+
+    def completed(_: object) -> None:
+        done = request()
+        if done is None:
+            return
+        callback, done._callback = done._callback, None
+        done._running = False
+        if callback is not None:
+            callback(done)
+
+    return completed
 
 
 def open_model(address: str | os.PathLike[str], **options: Any) -> Model:
@@ -236,7 +272,7 @@ def _port(port: Any) -> Port:
     return Port(input_name(port), shape, np.dtype(port.element_type.to_dtype()))
 
 
-def _with_plain_types(model: ov.Model, name: str) -> ov.Model:
+def _with_plain_types(model: ov.Model) -> ov.Model:
     """Outputs as float32, and inputs of types that NumPy lacks too; the graph converts on its way."""
     outputs = [i for i, port in enumerate(model.outputs) if port.element_type != ov.Type.f32]
     inputs = [i for i, port in enumerate(model.inputs) if port.element_type == ov.Type.bf16]

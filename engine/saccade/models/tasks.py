@@ -7,35 +7,17 @@ the preprocess plan's `to_source`, into results in source pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saccade.kernels import decode_anchors
+from saccade.models.spec import InputSpec
 from saccade.results import Detections
 
 Outputs = Mapping[str, NDArray[np.float32]]
 ToSource = tuple[float, float, float, float]
-Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """Pixels as a network wants them: `(pixel - mean) / scale`, in BGR order unless `swap_rb`.
-
-    width, height : px. letterbox : keep the picture's aspect ratio and pad.
-    """
-
-    width: int
-    height: int
-    layout: Literal["nchw", "nhwc"] = "nchw"
-    dtype: str = "float32"
-    mean: Triple = (0.0, 0.0, 0.0)
-    scale: Triple = (1.0, 1.0, 1.0)
-    swap_rb: bool = False
-    letterbox: bool = False
 
 
 def blazeface_anchors(cells: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:
