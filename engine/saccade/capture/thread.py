@@ -92,6 +92,15 @@ class Capture:
         self._reconnects = self._resizes = self._bytes = self._sequence = 0
         self._frame_size = (0, 0)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(min_height, min_width) that inference needs, (0, 0) for full size; may be set while capture runs."""
+        return self._size
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._size = size
+
     def start(self) -> Capture:
         """Open the source and start the thread; raises `SourceError` if the source cannot be opened."""
         if self._thread is not None:
@@ -250,23 +259,31 @@ class Capture:
             self._note_size(size)
         with self._changed:
             stopped = self._stop.is_set()
+            stale = [frame] if stopped else []
             if not stopped:
+                if self.policy == "newest":
+                    stale.extend(self._ready)
+                    self._dropped += len(self._ready)
+                    self._ready.clear()
                 self._ready.append(frame)
                 self._changed.notify_all()
-        if stopped:
-            frame.release()
+        for left in stale:
+            left.release()
 
     def _writable(self) -> Slot | None:
-        """A slot to write into; None when all are leased (policy "newest") or the capture was stopped."""
+        """A slot to write into; None when all are leased (policy "newest") or the capture was stopped.
+
+        With policy "newest" the front frame stays on offer while the next is decoded into another slot; only where
+        no slot is free does it give its own.
+        """
         with self._changed:
             if self.policy == "every":
                 self._changed.wait_for(lambda: self._free or self._stop.is_set())
                 return None if self._stop.is_set() else self._free.pop()
-            stale = list(self._ready)
-            self._ready.clear()
-            self._dropped += len(stale)
-        for frame in stale:
-            frame.release()
+            stale = self._ready.popleft() if self._ready and not self._free else None
+            self._dropped += stale is not None
+        if stale is not None:
+            stale.release()
         with self._changed:
             if self._free:
                 return self._free.pop()

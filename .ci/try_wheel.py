@@ -1,0 +1,27 @@
+"""Proof that an installed wheel works by itself: compiled kernels, a network through the pipeline, the assets."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+import saccade
+from saccade import kernels
+
+assert "site-packages" in saccade.__file__, f"imported from {saccade.__file__}, not from the wheel"
+assert kernels.VARIANT != "numba", "the wheel holds no compiled kernels"
+frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+out = np.empty((1, 3, 32, 32), np.float32)
+kernels.Preprocess(source=(120, 160), size=(32, 32))(frame, out=out)
+
+with tempfile.TemporaryDirectory() as folder:
+    image = ops.parameter([1, 3, 32, 32], np.float32, name="data")
+    network = ov.Model([ops.reduce_mean(image, np.array([2, 3]), False)], [image], "mean")
+    ov.save_model(network, Path(folder) / "mean.xml")
+    model = saccade.Model(Path(folder) / "mean.xml", precision="f32")
+    (result,) = model.infer(out).values()
+assert np.allclose(result, out.mean((2, 3)), atol=1e-3)
+print(f"saccade {saccade.__version__}, kernels {kernels.VARIANT}, Python {sys.version.split()[0]}: works")

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Build the wheel from a clean clone and try it, outside the repository, on each Python >= 3.10 that is installed.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+git clone --quiet "$root" "$work/clone"
+for version in 3.10 3.11 3.12 3.13 3.14; do
+    python=""
+    for candidate in "python$version" "$HOME"/.pyenv/versions/"$version".*/bin/python; do
+        if "$candidate" -c 'import sys' >/dev/null 2>&1; then python=$candidate; break; fi
+    done
+    if [ -z "$python" ]; then
+        echo "Python $version: not installed here, not tried"
+        continue
+    fi
+    venv="$work/venv$version"
+    if ! "$python" -m venv "$venv" 2>/dev/null; then
+        echo "Python $version: cannot make a virtual environment here, not tried"
+        continue
+    fi
+    "$venv/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist$version" "$work/clone"
+    "$venv/bin/python" -m pip install --quiet "$work"/dist"$version"/saccade-*.whl
+    (
+        cd "$work"
+        "$venv/bin/python" "$root/.ci/try_wheel.py"
+        "$venv/bin/saccade" --version
+        "$venv/bin/saccade" doctor >/dev/null
+    )
+    echo "Python $version: wheel built, installed and tried"
+    rm -rf "$venv"
+done

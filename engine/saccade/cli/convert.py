@@ -1,0 +1,28 @@
+"""`saccade convert`: any supported artifact to current IR."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from saccade.cli import add_command
+
+
+def add_parser(subparsers: Any) -> None:
+    """`saccade convert MODEL -o DIR`."""
+    parser = add_command(
+        subparsers, "convert", summary="write any supported artifact as current OpenVINO IR, names kept",
+        example="saccade convert deploy_ssd-symbol.json -o models",
+    )  # fmt: skip
+    parser.add_argument("model", metavar="MODEL", help="artifact or catalogue name")
+    parser.add_argument("-o", "--output", metavar="DIR", default=".", help="folder for the .xml and .bin")
+    parser.add_argument("--precision", choices=("f16", "f32"), default="f16", help="how weights are stored")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert and print the path of the new .xml."""
+    from saccade.models import catalogue
+    from saccade.models.convert import convert
+
+    print(convert(catalogue.resolve(options.model), options.output, options.precision))
+    return 0

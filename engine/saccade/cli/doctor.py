@@ -1,0 +1,187 @@
+"""`saccade doctor`: what this machine has, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from saccade.cli import add_command, style
+from saccade.config import cache_dir
+
+PACKAGES = ("numpy", "opencv-python-headless", "openvino", "numba", "av", "simplejpeg", "boto3")
+CPU_FEATURES = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512bw",
+    "avx_vnni",
+    "avx512_vnni",
+    "amx_tile",
+    "amx_bf16",
+)
+LEAST_FREE_MB = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. state: ok, note (works, but could be better) or missing; remedy: what to do, or empty."""
+
+    name: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def add_parser(subparsers: Any) -> None:
+    """`saccade doctor [--json]`."""
+    parser = add_command(
+        subparsers, "doctor", summary="show what this machine has, what is missing and how to get it",
+        example="saccade doctor --json",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the checks; status 0 even where something is missing, since that is an answer."""
+    checks = examine()
+    if options.json:
+        print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=2))
+        return 0
+    colours = {"ok": "green", "note": "yellow", "missing": "red"}
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{style.paint(check.state.ljust(7), colours[check.state])}  {check.name.ljust(width)}  {check.found}")
+        if check.remedy:
+            print(f"{'':9}{'':{width}}  -> {check.remedy}")
+    return 0
+
+
+def examine() -> list[Check]:
+    """All checks, in the order a person would ask them."""
+    return [_python(), _packages(), _cpu(), _kernels(), *_devices(), _gpu_driver(), _cameras(), _models(), _disk()]
+
+
+def _python() -> Check:
+    system = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
+    libc = " ".join(platform.libc_ver())
+    if sys.version_info < (3, 10):
+        return Check("system", "missing", f"{system}, {libc}", "install Python 3.10 or newer (Ubuntu 24.04 has 3.12)")
+    return Check("system", "ok", f"{system}, {libc}".rstrip(", "))
+
+
+def _packages() -> Check:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Check("packages", "missing", ", ".join(found), f"pip install {' '.join(missing)}")
+    return Check("packages", "ok", ", ".join(found))
+
+
+def _cpu() -> Check:
+    model, flags = platform.processor() or platform.machine(), set()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                model = value.strip()
+            elif key.strip() == "flags":
+                flags = set(value.split())
+    except OSError:
+        pass
+    features = [name for name in CPU_FEATURES if name in flags]
+    found = f"{model}, {os.cpu_count()} cores: {' '.join(features) or 'features unknown'}"
+    if flags and "sse4_2" not in flags:
+        return Check("cpu", "missing", found, "OpenVINO and saccade need SSE4.2 (x86-64-v2)")
+    return Check("cpu", "ok", found)
+
+
+def _kernels() -> Check:
+    from saccade import kernels
+
+    variant = kernels.VARIANT
+    if variant == "numba":
+        return Check(
+            "kernels", "note", "Numba twins (compiled at first use)",
+            "for the compiled kernels: sudo apt-get install gcc python3-dev, then pip install --force-reinstall saccade",
+        )  # fmt: skip
+    return Check("kernels", "ok", f"compiled, {variant}")
+
+
+def _devices() -> list[Check]:
+    import openvino as ov
+
+    core = ov.Core()
+    checks = []
+    for device in core.available_devices:
+        properties = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+        name = core.get_property(device, "FULL_DEVICE_NAME")
+        checks.append(Check(f"device {device}", "ok", f"{name.strip()} ({', '.join(properties)})"))
+    return checks or [Check("device", "missing", "OpenVINO sees no device", "pip install --force-reinstall openvino")]
+
+
+def _gpu_driver() -> Check:
+    nodes = sorted(glob.glob("/dev/dri/renderD*"))
+    if not nodes:
+        return Check("gpu", "note", "no /dev/dri/renderD*: no GPU, or its kernel driver is not loaded; CPU is used")
+    readable = [node for node in nodes if os.access(node, os.R_OK | os.W_OK)]
+    if not readable:
+        return Check(
+            "gpu", "missing", f"{nodes[0]} may not be opened", "sudo usermod -aG render,video $USER, log in again"
+        )
+    icds = glob.glob("/etc/OpenCL/vendors/*.icd")
+    if not icds:
+        return Check(
+            "gpu", "missing", f"{readable[0]}, but no OpenCL driver",
+            "Gen9 (DeepLens): Intel's legacy1 OpenCL driver 24.35.30872; newer GPUs: intel-opencl-icd; see docs/device.md",
+        )  # fmt: skip
+    return Check("gpu", "ok", f"{readable[0]}, OpenCL drivers {', '.join(Path(p).stem for p in icds)}")
+
+
+def _cameras() -> Check:
+    cameras = sorted(glob.glob("/dev/video*"))
+    if not cameras:
+        return Check(
+            "camera", "note", "no /dev/video*", "plug a UVC camera in, or use --source demo:, a file or a stream"
+        )
+    closed = [path for path in cameras if not os.access(path, os.R_OK | os.W_OK)]
+    if closed:
+        return Check(
+            "camera", "missing", f"{closed[0]} may not be opened", "sudo usermod -aG video $USER, log in again"
+        )
+    return Check("camera", "ok", ", ".join(cameras))
+
+
+def _models() -> Check:
+    from saccade.models import catalogue
+
+    have = [entry.name for entry in catalogue.ENTRIES if catalogue.is_pulled(entry)]
+    if not have:
+        return Check("models", "note", f"none in {cache_dir()}", "saccade models pull demo")
+    return Check("models", "ok", f"{', '.join(have)} in {cache_dir()}")
+
+
+def _disk() -> Check:
+    folder = cache_dir()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free // 2**20
+    if free < LEAST_FREE_MB:
+        return Check(
+            "disk", "missing", f"{free} MB free at {folder}", "free some space, or set SACCADE_CACHE elsewhere"
+        )
+    return Check("disk", "ok", f"{free} MB free at {folder}")
