@@ -24,6 +24,8 @@ Value: TypeAlias = ov.Output
 Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = Sequence[int]
 
+BOOLEAN = ov.Type.boolean
+
 
 def dims(value: Value) -> tuple[int, ...]:
     """Return the static shape of a graph value."""
@@ -549,6 +551,9 @@ def detection_output(
     clip_before_nms: bool = False,
     clip_after_nms: bool = False,
     decrease_label_id: bool = False,
+    aux_conf: Value | None = None,
+    aux_loc: Value | None = None,
+    objectness_score: float = 0.0,
 ) -> Value:
     """Decode SSD heads: loc (N, priors * 4), conf (N, priors * classes), priors (1, 2, priors * 4).
 
@@ -576,7 +581,10 @@ def detection_output(
         "input_height": input_size[0],
         "input_width": input_size[1],
     }
-    return opset1.detection_output(loc, conf, priors, attributes).output(0)
+    if aux_conf is None or aux_loc is None:
+        return opset1.detection_output(loc, conf, priors, attributes).output(0)
+    attributes["objectness_score"] = objectness_score
+    return opset1.detection_output(loc, conf, priors, attributes, aux_conf, aux_loc).output(0)
 
 
 def roi_pooling(x: Value, rois: Value, *, size: tuple[int, int], spatial_scale: float, method: str = "max") -> Value:
@@ -605,9 +613,9 @@ def as_float(x: Value) -> Value:
 # -------------------------------------------------------------------------------------------------------- the model
 
 
-def parameter(name: str, shape: Ints) -> ov.op.Parameter:
-    """Return a float32 network input of that name."""
-    node = ov.op.Parameter(ov.Type.f32, ov.Shape(list(shape)))
+def parameter(name: str, shape: Ints, dtype: ov.Type = ov.Type.f32) -> ov.op.Parameter:
+    """Return a network input of that name."""
+    node = ov.op.Parameter(dtype, ov.Shape(list(shape)))
     node.set_friendly_name(name)
     node.output(0).get_tensor().set_names({name})
     return node

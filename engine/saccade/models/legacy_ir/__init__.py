@@ -1,0 +1,33 @@
+"""Reader of legacy OpenVINO IR, versions 2 to 7 (2017 to 2020), which OpenVINO itself has refused since 2021.
+
+`xml_reader` turns the XML into a plain graph, `weights` maps the .bin, `table` and `ops` hold one builder per layer
+type, `build` makes the `ov.Model`. Constants of the model are views of the mapped .bin; the model keeps it open.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openvino as ov
+
+from saccade.models.legacy_ir.build import build
+from saccade.models.legacy_ir.xml_reader import read_network, sniff_version
+
+__all__ = ["is_legacy", "read"]
+
+
+def is_legacy(path: str | Path) -> bool:
+    """Tell whether a file is an IR of a version before 10 (version 1 too, which `read` refuses by name)."""
+    version = sniff_version(Path(path))
+    return version is not None and version < 10
+
+
+def read(path: str | Path) -> ov.Model:
+    """Read a legacy IR.
+
+    The model's inputs and outputs carry the names that the original engine gave them; input means declared in the
+    file are part of the graph. Raises `ModelError` for damaged files and `UnsupportedError` for layers or versions
+    that saccade has not got.
+    """
+    path = Path(path)
+    return build(read_network(path), path)

@@ -1,0 +1,243 @@
+"""Plain graph -> `ov.Model`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino import opset1
+
+from saccade.errors import ModelError, UnsupportedError
+from saccade.models import layers
+from saccade.models.layers import Value
+from saccade.models.legacy_ir import ops  # noqa: F401  (fills the table)
+from saccade.models.legacy_ir.graph import Endpoint, Layer, Network
+from saccade.models.legacy_ir.table import LAYERS, Node
+from saccade.models.legacy_ir.weights import Weights, check_overlaps
+
+log = logging.getLogger(__name__)
+
+INPUT_TYPES = {"I32": ov.Type.i32, "I64": ov.Type.i64, "U8": ov.Type.f32, "BOOL": ov.Type.f32}
+
+
+def build(network: Network, path: Path) -> ov.Model:
+    """Build the model of a file's graph; weights come from the .bin beside it."""
+    weights = Weights(path.with_suffix(".bin"))
+    check_overlaps(list(_blobs(network)), path)
+    unknown = sorted({layer.type for layer in all_layers(network) if not is_supported(layer)})
+    if unknown:
+        first = next(layer for layer in all_layers(network) if layer.type == unknown[0])
+        raise UnsupportedError(
+            f"{path}: {first}: layer types not supported: {', '.join(t[:60] for t in unknown[:20])}; expected types of "
+            "the layer table: run `saccade inspect` for the list, or convert the original model again"
+        )
+    graph = GraphBuilder(network, path, weights)
+    graph.run()
+    parameters = [graph.parameters[layer.name] for layer in inputs(network)]
+    try:
+        model = layers.model(graph.outputs(), parameters, network.name or path.stem)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: the graph does not make a model: {first_line(error)}; copy the file again"
+        ) from error
+    return model
+
+
+def all_layers(network: Network) -> Iterator[Layer]:
+    """Yield the layers of a network and of the loops inside it."""
+    for layer in network.layers.values():
+        yield layer
+        if layer.loop is not None:
+            yield from all_layers(layer.loop.body)
+
+
+def is_supported(layer: Layer) -> bool:
+    """Tell whether the layer table knows the type."""
+    return layer.type.lower() in LAYERS or layer.type.lower() == "input"
+
+
+def inputs(network: Network) -> list[Layer]:
+    """Return the input layers, in file order."""
+    return [layer for layer in network.layers.values() if layer.type.lower() == "input"]
+
+
+def _blobs(network: Network) -> Iterator[tuple[ov.op.Constant, str]]:
+    for layer in all_layers(network):
+        for name, blob in layer.blobs.items():
+            yield blob, f"{layer}: {name}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the telling line of an OpenVINO error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (told or lines or [type(error).__name__])[0][:300]
+
+
+class GraphBuilder:
+    """Builds one network: the file's, or the body of a loop."""
+
+    def __init__(self, network: Network, path: Path, weights: Weights) -> None:
+        self.network = network
+        self.path = path
+        self.weights = weights
+        self.values: dict[Endpoint, Value] = {}
+        self.parameters: dict[str, ov.op.Parameter] = {}
+
+    def fail(self, message: str) -> ModelError:
+        """Return the error that names the file."""
+        return ModelError(f"{self.path}: {message}")
+
+    def run(self) -> None:
+        """Build every layer, producers first."""
+        if not inputs(self.network):
+            raise self.fail("has no Input layer; expected at least one")
+        for layer in self.order():
+            if layer.type.lower() == "input":
+                self._input(layer)
+            else:
+                self._layer(layer)
+
+    def order(self) -> list[Layer]:
+        """Return the layers such that each comes after those it reads."""
+        layers_, sources = self.network.layers, self.network.sources
+        for layer in layers_.values():
+            for port in layer.inputs:
+                if (layer.id, port.id) not in sources:
+                    raise self.fail(
+                        f"{layer}: nothing feeds input port {port.id}; expected an edge to it: the file is incomplete"
+                    )
+        waiting = {layer.id: len(layer.inputs) for layer in layers_.values()}
+        readers: dict[int, list[int]] = {}
+        for (target, _), (source, _) in sources.items():
+            readers.setdefault(source, []).append(target)
+        ready = [id_ for id_, count in waiting.items() if not count]
+        done: list[Layer] = []
+        for id_ in ready:
+            done.append(layers_[id_])
+            for reader in readers.get(id_, ()):
+                waiting[reader] -= 1
+                if not waiting[reader]:
+                    ready.append(reader)
+        if len(done) < len(layers_):
+            finished = {layer.id for layer in done}
+            stuck = next(layer for layer in layers_.values() if layer.id not in finished)
+            raise self.fail(f"{stuck} is part of a cycle, or behind one; expected a graph without cycles")
+        return done
+
+    def outputs(self) -> list[tuple[str, Value]]:
+        """Return each value that nothing reads, named as the original engine named it."""
+        read = set(self.network.sources.values())
+        found = []
+        for layer in self.network.layers.values():
+            for index, port in enumerate(layer.outputs):
+                if (layer.id, port.id) not in read:
+                    name = layer.name if len(layer.outputs) == 1 else f"{layer.name}.{index}"
+                    found.append((name, layers.as_float(self.values[layer.id, port.id])))
+        names = [name for name, _ in found]
+        if not found or len(set(names)) < len(names):
+            raise self.fail("has no output, or two of one name; expected layers with names of their own")
+        return found
+
+    # -- one layer
+
+    def _input(self, layer: Layer) -> None:
+        if len(layer.outputs) != 1 or layer.inputs or not layer.name:
+            raise self.fail(f"{layer} has {len(layer.outputs)} outputs; expected a named layer with one output")
+        if layer.name in self.parameters:
+            raise self.fail(f"{layer} has the name of another input; expected names of their own")
+        port = layer.outputs[0]
+        precision = port.precision or layer.precision
+        node = layers.parameter(layer.name, port.dims, INPUT_TYPES.get(precision, ov.Type.f32))
+        self.parameters[layer.name] = node
+        self.values[layer.id, port.id] = self._without_mean(layer, node.output(0))
+
+    def _without_mean(self, layer: Layer, value: Value) -> Value:
+        """Subtract the means that the file declares for this input."""
+        mean = input_mean(self.network, layer, self.weights, self.path)
+        return value if mean is None else opset1.subtract(value, layers.constant(mean)).output(0)
+
+    def _layer(self, layer: Layer) -> None:
+        sources = self.network.sources
+        operands = [self.values[sources[layer.id, port.id]] for port in layer.inputs]
+        for port, value in zip(layer.inputs, operands, strict=True):
+            if math.prod(port.dims) != math.prod(layers.dims(value)):
+                raise self.fail(
+                    f"{layer}: input port {port.id} declares {list(port.dims)} but gets {list(layers.dims(value))}; "
+                    "expected the same shape: the file is damaged or was edited"
+                )
+        node = Node(str(self.path), layer, operands, self.weights, self)
+        try:
+            result = LAYERS[layer.type.lower()](node)
+        except ModelError as error:
+            text = str(error)
+            raise error if text.startswith(str(self.path)) else type(error)(f"{self.path}: {layer}: {text}") from error
+        except (RuntimeError, TypeError, ValueError, OverflowError, IndexError) as error:
+            raise self.fail(
+                f"{layer} cannot be built: {first_line(error)}; expected attributes and shapes that fit together: "
+                "the file is damaged or was edited"
+            ) from error
+        values = result if isinstance(result, list) else [result]
+        if len(values) < len(layer.outputs):
+            raise self.fail(f"{layer} declares {len(layer.outputs)} outputs; expected {len(values)}")
+        for port, value in zip(layer.outputs, values, strict=False):
+            if layers.dims(value) != port.dims:
+                raise self.fail(
+                    f"{layer}: output port {port.id} comes out as {list(layers.dims(value))} but declares "
+                    f"{list(port.dims)}; expected the same shape: the file is damaged or was edited"
+                )
+            self.values[layer.id, port.id] = value
+        if layer.name and values:
+            producer = values[0].get_node()
+            if producer.get_type_name() not in ("Parameter", "Constant") and all(v is not values[0] for v in operands):
+                producer.set_friendly_name(layer.name)
+
+
+def input_mean(network: Network, layer: Layer, weights: Weights, path: Path) -> np.typing.NDArray[np.float32] | None:
+    """Return what is subtracted from an input, broadcastable to its shape; None for nothing.
+
+    Channels are those of the tensor as given. Scales are not applied: the original CPU engine ignored them.
+    """
+    found = network.pre_process
+    if found is None or not found.channels:
+        return None
+    candidates = inputs(network)
+    if found.reference_layer:
+        target = next((c for c in candidates if c.name == found.reference_layer), None)
+        if target is None:
+            raise ModelError(
+                f"{path}: pre-process names input '{found.reference_layer[:80]}', which does not exist; expected "
+                f"one of {', '.join(c.name for c in candidates)}"
+            )
+    else:
+        target = next((c for c in candidates if len(c.outputs[0].dims) == 4), candidates[0])
+    if target is not layer:
+        return None
+    dims = layer.outputs[0].dims
+    if any(channel.scale != 1 for channel in found.channels):
+        log.warning("%s: the pre-process scale is ignored, as the original CPU engine did", path)
+    if len(dims) < 2 or sorted(c.id for c in found.channels) != list(range(dims[1])):
+        raise ModelError(
+            f"{path}: {layer}: pre-process has channels {[c.id for c in found.channels][:8]} for shape {list(dims)}; "
+            "expected one entry per channel"
+        )
+    channels = sorted(found.channels, key=lambda c: c.id)
+    if any(channel.image for channel in channels):
+        images = []
+        for channel in channels:
+            if channel.image is None:
+                raise ModelError(f"{path}: {layer}: pre-process channel {channel.id} has no mean image; expected one")
+            image = weights.array(channel.image, f"{path}: {layer}: mean image of channel {channel.id}")
+            if image.size != math.prod(dims[2:]):
+                raise ModelError(
+                    f"{path}: {layer}: mean image of channel {channel.id} has {image.size} values; expected "
+                    f"{math.prod(dims[2:])}, one per pixel"
+                )
+            images.append(layers.floats(image).reshape(dims[2:]))
+        return np.stack(images)[None]
+    values = np.array([c.mean or 0.0 for c in channels], dtype=np.float32)
+    return values.reshape(1, -1, *[1] * (len(dims) - 2)) if values.any() else None
