@@ -91,8 +91,8 @@ def ninth(direction: int) -> tuple[int, int]:
 
 
 def mirrored(result: Result) -> bool:
-    """Whether a result is shown on the mirrored picture: head pose is, as people expect of a mirror."""
-    return result.pose is not None
+    """Whether a result is shown on the mirrored picture: head pose is, also while there is no head to be seen."""
+    return result.pose is not None or result.app == "head-pose"
 
 
 def fit(width: int, height: int, max_width: int, max_height: int) -> tuple[int, int]:
@@ -136,7 +136,8 @@ class Annotator:
         if result.pose is not None:
             self._draw_pose(brush, result.pose)
             self.ball.move(result.pose, frame=result.frame, time=result.time, aspect=result.width / result.height)
-            self._draw_ball(brush)
+        if mirrored(result):
+            brush.ball(self.ball.x, self.ball.y, self.ball.radius)
         if result.classes is not None and len(result.classes):
             self._draw_classes(brush, result.classes)
         return picture
@@ -183,9 +184,6 @@ class Annotator:
         brush.tag(text, x1, y1, CROP_FRAME, scale=1.35)
         if angles:
             brush.tag("  ".join(angles), x1, y2, CROP_FRAME, below=True)
-
-    def _draw_ball(self, brush: _Brush) -> None:
-        brush.ball(self.ball.x, self.ball.y, self.ball.radius)
 
     @staticmethod
     def _draw_classes(brush: _Brush, classes: Classification) -> None:
