@@ -1,0 +1,433 @@
+"""The compiled kernels: argument checks and the GIL on this side, all arithmetic in plain C (see kernels.h)."""
+
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBUF_C_CONTIGUOUS, Py_buffer
+from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+import os
+import threading
+
+import numpy as np
+
+from saccade.kernels.spec import Spec
+
+
+cdef extern from "kernels.h" nogil:
+    enum: PIXELS_BGR, PIXELS_I420, PIXELS_NV12
+    enum: LAYOUT_NCHW, LAYOUT_NHWC
+    enum: DTYPE_FLOAT32, DTYPE_FLOAT16, DTYPE_UINT8
+
+    ctypedef struct axis_t:
+        int32_t n
+
+    ctypedef struct plane_t:
+        const uint8_t *data
+        ptrdiff_t stride
+        int32_t width, height
+
+    ctypedef struct norm_t:
+        float mean, scale, high, low, fill
+        uint8_t bytes[256]
+        uint16_t halves[256]
+
+    ctypedef struct plan_t:
+        int32_t pixels, layout, dtype, swap_rb, full_range, divide, plain, width, height, pad, left, top
+        axis_t columns, rows
+        norm_t norm[3]
+
+    ctypedef struct ssd_t:
+        float variance[4]
+        float score_threshold, iou_threshold
+        int32_t background, top_k, keep_top_k, best_class, clip
+
+    ctypedef struct anchors_t:
+        float width, height, score_threshold, iou_threshold
+        int32_t top_k, keep_top_k, weighted, points, anchor_columns
+
+    ctypedef struct region_t:
+        int32_t x, y, width, height
+
+    ctypedef struct kernels_t:
+        const char *name
+        void (*preprocess)(const plan_t *, const plane_t *, void *) noexcept nogil
+        ptrdiff_t (*nms)(const float *, const float *, ptrdiff_t, float, ptrdiff_t, int64_t *) noexcept nogil
+        ptrdiff_t (*ssd)(const ssd_t *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t,
+                         float **) noexcept nogil
+        ptrdiff_t (*anchors)(const anchors_t *, const float *, const float *, const float *, ptrdiff_t,
+                             float **) noexcept nogil
+
+    const kernels_t *const *saccade_variants() noexcept
+    size_t plan_tables_size(const plan_t *, int32_t, int32_t) noexcept
+    void plan_tables_place(plan_t *, int32_t, int32_t, void *) noexcept
+    void plan_tables_fill(plan_t *, int32_t, int32_t, region_t, int) noexcept
+
+
+# ---- variants --------------------------------------------------------------------------------------------------------
+
+cdef const kernels_t *_best = saccade_variants()[0]
+
+
+cdef const kernels_t *_kernels(object name) except NULL:
+    """The variant of that name, or the best this processor runs."""
+    if name is None:
+        return _best
+    cdef const kernels_t *const *variants = saccade_variants()
+    cdef int i = 0
+    while variants[i] != NULL:
+        if variants[i].name.decode() == name:
+            return variants[i]
+        i += 1
+    raise ValueError(f"no variant {name!r} on this processor; it has {', '.join(variants_here())}")
+
+
+def variants_here():
+    cdef const kernels_t *const *variants = saccade_variants()
+    names = []
+    cdef int i = 0
+    while variants[i] != NULL:
+        names.append(variants[i].name.decode())
+        i += 1
+    return tuple(names)
+
+
+def _choose(name):
+    global _best
+    _best = _kernels(name)
+
+
+_wanted = os.environ.get("SACCADE_KERNELS", "")
+if _wanted not in ("", "native", "numba"):
+    _choose(_wanted)
+
+
+def variant():
+    return _best.name.decode()
+
+
+# ---- preprocess ------------------------------------------------------------------------------------------------------
+
+cdef class Preprocess:
+    cdef plan_t plan
+    cdef plan_t crop_plan
+    cdef void *tables
+    cdef void *crop_tables
+    cdef const kernels_t *kernels
+    cdef Py_ssize_t height, width, elements
+    cdef char code
+    cdef readonly object spec
+    cdef readonly tuple source, size, roi, shape
+    cdef readonly str pixels, layout, dtype
+    cdef readonly object to_source
+    cdef object lock
+
+    def __cinit__(self):
+        self.tables = self.crop_tables = NULL
+
+    def __init__(self, source, size, *, pixels="bgr", roi=None, layout="nchw", dtype="float32", mean=(0, 0, 0),
+                 scale=(1, 1, 1), mirror=False, swap_rb=False, letterbox=False, pad=0, full_range=False,
+                 variant=None):
+        spec = Spec(source, size, pixels=pixels, roi=roi, layout=layout, dtype=dtype, mean=mean, scale=scale,
+                    mirror=mirror, swap_rb=swap_rb, letterbox=letterbox, pad=pad, full_range=full_range)
+        self.kernels = _kernels(variant)
+        self.spec = spec
+        self.source, self.size, self.roi, self.shape = spec.source, spec.size, spec.roi, spec.shape
+        self.pixels, self.layout, self.dtype = pixels, layout, np.dtype(dtype).name
+        self.to_source = spec.to_source
+        self.lock = threading.Lock()
+        self.height, self.width = spec.source
+        self.code = (c"f", c"e", c"B")[spec.dtype]
+        self.elements = 3 * spec.size[0] * spec.size[1]
+        cdef plan_t *plan = &self.plan
+        plan.pixels, plan.layout, plan.dtype = spec.pixels, spec.layout, spec.dtype
+        plan.swap_rb, plan.full_range, plan.plain, plan.divide = spec.swap_rb, spec.full_range, spec.plain, spec.divide
+        plan.height, plan.width = spec.size
+        plan.pad = spec.pad
+        cdef const uint8_t[:, ::1] table = spec.tables.view(np.uint8)
+        cdef int c
+        for c in range(3):
+            plan.norm[c].mean, plan.norm[c].scale = spec.mean[c], spec.scale[c]
+            plan.norm[c].high, plan.norm[c].low, plan.norm[c].fill = spec.high[c], spec.low[c], spec.fill[c]
+            if plan.dtype == DTYPE_UINT8:
+                memcpy(plan.norm[c].bytes, &table[c, 0], 256)
+            elif plan.dtype == DTYPE_FLOAT16:
+                memcpy(plan.norm[c].halves, &table[c, 0], 512)
+        self.crop_plan = self.plan
+        PyMem_Free(self.tables)
+        self.tables = self._tables(plan, spec.inner[2], spec.inner[3])
+        self._fill(plan, spec.inner, spec.roi)
+
+    def __dealloc__(self):
+        PyMem_Free(self.tables)
+        PyMem_Free(self.crop_tables)
+
+    cdef void *_tables(self, plan_t *plan, int32_t width, int32_t height) except NULL:
+        cdef void *memory = PyMem_Calloc(1, plan_tables_size(plan, width, height))
+        if memory == NULL:
+            raise MemoryError
+        plan_tables_place(plan, width, height, memory)
+        return memory
+
+    cdef int _fill(self, plan_t *plan, tuple inner, tuple roi) except -1:
+        cdef region_t region
+        region.x, region.y, region.width, region.height = roi
+        plan.left, plan.top = inner[0], inner[1]
+        plan_tables_fill(plan, <int32_t>self.width, <int32_t>self.height, region, self.spec.mirror)
+        return 0
+
+    def __call__(self, frame, out):
+        cdef Py_buffer views[3]
+        cdef Py_buffer target
+        cdef plane_t planes[3]
+        cdef int held = 0
+        self._target(out, &target, 1)
+        try:
+            held = self._planes(frame, views, planes)
+            with nogil:
+                self.kernels.preprocess(&self.plan, planes, target.buf)
+        finally:
+            _release(views, held)
+            PyBuffer_Release(&target)
+        return out
+
+    def crops(self, frame, regions, out):
+        cdef Py_buffer views[3]
+        cdef Py_buffer target
+        cdef plane_t planes[3]
+        cdef const int32_t[:, :] boxes = np.asarray(regions, np.int32).reshape(-1, 4)
+        cdef Py_ssize_t n = boxes.shape[0], i, bytes_each = self.elements
+        cdef int held = 0
+        cdef bint inside = True
+        cdef region_t region
+        cdef plan_t *plan = &self.crop_plan
+        if self.code == c"f":
+            bytes_each *= 4
+        elif self.code == c"e":
+            bytes_each *= 2
+        for i in range(n):
+            if (boxes[i, 0] < 0 or boxes[i, 1] < 0 or boxes[i, 2] < 1 or boxes[i, 3] < 1
+                    or boxes[i, 2] > self.width - boxes[i, 0] or boxes[i, 3] > self.height - boxes[i, 1]):
+                self.spec.region(tuple(boxes[i]))
+        if n == 0:
+            self.spec.check_out(out, 0)
+            return out
+        self._target(out, &target, n)
+        try:
+            held = self._planes(frame, views, planes)
+            with self.lock:
+                if self.crop_tables == NULL:
+                    self.crop_tables = self._tables(plan, plan.width, plan.height)
+                if self.spec.letterbox:
+                    for i in range(n):
+                        roi = tuple(boxes[i])
+                        inner = self.spec._inner(roi)
+                        plan_tables_place(plan, inner[2], inner[3], self.crop_tables)
+                        self._fill(plan, inner, roi)
+                        with nogil:
+                            self.kernels.preprocess(plan, planes, <uint8_t *>target.buf + i * bytes_each)
+                else:
+                    mirror = self.spec.mirror
+                    self._run_crops(boxes, mirror, planes, <uint8_t *>target.buf, bytes_each)
+        finally:
+            _release(views, held)
+            PyBuffer_Release(&target)
+        return out
+
+    cdef int _run_crops(self, const int32_t[:, :] boxes, int mirror, const plane_t *planes, uint8_t *to,
+                        Py_ssize_t bytes_each) except -1:
+        cdef Py_ssize_t i
+        cdef region_t region
+        with nogil:
+            for i in range(boxes.shape[0]):
+                region.x, region.y, region.width, region.height = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+                plan_tables_fill(&self.crop_plan, <int32_t>self.width, <int32_t>self.height, region, mirror)
+                self.kernels.preprocess(&self.crop_plan, planes, to + i * bytes_each)
+        return 0
+
+    cdef int _target(self, object out, Py_buffer *view, Py_ssize_t count) except -1:
+        """A view of `out`, which must hold `count` pictures. What is wrong with it is said by `Spec.check_out`."""
+        cdef Py_ssize_t elements = 0
+        cdef bint fits = False
+        try:
+            PyObject_GetBuffer(out, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
+        except (TypeError, ValueError, BufferError):
+            pass
+        else:
+            fits = (view.format != NULL and view.format[0] == self.code and view.format[1] == 0
+                    and self._holds(view, count))
+            if fits:
+                return 0
+            PyBuffer_Release(view)
+        self.spec.check_out(out, None if count == 1 else count)
+        # Written as a native dtype in another spelling ("=f", "<f"): the buffer is the same.
+        PyObject_GetBuffer(out, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
+        return 0
+
+    cdef bint _holds(self, const Py_buffer *view, Py_ssize_t count) noexcept:
+        """Is the shape ours, behind leading ones, with `count` in front where that is not 1?"""
+        cdef int i, extra = view.ndim - 3, channel = 2 if self.plan.layout == LAYOUT_NHWC else 0
+        cdef int row = 0 if self.plan.layout == LAYOUT_NHWC else 1
+        if extra < (count != 1):
+            return False
+        for i in range(extra):
+            if view.shape[i] != (count if i == extra - 1 else 1):
+                return False
+        return (view.shape[extra + channel] == 3 and view.shape[extra + row] == self.plan.height
+                and view.shape[extra + row + 1] == self.plan.width)
+
+    cdef int _planes(self, object frame, Py_buffer *views, plane_t *planes) except -1:
+        """Views of the frame's planes: how many. What is wrong with them is said by `Spec.planes`."""
+        cdef Py_ssize_t h = self.height, w = self.width
+        cdef int count = 0, i
+        if self.plan.pixels == PIXELS_BGR and type(frame) is not tuple:
+            count = _view(frame, views, 3, h, w, 3)
+        elif type(frame) is tuple and len(frame) == (1, 3, 2)[self.plan.pixels]:
+            count = self._views(<tuple>frame, views)
+        if not count:
+            count = self._views(self.spec.planes(frame), views)
+        for i in range(count):
+            planes[i].data = <const uint8_t *>views[i].buf
+            planes[i].stride = views[i].strides[0]
+            planes[i].height = <int32_t>views[i].shape[0]
+            planes[i].width = <int32_t>views[i].shape[1]
+        return count
+
+    cdef int _views(self, tuple parts, Py_buffer *views) noexcept:
+        """Views of planes that fit the source: how many, or 0 if one does not."""
+        cdef Py_ssize_t h = self.height, w = self.width, ch = (h + 1) // 2, cw = (w + 1) // 2
+        cdef int held
+        if self.plan.pixels == PIXELS_BGR:
+            return _view(parts[0], views, 3, h, w, 3)
+        if not _view(parts[0], views, 2, h, w, 1):
+            return 0
+        held = 1
+        if self.plan.pixels == PIXELS_NV12:
+            held += _view(parts[1], views + 1, 3, ch, cw, 2) or _view(parts[1], views + 1, 3, h, cw, 2)
+            if held == 2:
+                return 2
+        else:
+            held += _view(parts[1], views + 1, 2, ch, cw, 1) or _view(parts[1], views + 1, 2, h, cw, 1)
+            if held == 2 and _view(parts[2], views + 2, 2, views[1].shape[0], cw, 1):
+                return 3
+        _release(views, held)
+        return 0
+
+
+cdef int _view(object array, Py_buffer *view, int ndim, Py_ssize_t h, Py_ssize_t w, Py_ssize_t c) noexcept:
+    """A view of uint8 (h, w) or (h, w, c) pixels that lie next to each other; 0 if `array` is something else."""
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    except Exception:
+        return 0
+    if (view.ndim == ndim and view.itemsize == 1 and view.format != NULL and view.format[0] == c"B"
+            and view.shape[0] == h and view.shape[1] == w and (view.strides[1] == c or w == 1)
+            and (ndim == 2 or (view.shape[2] == c and view.strides[2] == 1))):
+        return 1
+    PyBuffer_Release(view)
+    return 0
+
+
+cdef void _release(Py_buffer *views, int held) noexcept:
+    cdef int i
+    for i in range(held):
+        PyBuffer_Release(views + i)
+
+
+# ---- decoding --------------------------------------------------------------------------------------------------------
+
+cdef object _rows(ptrdiff_t n, float *rows, Py_ssize_t columns, object out):
+    """The C result as an array: in `out`, or in a new one. Frees it."""
+    cdef float[:, ::1] to
+    if n < 0:
+        raise MemoryError
+    try:
+        if out is None:
+            out = np.empty((n, columns), np.float32)
+        to = out
+        if to.shape[1] != columns:
+            raise ValueError(f"out must have {columns} columns; got {to.shape[1]}")
+        if to.shape[0] < n:
+            raise ValueError(f"out has room for {to.shape[0]} rows; {n} were found: give keep_top_k or a larger out")
+        if n:
+            memcpy(&to[0, 0], rows, <size_t>(n * columns) * sizeof(float))
+        return out[:n]
+    finally:
+        free(rows)
+
+
+cdef int _limit(object value) except -2:
+    return -1 if value is None or value < 0 else <int>min(value, 2**31 - 1)
+
+
+def nms(boxes, scores, iou_threshold, top_k=-1, *, variant=None):
+    cdef const kernels_t *kernels = _kernels(variant)
+    cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32).reshape(-1, 4)
+    cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)
+    cdef ptrdiff_t n = s.shape[0], kept
+    cdef float threshold = iou_threshold
+    cdef ptrdiff_t limit = top_k
+    if b.shape[0] != n:
+        raise ValueError(f"boxes and scores must be as many; got {b.shape[0]} boxes and {n} scores")
+    result = np.empty(n, np.int64)
+    if n == 0:
+        return result
+    cdef int64_t[::1] to = result
+    with nogil:
+        kept = kernels.nms(&b[0, 0], &s[0], n, threshold, limit, &to[0])
+    if kept < 0:
+        raise MemoryError
+    return result[:kept]
+
+
+def decode_ssd(loc, conf, priors, *, variances=(0.1, 0.1, 0.2, 0.2), background=0, score_threshold, iou_threshold,
+               top_k, keep_top_k, best_class=False, clip=False, out=None, variant=None):
+    cdef const kernels_t *kernels = _kernels(variant)
+    cdef const float[:, ::1] l = np.ascontiguousarray(loc, np.float32).reshape(-1, 4)
+    cdef const float[:, ::1] p = np.ascontiguousarray(priors, np.float32).reshape(-1, 4)
+    cdef const float[:, ::1] c = np.ascontiguousarray(conf, np.float32)
+    cdef ptrdiff_t n = l.shape[0], classes = c.shape[1], found
+    cdef ssd_t options
+    cdef float *rows = NULL
+    cdef int i
+    if p.shape[0] != n or c.shape[0] != n:
+        raise ValueError(f"loc, conf and priors must be as many; got {n}, {c.shape[0]} and {p.shape[0]}")
+    for i in range(4):
+        options.variance[i] = variances[i]
+    options.score_threshold, options.iou_threshold = score_threshold, iou_threshold
+    options.background = -1 if background is None else background
+    options.top_k, options.keep_top_k = _limit(top_k), _limit(keep_top_k)
+    options.best_class, options.clip = best_class, clip
+    if n == 0 or classes == 0:
+        return _rows(0, rows, 6, out)
+    with nogil:
+        found = kernels.ssd(&options, &l[0, 0], &c[0, 0], &p[0, 0], n, classes, &rows)
+    return _rows(found, rows, 6, out)
+
+
+def decode_anchors(boxes, scores, anchors, *, size, score_threshold, iou_threshold, top_k=-1, keep_top_k=-1,
+                   weighted=False, out=None, variant=None):
+    cdef const kernels_t *kernels = _kernels(variant)
+    cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32)
+    cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)
+    cdef const float[:, ::1] a = np.ascontiguousarray(anchors, np.float32)
+    cdef ptrdiff_t n = s.shape[0], found
+    cdef anchors_t options
+    cdef float *rows = NULL
+    if b.shape[0] != n or a.shape[0] != n:
+        raise ValueError(f"boxes, scores and anchors must be as many; got {b.shape[0]}, {n} and {a.shape[0]}")
+    if b.shape[1] < 4 or b.shape[1] % 2 or b.shape[1] > 132:
+        raise ValueError(f"boxes must have 4 + 2k columns, k up to 64; got {b.shape[1]}")
+    if a.shape[1] not in (2, 4):
+        raise ValueError(f"anchors must have 2 or 4 columns; got {a.shape[1]}")
+    height, width = (size, size) if isinstance(size, (int, float)) else size
+    options.width, options.height = width, height
+    options.score_threshold, options.iou_threshold = score_threshold, iou_threshold
+    options.top_k, options.keep_top_k = _limit(top_k), _limit(keep_top_k)
+    options.weighted, options.points, options.anchor_columns = weighted, (b.shape[1] - 4) // 2, a.shape[1]
+    if n == 0:
+        return _rows(0, rows, b.shape[1] + 1, out)
+    with nogil:
+        found = kernels.anchors(&options, &b[0, 0], &s[0], &a[0, 0], n, &rows)
+    return _rows(found, rows, b.shape[1] + 1, out)
