@@ -11,9 +11,10 @@ from pathlib import Path
 import openvino as ov
 
 from saccade.models.legacy_ir.build import build
+from saccade.models.legacy_ir.describe import describe, label_base, origin
 from saccade.models.legacy_ir.xml_reader import read_network, sniff_version
 
-__all__ = ["is_legacy", "read"]
+__all__ = ["describe", "is_legacy", "read"]
 
 
 def is_legacy(path: str | Path) -> bool:
@@ -26,8 +27,14 @@ def read(path: str | Path) -> ov.Model:
     """Read a legacy IR.
 
     The model's inputs and outputs carry the names that the original engine gave them; input means declared in the
-    file are part of the graph. Raises `ModelError` for damaged files and `UnsupportedError` for layers or versions
-    that saccade has not got.
+    file are part of the graph. `rt_info` "saccade" holds source, origin and, for an SSD head, the label base.
+    Raises `ModelError` for damaged files and `UnsupportedError` for layers or versions that saccade has not got.
     """
     path = Path(path)
-    return build(read_network(path), path)
+    network = read_network(path)
+    model = build(network, path)
+    model.set_rt_info(f"IR v{network.version}", ["saccade", "source"])
+    model.set_rt_info(origin(network), ["saccade", "origin"])
+    if (base := label_base(network)) is not None:
+        model.set_rt_info(str(base), ["saccade", "label_base"])
+    return model

@@ -1,0 +1,80 @@
+"""Keep any supported artifact as current OpenVINO IR."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import openvino as ov
+from openvino import opset1
+from openvino.op import Constant
+from openvino.utils import replace_node
+
+from saccade.errors import ConfigError, ModelError
+from saccade.models.load import read_model
+
+_WEIGHTED = frozenset(
+    {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
+)
+
+
+def convert(
+    path: str | os.PathLike[str], folder: str | os.PathLike[str], precision: Literal["f16", "f32"] = "f16"
+) -> Path:
+    """Write an artifact as current IR, names kept, and return the path of the new .xml.
+
+    folder : is made if it does not exist; the files appear in it complete or not at all.
+    precision : how the weights of layers are stored; prior boxes and other small numbers stay float32.
+    """
+    if precision not in ("f16", "f32"):
+        raise ConfigError(f"precision {precision!r} cannot be stored; expected f16 or f32")
+    source, folder = Path(path), Path(folder)
+    stem = source.stem.removesuffix("-symbol")
+    target = folder / f"{stem}.xml"
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"{target} would overwrite the artifact itself; choose another folder")
+    model = read_model(source)
+    if precision == "f16":
+        _compress(model)
+    else:
+        _expand(model)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as work:
+            ov.save_model(model, str(Path(work, f"{stem}.xml")), compress_to_fp16=False)
+            os.replace(Path(work, f"{stem}.bin"), target.with_suffix(".bin"))
+            os.replace(Path(work, f"{stem}.xml"), target)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror or error}; choose a writable folder") from error
+    except RuntimeError as error:
+        raise ModelError(f"{source}: OpenVINO cannot save this model: {error}") from error
+    return target
+
+
+def _compress(model: ov.Model) -> None:
+    """Store the weights of layers as float16, except where that would overflow."""
+    limit = float(np.finfo(np.float16).max)
+    for node in model.get_ordered_ops():
+        if node.get_type_name() not in _WEIGHTED or node.get_input_size() < 2:
+            continue
+        weights = node.input_value(1).get_node()
+        if weights.get_type_name() == "Constant" and weights.get_element_type() == ov.Type.f32:
+            values: Any = weights.data
+            if not values.size or np.abs(values).max() < limit:
+                half = opset1.convert(Constant(values.astype(np.float16)), "f32")
+                half.set_friendly_name(weights.get_friendly_name())
+                replace_node(weights, half)
+
+
+def _expand(model: ov.Model) -> None:
+    """Store float16 constants as float32."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Convert" and node.get_element_type() == ov.Type.f32:
+            weights = node.input_value(0).get_node()
+            if weights.get_type_name() == "Constant" and weights.get_element_type() == ov.Type.f16:
+                whole = Constant(weights.data.astype(np.float32))
+                whole.set_friendly_name(node.get_friendly_name())
+                replace_node(node, whole)

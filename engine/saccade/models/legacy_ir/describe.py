@@ -1,0 +1,122 @@
+"""What a legacy IR artifact is: where it came from, what it expects, and whether it runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from saccade.errors import ModelError
+from saccade.models.legacy_ir.build import all_layers, build, input_mean, inputs, is_supported
+from saccade.models.legacy_ir.graph import Network
+from saccade.models.legacy_ir.weights import Weights
+from saccade.models.legacy_ir.xml_reader import read_network
+
+_TOOLS = {
+    2: "model optimizer of 2017 to 2018 R3",
+    3: "model optimizer of 2018 R4",
+    4: "model optimizer of 2018 R5",
+    5: "model optimizer of 2019 R1",
+    6: "model optimizer of 2019 R2 or R3",
+    7: "model optimizer of 2020 (deprecated IR v7)",
+}
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """Describe an artifact; `runs` tells whether it does, `problem` why not.
+
+    Raises ModelError only where the XML itself cannot be read.
+    """
+    path = Path(path)
+    network = read_network(path)
+    weights = path.with_suffix(".bin")
+    blobs = [blob for layer in all_layers(network) for blob in layer.blobs.values()]
+    unknown = sorted({layer.type for layer in all_layers(network) if not is_supported(layer)})
+    result: dict[str, Any] = {
+        "path": str(path),
+        "format": "OpenVINO IR",
+        "version": network.version,
+        "name": network.name,
+        "origin": origin(network),
+        "written_by": network.meta.get("MO_version") or _TOOLS[network.version],
+        "weights": sorted({blob.precision for blob in blobs}),
+        "weights_bytes": {
+            "needed": max((b.offset + b.size for b in blobs), default=0),
+            "found": weights.stat().st_size if weights.is_file() else 0,
+        },
+        "quantised": bool(network.statistics),
+        "labels": label_text(network),
+        "inputs": _inputs(network, path),
+        "outputs": _outputs(network),
+        "layers": dict(Counter(layer.type for layer in all_layers(network))),
+        "unsupported": unknown,
+        "runs": True,
+        "problem": "",
+    }
+    try:
+        build(network, path)
+    except ModelError as error:
+        result["runs"], result["problem"] = False, str(error)
+    return result
+
+
+def origin(network: Network) -> str:
+    """Guess the framework that a model was trained in, from what the optimizer left in the file."""
+    stated = network.meta.get("framework", "")
+    if stated and not stated.startswith("DIR"):
+        return {"tf": "TensorFlow", "mxnet": "MXNet", "caffe": "Caffe", "onnx": "ONNX"}.get(stated.lower(), stated)
+    prefixed = sum(layer.name.startswith(f"{layer.type}_") for layer in network.layers.values())
+    if network.version == 2 and prefixed * 2 > len(network.layers):
+        return "MXNet (converter of 2017)"
+    names = " ".join(layer.name for layer in network.layers.values())
+    if "/Conv2D" in names or "FeatureExtractor/" in names or "/BiasAdd" in names:
+        return "TensorFlow"
+    if any(layer.blobs.keys() & {"weights"} and layer.name.endswith("_fwd") for layer in network.layers.values()):
+        return "MXNet"
+    return "not stated"
+
+
+def label_base(network: Network) -> int | None:
+    """Return the first label of an SSD head: 1 where 0 is the background; None without such a head."""
+    for layer in network.layers.values():
+        if layer.type.lower() == "detectionoutput":
+            if layer.attributes.get("decrease_label_id", "0").lower() in ("1", "true"):
+                return 0
+            return 1 if layer.attributes.get("background_label_id", "0") == "0" else 0
+    return None
+
+
+def label_text(network: Network) -> str:
+    """Say where an SSD head's labels start."""
+    base = label_base(network)
+    return "" if base is None else ["from 0", "from 1 (0 is the background)"][base]
+
+
+def _inputs(network: Network, path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for layer in inputs(network):
+        row: dict[str, Any] = {"name": layer.name, "shape": list(layer.outputs[0].dims), "type": "f32"}
+        try:
+            mean = input_mean(network, layer, Weights(path.with_suffix(".bin")), path)
+        except ModelError:
+            mean = None  # told as the problem of the whole file
+        if mean is not None:
+            flat = mean.reshape(mean.shape[1], -1)
+            row["mean"] = [round(float(v), 6) for v in flat.mean(axis=1)]
+            row["mean_from"] = "a mean image, its average here" if flat.shape[1] > 1 else "the file; subtracted inside"
+        rows.append(row)
+    return rows
+
+
+def _outputs(network: Network) -> list[dict[str, Any]]:
+    read = set(network.sources.values())
+    return [
+        {
+            "name": layer.name if len(layer.outputs) == 1 else f"{layer.name}.{index}",
+            "shape": list(port.dims),
+            "type": "f32",
+        }
+        for layer in network.layers.values()
+        for index, port in enumerate(layer.outputs)
+        if (layer.id, port.id) not in read
+    ]
