@@ -258,8 +258,8 @@ def _with_tensorflow_names(model: ov.Model) -> ov.Model:
         if node.get_type_name() != "Softmax" or node.friendly_name in ends:
             continue
         if node.get_output_partial_shape(0).rank == ov.Dimension(2):
-            model.add_outputs(node.output(0))
             node.output(0).set_names({node.friendly_name})
+            model.add_outputs(node.output(0))
     for port in (*model.inputs, *model.outputs):
         port.add_names({name.removesuffix(":0") for name in port.names})
     return model

@@ -30,11 +30,16 @@ Inputs = Array | Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input or output of a model. A dimension of -1 is known only after a run (some detectors' outputs)."""
+    """One input or output of a model.
+
+    shape : -1 for a dimension that is known only after a run (some detectors' outputs).
+    made_by : type of the layer that computes an output (`Softmax`, `DetectionOutput`), reshaping apart.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    made_by: str = ""
 
 
 class Model:
@@ -45,7 +50,10 @@ class Model:
     precision : auto (the device's own choice: bf16 on CPUs that have it), f32, bf16 or f16.
     input_shapes : see `read_model`.
     cache_dir : folder for compiled models; None: the user's cache folder.
-    threads : CPU threads; None: all cores. streams : requests that run at the same time; None: 1.
+    threads : CPU threads; None: all cores. streams : requests that run at the same time; None: 1. Two streams of
+        one thread finish more frames than one stream of two threads, each of them later.
+
+    Attributes: name, path, device, precision, inputs, outputs, and label_base, the number of a detector's first class.
     """
 
     def __init__(
@@ -69,13 +77,17 @@ class Model:
             network = make_static(path.clone(), self.name, input_shapes)
         network = _with_plain_types(network)
         network.friendly_name = self.name
+        makers = [_maker(port) for port in network.outputs]
+        self.label_base = max((_label_base(maker) for maker in makers), default=0)
         compile = partial(CompileCache(self.name, cache_dir).compile, core())
         choice = compile_for(network, device, _config(precision, threads, streams), compile=compile)
         self._compiled = choice.compiled
         self.device = choice.device
         self.precision = choice.precision
         self.inputs = tuple(_port(port) for port in choice.compiled.inputs)
-        self.outputs = tuple(_port(port) for port in choice.compiled.outputs)
+        self.outputs = tuple(
+            _port(port, maker.get_type_name()) for port, maker in zip(choice.compiled.outputs, makers, strict=True)
+        )
         self._aliases = {
             alias: port.name
             for ov_port, port in zip(choice.compiled.inputs, self.inputs, strict=True)
@@ -267,9 +279,28 @@ def _config(precision: str, threads: int | None, streams: int | None) -> dict[st
     return config
 
 
-def _port(port: Any) -> Port:
+def _port(port: Any, made_by: str = "") -> Port:
     shape = tuple(d.get_length() if d.is_static else -1 for d in port.partial_shape)
-    return Port(input_name(port), shape, np.dtype(port.element_type.to_dtype()))
+    return Port(input_name(port), shape, np.dtype(port.element_type.to_dtype()), made_by)
+
+
+_RESHAPING = {"Result", "Reshape", "Squeeze", "Unsqueeze", "Convert", "Transpose"}
+
+
+def _maker(output: Any) -> Any:
+    """The node that computes an output of an `ov.Model`."""
+    node = output.node
+    while node.get_type_name() in _RESHAPING and node.get_input_size():
+        node = node.input_value(0).node
+    return node
+
+
+def _label_base(node: Any) -> int:
+    """First label of a detector: 1 where label 0 is the background and the network does not count it out."""
+    if node.get_type_name() != "DetectionOutput":
+        return 0
+    attributes = node.get_attributes()
+    return int(attributes.get("background_label_id", 0) == 0 and not attributes.get("decrease_label_id", False))
 
 
 def _with_plain_types(model: ov.Model) -> ov.Model:
