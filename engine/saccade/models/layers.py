@@ -9,6 +9,7 @@ conversion behind it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -25,6 +26,17 @@ Array: TypeAlias = npt.NDArray[Any]
 Ints: TypeAlias = Sequence[int]
 
 BOOLEAN = ov.Type.boolean
+
+
+MAX_ELEMENTS = 1 << 28
+"""Most numbers that one value of a graph may have: 1 GiB in float32, far above any network of a camera."""
+
+
+def check_size(shape: Ints, owner: str) -> None:
+    """Refuse a value that no network has, before its memory is asked for."""
+    count = math.prod(shape)
+    if count > MAX_ELEMENTS:
+        raise ModelError(f"{owner} would have {count} numbers {tuple(shape)}; at most {MAX_ELEMENTS} are supported")
 
 
 def dims(value: Value) -> tuple[int, ...]:
@@ -241,6 +253,32 @@ def fold_batch_norm(
 
 
 # ----------------------------------------------------------------------------------------------------------- pooling
+
+
+def window_counts(
+    size: Ints, kernel: Ints, strides: Ints, pads: Ints, *, round_up: bool, clip: bool = False
+) -> list[int]:
+    """Return the number of window positions on each axis, `pads` on both sides.
+
+    With `round_up` a last window may overhang; with `clip`, which is Caffe's rule for padded pooling, only if it
+    starts before the padding at the end.
+    """
+    spare = [n + 2 * p - k for n, k, p in zip(size, kernel, pads, strict=True)]
+    if min(spare) < 0:
+        raise ModelError(f"has a kernel {tuple(kernel)} larger than its input {tuple(size)} with padding {tuple(pads)}")
+    counts = [(-(-n // s) if round_up else n // s) + 1 for n, s in zip(spare, strides, strict=True)]
+    if clip:
+        places = zip(counts, size, strides, pads, strict=True)
+        counts = [c - 1 if (c - 1) * s >= n + p else c for c, n, s, p in places]
+    check_windows(size, kernel, strides, pads, counts)
+    return counts
+
+
+def check_windows(size: Ints, kernel: Ints, strides: Ints, pads: Ints, counts: Ints) -> None:
+    """Refuse windows without a single real pixel: the frameworks divide by zero there."""
+    for n, k, s, p, c in zip(size, kernel, strides, pads, counts, strict=True):
+        if (c - 1) * s - p >= n or k <= p:
+            raise UnsupportedError(f"has windows in the padding alone (kernel {k}, stride {s}, padding {p}, input {n})")
 
 
 def _window_ends(x: Value, kernel: Ints, strides: Ints, pads_begin: Ints, out: Ints) -> list[int]:

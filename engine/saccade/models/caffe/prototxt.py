@@ -75,9 +75,9 @@ class Message:
         found = self.texts(key)
         return found[-1] if found else default
 
-    def choice(self, key: str, names: tuple[str, ...]) -> str:
-        """An enum: one of `names`, or its number; the first name where the field is absent."""
-        word = self.text(key, names[0])
+    def choice(self, key: str, names: tuple[str, ...], default: str = "") -> str:
+        """An enum: one of `names`, or its number; `default` (or the first name) where the field is absent."""
+        word = self.text(key, default or names[0])
         if word.isdecimal() and int(word) < len(names):
             return names[int(word)]
         if word not in names:

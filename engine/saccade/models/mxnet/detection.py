@@ -14,7 +14,7 @@ from openvino import opset1, opset4, opset8, opset9
 from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
 from saccade.models.layers import Value, dims
-from saccade.models.mxnet.graph import Layer, check_size, scalar
+from saccade.models.mxnet.graph import Layer, scalar
 
 MAX_BOXES = 1 << 16
 """Most boxes that suppression works on."""
@@ -29,7 +29,7 @@ def multi_box_prior(layer: Layer) -> Value:
     if not sizes or not ratios or min(ratios) <= 0 or len(steps) != 2 or len(offsets) != 2:
         raise ModelError(f"has sizes {sizes}, ratios {ratios}, steps {steps}, offsets {offsets}; these make no boxes")
     pairs = [(size, ratios[0]) for size in sizes] + [(sizes[0], ratio) for ratio in ratios[1:]]
-    check_size((height, width, len(pairs), 4), "its result")
+    layers.check_size((height, width, len(pairs), 4), "its result")
     boxes = [(size * height / width * ratio**0.5, size / ratio**0.5) for size, ratio in pairs]
     step = (steps[0] if steps[0] > 0 else 1 / height, steps[1] if steps[1] > 0 else 1 / width)
     corners = layers.prior_boxes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,9 +15,6 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
 from saccade.models.layers import Array, Value, dims
 from saccade.models.mxnet.symbol import Attributes, Node, Symbol
-
-MAX_ELEMENTS = 1 << 28
-"""Most numbers that one value of the graph may have: 1 GiB in float32, far above any network of a camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Graph:
         for index in symbol.needed():
             node = symbol.nodes[index]
             if node.op == "null" and node.name in shapes:
-                check_size(shapes[node.name], f"input {node.name}")
+                layers.check_size(shapes[node.name], f"input {node.name}")
                 parameter = layers.parameter(node.name, shapes[node.name])
                 self.parameters.append(parameter)
                 self._values[index] = [parameter.output(0)]
@@ -69,7 +65,7 @@ class Graph:
             raise ModelError(f"layer {node} does not fit its inputs {shapes}: {text[0]}") from error
         values: list[Value] = list(made) if isinstance(made, (list, tuple)) else [made]
         for value in values:
-            check_size(dims(value), f"layer {node}")
+            layers.check_size(dims(value), f"layer {node}")
         if len(values) == 1 and not any(values[0].get_node() == x.get_node() for x in layer.built()):
             values[0].get_node().set_friendly_name(node.name)
         self._values[index] = values
@@ -162,13 +158,6 @@ def is_weight(node: Node, slot: int) -> bool:
     if node.op == "UpSampling" and node.attributes.text("sample_type") == "bilinear":
         return slot == 1
     return slot >= _FIRST_WEIGHT.get(node.op, 1 << 30)
-
-
-def check_size(shape: Sequence[int], owner: str) -> None:
-    """Refuse a value that no network has, before its memory is asked for."""
-    count = math.prod(shape)
-    if count > MAX_ELEMENTS:
-        raise ModelError(f"{owner} would have {count} numbers {tuple(shape)}; at most {MAX_ELEMENTS} are supported")
 
 
 def _folded(value: Value) -> Array:

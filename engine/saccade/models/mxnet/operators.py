@@ -17,7 +17,7 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
 from saccade.models.layers import Array, Value, dims
 from saccade.models.mxnet import detection
-from saccade.models.mxnet.graph import Layer, Operator, axis_of, check_size, index_of, scalar
+from saccade.models.mxnet.graph import Layer, Operator, axis_of, index_of, scalar
 from saccade.models.mxnet.symbol import LOSSES, PASS_THROUGH, Attributes
 
 # ----------------------------------------------------------------------------------------- convolution and its friends
@@ -150,13 +150,9 @@ def _pooling(layer: Layer) -> Value:
     size = dims(x)[2:]
     if convention == "same":
         out = [-(-(n + 2 * p) // s) for n, s, p in zip(size, stride, pad, strict=True)]
+        layers.check_windows(size, kernel, stride, pad, out)
     else:
-        up = -1 if convention == "full" else 1
-        out = [up * (up * (n + 2 * p - k) // s) + 1 for n, k, s, p in zip(size, kernel, stride, pad, strict=True)]
-    if min(out) < 1 or any(k > n + 2 * p for n, k, p in zip(size, kernel, pad, strict=True)):
-        raise ModelError(f"has a kernel {kernel} larger than its input {size}")
-    if any((o - 1) * s - p >= n or k <= p for n, k, s, p, o in zip(size, kernel, stride, pad, out, strict=True)):
-        raise UnsupportedError(f"has windows that lie in the padding alone (kernel {kernel}, pad {pad}, input {size})")
+        out = layers.window_counts(size, kernel, stride, pad, round_up=convention == "full")
     geometry = {"kernel": kernel, "strides": stride, "pads_begin": pad, "out": out}
     if method == "max":
         return layers.max_pool(x, **geometry)
@@ -603,7 +599,7 @@ def _tile(layer: Layer) -> Value:
     repeats = layer.attributes.integers("reps") or (1,)
     shape = (1,) * (len(repeats) - len(dims(x))) + dims(x)
     repeats = (1,) * (len(shape) - len(repeats)) + repeats
-    check_size([size * count for size, count in zip(shape, repeats, strict=True)], "its result")
+    layers.check_size([size * count for size, count in zip(shape, repeats, strict=True)], "its result")
     if min(repeats) < 1:
         raise ModelError(f"has reps {repeats}; expected positive numbers")
     return opset1.tile(layers.reshape(x, shape), layers.ints(repeats)).output(0)
@@ -618,14 +614,14 @@ def _repeat(layer: Layer) -> Value:
     if count < 1:
         raise ModelError(f"has repeats={count}; expected a positive number")
     result = (*shape[:axis], shape[axis] * count, *shape[axis + 1 :])
-    check_size(result, "its result")
+    layers.check_size(result, "its result")
     wide = layers.reshape(x, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
     tiled = opset1.tile(wide, layers.ints([count if a == axis + 1 else 1 for a in range(len(shape) + 1)]))
     return layers.reshape(tiled.output(0), result)
 
 
 def _broadcast(x: Value, shape: Sequence[int]) -> Value:
-    check_size(shape, "its result")
+    layers.check_size(shape, "its result")
     return opset1.broadcast(x, layers.ints(shape)).output(0)
 
 
@@ -685,7 +681,7 @@ def _arange(layer: Layer) -> Value:
     count = math.ceil((stop - start) / step) if step and math.isfinite((stop - start) / step) else 0
     if count < 1 or repeat < 1:
         raise ModelError(f"goes from {start} to {stop} by {step}, {repeat} times each: no numbers")
-    check_size([count, repeat], "its result")
+    layers.check_size([count, repeat], "its result")
     return layers.constant(np.repeat((start + step * np.arange(count)).astype(np.float32), repeat))
 
 
@@ -707,7 +703,7 @@ def _filled(value: float | None) -> Operator:
         shape = layer.attributes.integers("shape")
         if not shape or min(shape) < 1:
             raise ModelError(f"has the shape {shape}; expected positive sizes")
-        check_size(shape, "it")
+        layers.check_size(shape, "it")
         number = layer.attributes.number("value", 0) if value is None else value
         return layers.constant(np.full(shape, number, np.float32))
 
@@ -763,7 +759,7 @@ def _bilinear_resize(layer: Layer) -> Value:
         raise ModelError(f"has mode={mode}, which MXNet does not have")
     if min(size) < 1:
         raise ModelError(f"has the size {size}; expected positive numbers")
-    check_size((*dims(x)[:2], *size), "its result")
+    layers.check_size((*dims(x)[:2], *size), "its result")
     return layers.resize_linear(x, (size[0], size[1]), align)
 
 
