@@ -713,3 +713,12 @@ def _boot_id() -> str:
 
 def _uptime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def default_folder() -> Path:
+    """Where crops wait unless told otherwise: $SACCADE_SPOOL, else saccade/spool in the user's state folder."""
+    own = os.environ.get("SACCADE_SPOOL")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "saccade" / "spool"
