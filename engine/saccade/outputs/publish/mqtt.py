@@ -137,8 +137,12 @@ class MqttPublisher(QueuedPublisher):
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         was_connected = self._connected.is_set()
         self._connected.clear()
-        if was_connected and not self._stop.is_set():
+        if self._stop.is_set():
+            return
+        if was_connected:
             self._trouble(f"the connection broke: {reason}")
+        elif not self._problem:
+            self._trouble("the broker hung up before it answered; check the certificates and the client id")
 
     def _on_publish(self, client: Any, data: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
         with self._change:
