@@ -30,7 +30,7 @@ class PictureWriter:
     Parameters
     ----------
     folder : where files named `{time in ms}_{frame}.jpg`, mode 0600, go.
-    interval : least stream time between pictures, s; 0 for each frame.
+    every : least stream time between pictures, s; 0 for each frame.
     width, height : bounds of the pictures, px; they are never enlarged.
     wait : every frame matters (a source read frame by frame): wait for the thread rather than skip.
     """
@@ -41,7 +41,7 @@ class PictureWriter:
         self,
         folder: str | Path,
         *,
-        interval: float = 0.0,
+        every: float = 0.0,
         width: int = 1920,
         height: int = 1080,
         quality: int = 90,
@@ -49,7 +49,7 @@ class PictureWriter:
     ) -> None:
         self._folder = PictureFolder(folder)
         self._annotator = Annotator()
-        self._interval = interval
+        self._every = every
         self._bounds = width, height
         self._quality = quality
         self._last = -math.inf
@@ -58,7 +58,7 @@ class PictureWriter:
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Hand the frame over if its time has come."""
-        if self._last <= result.time < self._last + self._interval:
+        if self._last <= result.time < self._last + self._every:
             return
         if self._worker.offer(frame, result):
             self._last = result.time

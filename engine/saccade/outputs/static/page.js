@@ -104,8 +104,9 @@ function draw(id, lines, top) {
   const paths = [];
   for (const [values, className] of lines) {
     if (values.length < 2) continue;
+    const steps = Math.max(values.length, 15) - 1; // the first minute stretches over the whole width
     const points = values.map((v, i) =>
-      `${(240 * (KEEP - values.length + i) / (KEEP - 1)).toFixed(1)},${(42 - 40 * Math.min(v / top, 1)).toFixed(1)}`);
+      `${(240 * (steps + 1 - values.length + i) / steps).toFixed(1)},${(42 - 40 * Math.min(v / top, 1)).toFixed(1)}`);
     const first = points[0].split(",")[0];
     if (className === "fill") paths.push([`M${first},44L${points.join("L")}L240,44Z`, "fill"]);
     else paths.push([`M${points.join("L")}`, className]);
@@ -167,7 +168,8 @@ function showClasses(classes) {
 function showPose(pose) {
   const grid = element("div", NINTHS.map((name) => {
     const share = pose.probabilities?.[name] ?? 0;
-    const cell = element("span", [name, element("br"), percent(share)], name === pose.direction ? "best" : "");
+    const cell = element("span", [name, element("br"), percent(share)],
+      `${name === pose.direction ? "best" : ""} ${share > 0.5 ? "sure" : ""}`);
     cell.style.setProperty("--share", `${100 * share}%`);
     return cell;
   }), "ninths");
