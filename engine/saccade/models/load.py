@@ -77,9 +77,30 @@ def read_model(path: str | os.PathLike[str], input_shapes: Shapes | None = None)
     Raises ModelError (missing, damaged, not a model) or UnsupportedError (sound, but not supported).
     """
     artifact = identify(path)
-    importer = _IMPORTERS.get(artifact.format)
-    model = _read_openvino(artifact) if importer is None else _importer(artifact, importer).read(artifact.path)
-    return make_static(model, artifact.path.name, input_shapes)
+    return make_static(read_as_is(artifact, input_shapes), artifact.path.name, input_shapes)
+
+
+def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None) -> ov.Model:
+    """Read an artifact, leaving open dimensions open. `input_shapes` matters to formats that state none (MXNet)."""
+    module = importer(artifact)
+    if module is None:
+        return _read_openvino(artifact)
+    model = module.read(artifact.path, **({"input_shapes": input_shapes} if artifact.format == "mxnet" else {}))
+    assert isinstance(model, ov.Model)
+    return model
+
+
+def importer(artifact: Artifact) -> Any:
+    """The module that reads an artifact's format, or None where OpenVINO itself does."""
+    name = _IMPORTERS.get(artifact.format)
+    if name is None:
+        return None
+    try:
+        return import_module(f"saccade.models.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("saccade."):
+            raise
+        raise UnsupportedError(f"{artifact.path}: saccade cannot read {artifact.title} here") from error
 
 
 def identify(path: str | os.PathLike[str]) -> Artifact:
@@ -226,15 +247,6 @@ def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
             break
         shift += 7
     return value, at
-
-
-def _importer(artifact: Artifact, module: str) -> Any:
-    try:
-        return import_module(f"saccade.models.{module}")
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("saccade."):
-            raise
-        raise UnsupportedError(f"{artifact.path}: saccade cannot read {artifact.title} yet") from error
 
 
 def _read_openvino(artifact: Artifact) -> ov.Model:

@@ -167,7 +167,7 @@ class Classifier:
         self.spec = spec
         self.names = names
         self._output = output.name
-        self._probabilities = output.made_by in ("Softmax", "Sigmoid")
+        self._probabilities = output.made_by in _PROBABILITIES
 
     def decode(self, outputs: Outputs) -> Classification:
         """All classes, best first."""
@@ -198,8 +198,9 @@ class AngleRegressor:
         if self.kind == "pan-tilt":
             tilt, pan = outputs[self._outputs[0]].reshape(-1).tolist()
             return -90.0 * pan, 90.0 * tilt, None
+        # The network's yaw is to the right of the picture, pitch down, roll clockwise (seen on turned pictures).
         yaw, pitch, roll = (float(outputs[name].reshape(-1)[0]) for name in self._outputs)
-        return -yaw, -pitch, roll
+        return -yaw, -pitch, -roll
 
 
 class LandmarkRegressor:
@@ -243,7 +244,9 @@ def task_for(
     """
     entry = next(iter(catalogue.find(os.fspath(name)) if name is not None else ()), None)
     spec = (entry.spec if entry is not None else None) or _input_spec(model)
-    names = tuple(labels) if isinstance(labels, (list, tuple)) else read_labels(labels) if labels else ()  # type: ignore[arg-type]
+    if isinstance(labels, (str, os.PathLike)):
+        labels = read_labels(labels)
+    names = tuple(labels or ())
     found = _by_outputs(model, spec, names, task)
     changes: dict[str, Any] = {
         key: value for key, value in (("swap_rb", swap_rb), ("letterbox", letterbox)) if value is not None
@@ -267,40 +270,65 @@ def blazeface_anchors(cells: Sequence[tuple[int, int]]) -> Floats:
 
 
 def _by_outputs(model: Model, spec: InputSpec, names: tuple[str, ...], task: Kind | None) -> Task:
-    ports = model.outputs
-    by_size = sorted(ports, key=lambda port: -_size(port))
-    sizes = [_size(port) for port in by_size]
-    shapes = [port.shape for port in ports]
+    found: Task | None = None
     if task in (None, "detection"):
-        if len(ports) == 2 and by_size[0].shape[-1] == 16 and sizes[1] in _BLAZEFACE_CELLS:
-            return BlazeFace(replace(spec, **_RGB, mean=(127.5,) * 3, scale=(127.5,) * 3), *by_size)
-        if len(ports) == 1 and len(shapes[0]) == 4 and shapes[0][-1] == 7:
-            return SsdDetector(spec, ports[0], _from_base(names or _face_names(model), model.label_base))
-        boxes = [port for port in ports if len(port.shape) == 2 and port.shape[-1] == 5]
-        numbers = [port for port in ports if len(port.shape) == 1]
-        if len(ports) == 2 and len(boxes) == len(numbers) == 1:
-            return BoxesAndLabels(spec, boxes[0], numbers[0], names or _face_names(model))
-    if task in (None, "landmarks") and sizes == [_MESH_POINTS * 3, 1]:
-        return LandmarkRegressor(replace(spec, **_RGB, scale=(255.0,) * 3), *by_size)
-    if task in (None, "angles") and sizes == [1, 1, 1]:
-        angles = [[port.name for port in ports if re.search(f"(^|_){axis}(_|$)", port.name)] for axis in "ypr"]
-        if all(len(found) == 1 for found in angles):
-            return AngleRegressor(spec, "angles", [found[0] for found in angles])
-    if task == "pan-tilt" or (task is None and sizes == [2] and ports[0].made_by not in ("Softmax", "Sigmoid")):
-        if sizes[0] == 2:
-            return AngleRegressor(spec, "pan-tilt", [by_size[0].name])
-    elif task == "classification" or (task is None and len(ports) == 1):
-        best = by_size[0]
-        if sizes[0] >= 2 and sizes[0] == max(best.shape):
-            head_pose = sizes[0] == len(DIRECTIONS) and (spec.width, spec.height) == (84, 84)
-            if head_pose:  # the DeepLens head-pose project divides by 255
-                spec = replace(spec, scale=(255.0,) * 3)
-            return Classifier(spec, best, names or (DIRECTIONS if head_pose else _emotion_names(model, sizes[0])))
-    outputs = ", ".join(f"{port.name} {list(port.shape)}" for port in ports)
-    raise UnsupportedError(f"{model.name}: no parser for {task or 'anything'} fits its outputs ({outputs})")
+        found = _detector(model, spec, names)
+    if found is None and task in (None, "landmarks", "angles", "pan-tilt"):
+        found = _regressor(model, spec, task)
+    if found is None and task in (None, "classification"):
+        found = _classifier(model, spec, names, task)
+    if found is None:
+        outputs = ", ".join(f"{port.name} {list(port.shape)}" for port in model.outputs)
+        raise UnsupportedError(f"{model.name}: no parser for {task or 'any task'} fits its outputs ({outputs})")
+    return found
 
 
-_RGB: dict[str, Any] = {"swap_rb": True, "letterbox": True}
+def _detector(model: Model, spec: InputSpec, names: tuple[str, ...]) -> Task | None:
+    ports = sorted(model.outputs, key=_size, reverse=True)
+    names = names or (("face",) if model.name.startswith("face-detection") else ())
+    if len(ports) == 1 and len(ports[0].shape) == 4 and ports[0].shape[-1] == 7:
+        return SsdDetector(spec, ports[0], _from_base(names, model.label_base))
+    if len(ports) != 2:
+        return None
+    boxes, scores = ports
+    if boxes.shape[-1] == 16 and _size(scores) in _BLAZEFACE_CELLS:
+        return BlazeFace(replace(spec, **_MEDIAPIPE, mean=(127.5,) * 3, scale=(127.5,) * 3), boxes, scores)
+    by_rank = {len(port.shape): port for port in ports}
+    if by_rank.keys() == {1, 2} and by_rank[2].shape[1] == 5:
+        return BoxesAndLabels(spec, by_rank[2], by_rank[1], names)
+    return None
+
+
+def _regressor(model: Model, spec: InputSpec, task: Kind | None) -> Task | None:
+    ports = sorted(model.outputs, key=_size, reverse=True)
+    sizes = [_size(port) for port in ports]
+    if task != "pan-tilt" and sizes == [_MESH_POINTS * 3, 1]:
+        return LandmarkRegressor(replace(spec, **_MEDIAPIPE, scale=(255.0,) * 3), *ports)
+    if task != "pan-tilt" and sizes == [1, 1, 1]:
+        names = [[port.name for port in ports if re.search(f"(^|_){axis}(_|$)", port.name)] for axis in "ypr"]
+        if all(len(found) == 1 for found in names):
+            return AngleRegressor(spec, "angles", [found[0] for found in names])
+    # Two numbers may also be two classes; those end in a softmax.
+    if sizes == [2] and (task == "pan-tilt" or (task is None and ports[0].made_by not in _PROBABILITIES)):
+        return AngleRegressor(spec, "pan-tilt", [ports[0].name])
+    return None
+
+
+def _classifier(model: Model, spec: InputSpec, names: tuple[str, ...], task: Kind | None) -> Task | None:
+    ports = sorted(model.outputs, key=_size, reverse=True)
+    classes = _size(ports[0])
+    if (len(ports) > 1 and task is None) or classes < 2 or classes != max(ports[0].shape):
+        return None
+    if classes == len(DIRECTIONS) and (spec.width, spec.height) == (84, 84):
+        # The DeepLens head-pose project: its Lambda divides by 255.
+        return Classifier(replace(spec, scale=(255.0,) * 3), ports[0], names or DIRECTIONS)
+    if model.name.startswith("emotions-recognition") and classes == len(EMOTIONS):
+        names = names or EMOTIONS
+    return Classifier(spec, ports[0], names)
+
+
+_MEDIAPIPE: dict[str, Any] = {"swap_rb": True, "letterbox": True}
+_PROBABILITIES = ("Softmax", "Sigmoid")
 
 
 def _size(port: Port) -> int:
@@ -320,14 +348,6 @@ def _input_spec(model: Model) -> InputSpec:
     raise UnsupportedError(
         f"{model.name}: its first input {port.name} {list(port.shape)} {dtype} is not one picture of three channels"
     )
-
-
-def _face_names(model: Model) -> tuple[str, ...]:
-    return ("face",) if model.name.startswith("face-detection") else ()
-
-
-def _emotion_names(model: Model, count: int) -> tuple[str, ...]:
-    return EMOTIONS if model.name.startswith("emotions-recognition") and count == len(EMOTIONS) else ()
 
 
 def _from_base(names: tuple[str, ...], base: int) -> tuple[str, ...]:
