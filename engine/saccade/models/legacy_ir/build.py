@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,8 @@ def build(network: Network, path: Path) -> ov.Model:
             f"{path}: {first}: layer types not supported: {', '.join(t[:60] for t in unknown[:20])}; expected types of "
             "the layer table: run `saccade inspect` for the list, or convert the original model again"
         )
+    if not inputs(network):
+        raise ModelError(f"{path}: has no Input layer; expected at least one: the file is incomplete")
     graph = GraphBuilder(network, path, weights)
     graph.run()
     parameters = [graph.parameters[layer.name] for layer in inputs(network)]
@@ -81,8 +83,11 @@ def first_line(error: BaseException) -> str:
 class GraphBuilder:
     """Builds one network: the file's, or the body of a loop."""
 
-    def __init__(self, network: Network, path: Path, weights: Weights) -> None:
+    def __init__(
+        self, network: Network, path: Path, weights: Weights, feeds: Mapping[Endpoint, Value] | None = None
+    ) -> None:
         self.network = network
+        self.feeds = feeds or {}
         self.path = path
         self.weights = weights
         self.values: dict[Endpoint, Value] = {}
@@ -94,8 +99,6 @@ class GraphBuilder:
 
     def run(self) -> None:
         """Build every layer, producers first."""
-        if not inputs(self.network):
-            raise self.fail("has no Input layer; expected at least one")
         for layer in self.order():
             if layer.type.lower() == "input":
                 self._input(layer)
@@ -107,11 +110,11 @@ class GraphBuilder:
         layers_, sources = self.network.layers, self.network.sources
         for layer in layers_.values():
             for port in layer.inputs:
-                if (layer.id, port.id) not in sources:
+                if (layer.id, port.id) not in sources and (layer.id, port.id) not in self.feeds:
                     raise self.fail(
                         f"{layer}: nothing feeds input port {port.id}; expected an edge to it: the file is incomplete"
                     )
-        waiting = {layer.id: len(layer.inputs) for layer in layers_.values()}
+        waiting = {layer.id: sum((layer.id, port.id) in sources for port in layer.inputs) for layer in layers_.values()}
         readers: dict[int, list[int]] = {}
         for (target, _), (source, _) in sources.items():
             readers.setdefault(source, []).append(target)
@@ -145,12 +148,23 @@ class GraphBuilder:
 
     # -- one layer
 
+    def _inside(self, body: Network, feeds: Mapping[Endpoint, Value]) -> dict[Endpoint, Value]:
+        """Build the body of a loop."""
+        inner = GraphBuilder(body, self.path, self.weights, feeds)
+        inner.run()
+        if inner.parameters:
+            raise self.fail(f"the body of a loop has an input '{next(iter(inner.parameters))}' that nothing feeds")
+        return inner.values
+
     def _input(self, layer: Layer) -> None:
         if len(layer.outputs) != 1 or layer.inputs or not layer.name:
             raise self.fail(f"{layer} has {len(layer.outputs)} outputs; expected a named layer with one output")
         if layer.name in self.parameters:
             raise self.fail(f"{layer} has the name of another input; expected names of their own")
         port = layer.outputs[0]
+        if (layer.id, port.id) in self.feeds:
+            self.values[layer.id, port.id] = self.feeds[layer.id, port.id]
+            return
         precision = port.precision or layer.precision
         node = layers.parameter(layer.name, port.dims, INPUT_TYPES.get(precision, ov.Type.f32))
         self.parameters[layer.name] = node
@@ -163,14 +177,17 @@ class GraphBuilder:
 
     def _layer(self, layer: Layer) -> None:
         sources = self.network.sources
-        operands = [self.values[sources[layer.id, port.id]] for port in layer.inputs]
+        operands = [
+            self.values[sources[end]] if end in sources else self.feeds[end]
+            for end in ((layer.id, port.id) for port in layer.inputs)
+        ]
         for port, value in zip(layer.inputs, operands, strict=True):
             if math.prod(port.dims) != math.prod(layers.dims(value)):
                 raise self.fail(
                     f"{layer}: input port {port.id} declares {list(port.dims)} but gets {list(layers.dims(value))}; "
                     "expected the same shape: the file is damaged or was edited"
                 )
-        node = Node(str(self.path), layer, operands, self.weights, self)
+        node = Node(str(self.path), layer, operands, self.weights, self._inside)
         try:
             result = LAYERS[layer.type.lower()](node)
         except ModelError as error:

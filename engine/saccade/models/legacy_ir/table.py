@@ -14,7 +14,7 @@ Shapes are checked against the declared ones afterwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,13 @@ import numpy.typing as npt
 from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
 from saccade.models.layers import Value
-from saccade.models.legacy_ir.graph import Layer
+from saccade.models.legacy_ir.graph import Endpoint, Layer, Network
 from saccade.models.legacy_ir.weights import Weights
 
 Builder = Callable[["Node"], Value | list[Value]]
 LAYERS: dict[str, Builder] = {}
+InsideBuilder = Callable[[Network, Mapping[Endpoint, Value]], dict[Endpoint, Value]]
+"""Builds the body of a loop from the values at its input ports; returns the values at its output ports."""
 MAX_LIST = 4096
 MAX_MADE = 1 << 24  # values in a constant that is computed at import
 
@@ -54,13 +56,13 @@ class Node:
     """
 
     def __init__(
-        self, where: str, layer: Layer, inputs: Sequence[Value], weights: Weights, context: Any = None
+        self, where: str, layer: Layer, inputs: Sequence[Value], weights: Weights, inside: InsideBuilder
     ) -> None:
         self.where = where
         self.layer = layer
         self.inputs = list(inputs)
         self.weights = weights
-        self.context = context
+        self.inside = inside
 
     def fail(self, message: str) -> ModelError:
         """Return the error for something that is wrong with the file."""
