@@ -28,6 +28,8 @@ MAX_PIXELS = 1 << 26
 """Pictures of more pixels than this are refused: 64 MP, 200 MB as BGR."""
 
 _FACTORS = (8, 4, 2)
+# simplejpeg looks up what libjpeg-turbo said of the picture, and says KeyError where it said nothing.
+_FAULTS = (ValueError, RuntimeError, KeyError)
 _BENIGN = re.compile(r"(\d+) extraneous bytes before marker")
 
 
@@ -60,7 +62,7 @@ def read_header(data: Compressed, *, max_pixels: int = MAX_PIXELS) -> Header:
         raise JpegError(f"{len(data)} bytes are no JPEG picture; the shortest header is longer")
     try:
         height, width, _, subsampling = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, RuntimeError) as error:
+    except _FAULTS as error:
         raise JpegError(f"no JPEG header in {len(data)} bytes: {_reason(error)}") from error
     if height <= 0 or width <= 0:
         raise JpegError(f"JPEG header gives {width}x{height} px; both must be positive")
@@ -95,7 +97,7 @@ def decode_into(data: Compressed, out: Image, *, full: tuple[int, int] | None = 
             min_width=width if scaled else 0,
             buffer=out,
         )
-    except (ValueError, RuntimeError) as error:
+    except _FAULTS as error:
         # Many camera chips pad the scan with a byte or two; the picture is complete then.
         padding = _BENIGN.search(str(error))
         if padding is None or int(padding[1]) > 16:
@@ -135,7 +137,7 @@ def decode_rows(data: Compressed, out: Image, rows: int) -> int:
     try:
         # The rest of the scan is foreign data to the decoder, hence not strict.
         simplejpeg.decode_jpeg(lower, "BGR", buffer=out[:cut], strict=False)
-    except (ValueError, RuntimeError) as error:
+    except _FAULTS as error:
         raise JpegError(f"damaged JPEG of {header.width}x{header.height} px: {_reason(error)}") from error
     return cut - 32
 
@@ -196,4 +198,6 @@ def _height_position(data: Compressed) -> int | None:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return "no picture header"
     return str(error).removeprefix("tjDecompressHeader3(): ").removeprefix("Corrupt JPEG data: ")

@@ -1,0 +1,99 @@
+"""Pictures, videos and sources that the capture tests share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from saccade.capture import Picture, Source
+from saccade.frame import Image
+
+
+def scene(height: int, width: int, index: int = 0) -> Image:
+    """A smooth picture with edges and some grain; its upper left corner is as bright as `index` says."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    red = 128 + 100 * np.sin(x / 37 + index) * np.cos(y / 53)
+    green = 40 + 180 * x / width
+    blue = 255 * (((x // 60 + y // 60) % 2) * 0.5 + 0.25)
+    grain = np.random.default_rng(index).normal(0, 4, (height, width))
+    picture = np.clip(np.stack([blue, green, red], -1) + grain[..., None], 0, 255).astype(np.uint8)
+    picture[: height // 4, : width // 4] = index % 16 * 16
+    return picture
+
+
+def mark(picture: Image) -> int:
+    """The index that `scene` was given, modulo 16."""
+    height, width = picture.shape[:2]
+    return round(float(picture[: height // 5, : width // 5].mean()) / 16)
+
+
+def write_video(path: Path, codec: str, frames: int, size: tuple[int, int] = (360, 640), rate: int = 30) -> Path:
+    """A real video file through FFmpeg; frame i is `scene(..., i)`."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.time_base = Fraction(1, rate)
+        if codec == "mjpeg":
+            stream.codec_context.qscale = True
+            stream.codec_context.global_quality = 3 * 118
+        else:
+            stream.options = {"preset": "ultrafast", "crf": "18"}
+            if codec == "libx265":
+                stream.options["x265-params"] = "log-level=none:pools=1"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(scene(*size, index), cv2.COLOR_BGR2RGB), "rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+class Scripted(Source):
+    """A source whose every read is a step of a script: bytes, an error to raise, or a function to call."""
+
+    def __init__(self, steps: list[object], *, live: bool = False, every_frame: bool = True, interval: float = 0.0):
+        super().__init__("scripted")
+        self.live = live
+        self.every_frame = every_frame
+        self.steps = list(steps)
+        self.interval = interval
+        self.opened = self.closed = 0
+        self.open_errors: list[Exception] = []
+
+    def open(self) -> None:
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        self.opened += 1
+
+    def read(self) -> Picture | None:
+        self._stop.wait(self.interval)
+        if self.interrupted or not self.steps:
+            return None
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        if callable(step):
+            step()
+            return self.read()
+        assert isinstance(step, bytes | Picture)
+        if isinstance(step, Picture):
+            return step
+        return Picture(time=1.0, captured=time.monotonic(), size=len(step), jpeg=step)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def wait_for(what: Callable[[], object], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)

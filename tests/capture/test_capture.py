@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+import simplejpeg
+from capture_tools import Scripted, mark, scene, wait_for
+
+from saccade.capture import Capture, Picture, jpeg, thread
+from saccade.errors import FrameReleasedError, SourceError
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.04)
+
+
+def test_every_frame_comes_in_order(pictures):
+    source = Scripted(pictures * 3)
+    with Capture(source) as capture:
+        seen = []
+        while (frame := capture.latest()) is not None:
+            with frame:
+                seen.append((frame.sequence, mark(frame.planes[0]) % 16))
+        assert capture.ended
+        assert seen == [(i, i % 16) for i in range(48)]
+        statistics = capture.statistics()
+    assert (statistics.captured, statistics.delivered, statistics.dropped, statistics.damaged) == (48, 48, 0, 0)
+    assert statistics.bytes_read == 3 * sum(map(len, pictures))
+    assert statistics.decode.count == 48
+    assert source.closed == 1
+
+
+def test_newest_wins_and_nothing_comes_twice(pictures):
+    source = Scripted(pictures * 4, every_frame=False, interval=0.002)
+    with Capture(source) as capture:
+        sequences = []
+        while (frame := capture.latest()) is not None:
+            with frame:
+                sequences.append(frame.sequence)
+                assert mark(frame.planes[0]) % 16 == frame.sequence % 16
+                time.sleep(0.02)
+                # The lease held: capture went on, and not into this slot.
+                assert mark(frame.planes[0]) % 16 == frame.sequence % 16
+        statistics = capture.statistics()
+    assert sequences == sorted(set(sequences))
+    assert len(sequences) < 32
+    assert statistics.captured == 64
+    assert statistics.delivered == len(sequences)
+    assert statistics.dropped == 64 - len(sequences)
+
+
+def test_every_frame_waits_for_the_consumer(pictures):
+    source = Scripted(pictures)
+    with Capture(source, slots=3) as capture:
+        wait_for(lambda: capture.statistics().decode.count == 3)
+        time.sleep(0.05)
+        assert capture.statistics().decode.count == 3
+        first = capture.latest()
+        time.sleep(0.03)
+        # Taken, but not given back: its slot is not free yet.
+        assert capture.statistics().decode.count == 3
+        first.release()
+        wait_for(lambda: capture.statistics().decode.count == 4)
+
+
+def test_the_policy_can_be_chosen(pictures):
+    source = Scripted(pictures, live=True, every_frame=False)
+    with Capture(source, policy="every") as capture:
+        assert source.every_frame
+        frames = 0
+        while (frame := capture.latest()) is not None:
+            frame.release()
+            frames += 1
+    assert frames == len(pictures)
+
+
+def test_inference_gets_the_smallest_sufficient_scale(pictures):
+    for size, expected in (((90, 90), (90, 160)), ((91, 90), (180, 320)), ((45, 80), (45, 80)), (None, (360, 640))):
+        with Capture(Scripted(pictures), size=size) as capture, capture.latest() as frame:
+            assert frame.planes[0].shape == (*expected, 3)
+            assert (frame.height, frame.width) == (360, 640)
+            assert frame.full_range
+
+
+def test_slots_are_page_aligned(pictures):
+    with Capture(Scripted(pictures), size=(90, 160)) as capture, capture.latest() as frame:
+        assert frame.planes[0].ctypes.data % 4096 == 0
+        assert frame.bgr().ctypes.data % 4096 == 0
+
+
+def test_full_size_and_crops_come_on_demand(pictures):
+    with Capture(Scripted(pictures), size=(45, 80)) as capture, capture.latest() as frame:
+        full = jpeg.decode(pictures[0])
+        assert bytes(frame.jpeg) == pictures[0]
+        np.testing.assert_array_equal(frame.crop(100, 20, 300, 120), full[20:120, 100:300])
+        assert frame.at_least(40, 80) is frame.planes[0]
+        view = frame.at_least(100, 100)
+        assert view.shape == (180, 320, 3)
+        assert frame.at_least(100, 100) is view
+        np.testing.assert_array_equal(frame.crop(0, 300, 640, 360), full[300:])
+        np.testing.assert_array_equal(frame.bgr(), full)
+        assert frame.bgr() is frame.bgr()
+        with pytest.raises(ValueError, match="holds no pixel"):
+            frame.crop(700, 10, 800, 20)
+
+
+def test_a_crop_is_a_copy_that_outlives_the_frame(pictures):
+    with Capture(Scripted(pictures), size=(45, 80)) as capture:
+        with capture.latest() as frame:
+            crop = frame.crop(0, 0, 50, 50)
+        for _ in range(4):
+            capture.latest().release()
+    assert mark(crop[:, :]) == 0
+
+
+def test_use_after_release_raises(pictures):
+    with Capture(Scripted(pictures), size=(45, 80)) as capture:
+        frame = capture.latest()
+        frame.retain()
+        frame.release()
+        assert frame.planes
+        frame.release()
+        for use in (lambda: frame.planes, frame.bgr, lambda: frame.jpeg, lambda: frame.crop(0, 0, 9, 9), frame.release):
+            with pytest.raises(FrameReleasedError):
+                use()
+
+
+def test_leases_outlive_stop(pictures):
+    capture = Capture(Scripted(pictures), size=(90, 160)).start()
+    frame = capture.latest()
+    capture.stop()
+    del capture
+    gc.collect()
+    with frame:
+        assert mark(frame.planes[0]) == 0
+        np.testing.assert_array_equal(frame.bgr(), jpeg.decode(pictures[0]))
+
+
+def test_damaged_pictures_are_skipped_and_counted(pictures, caplog):
+    good, bad = pictures[1], pictures[2][:5000]
+    with Capture(Scripted([good, bad, good, b"no jpeg", good, bytes(100)])) as capture:
+        sequences = []
+        while (frame := capture.latest()) is not None:
+            with frame:
+                sequences.append(frame.sequence)
+        statistics = capture.statistics()
+    assert sequences == [0, 2, 4]
+    assert statistics.damaged == 3
+    assert statistics.captured == 6
+    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
+
+
+def test_a_new_frame_size_in_mid_stream(pictures, caplog):
+    large = jpeg.encode(scene(720, 1280, 3))
+    held = []
+    with Capture(Scripted([pictures[1], pictures[1], large, large, pictures[1]]), size=(90, 160), slots=6) as capture:
+        while (frame := capture.latest()) is not None:
+            held.append(frame)
+        statistics = capture.statistics()
+    assert [(f.height, f.planes[0].shape) for f in held] == [
+        (360, (90, 160, 3)), (360, (90, 160, 3)), (720, (90, 160, 3)), (720, (90, 160, 3)), (360, (90, 160, 3)),
+    ]  # fmt: skip
+    assert [mark(f.planes[0]) for f in held] == [1, 1, 3, 3, 1]
+    assert held[2].bgr().shape == (720, 1280, 3)
+    assert statistics.resizes == 2
+    assert "from 640x360 to 1280x720" in caplog.text
+    for frame in held:
+        frame.release()
+
+
+def test_a_slot_is_reallocated_when_the_size_changes(pictures):
+    large = jpeg.encode(scene(720, 1280, 3))
+    with Capture(Scripted([pictures[1]] * 4 + [large] * 4), slots=2) as capture:
+        shapes = []
+        while (frame := capture.latest()) is not None:
+            with frame:
+                shapes.append(frame.bgr().shape[0])
+    assert shapes == [360] * 4 + [720] * 4
+
+
+def test_a_lost_live_source_is_opened_again(pictures, caplog):
+    source = Scripted([pictures[0], SourceError("cable pulled"), pictures[1]], live=True)
+    lost = iter([True])
+    original = source.open
+
+    def open_with_trouble():
+        if source.opened and next(lost, False):
+            source.open_errors = [SourceError("still away")] * 3
+        original()
+
+    source.open = open_with_trouble
+    with Capture(source, policy="every") as capture:
+        with capture.latest() as frame:
+            assert frame.sequence == 0
+        with capture.latest(5) as frame:
+            assert frame.sequence == 1
+        statistics = capture.statistics()
+    assert statistics.reconnects == 1
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(warnings) == 2, warnings
+    assert "cable pulled" in warnings[0]
+    assert "back after" in warnings[1]
+
+
+def test_the_first_open_must_succeed(pictures):
+    source = Scripted(pictures, live=True)
+    source.open_errors = [SourceError("no such camera")]
+    with pytest.raises(SourceError, match="no such camera"), Capture(source):
+        pass
+    assert source.closed
+
+
+def test_a_file_that_fails_says_so_after_its_last_frame(pictures):
+    with Capture(Scripted([pictures[0], SourceError("disk on fire")])) as capture:
+        capture.latest().release()
+        with pytest.raises(SourceError, match="disk on fire"):
+            capture.latest()
+        assert capture.ended
+
+
+def test_a_bug_in_a_source_becomes_one_error(pictures, caplog):
+    with Capture(Scripted([pictures[0], ZeroDivisionError("oops")])) as capture:
+        capture.latest().release()
+        with pytest.raises(SourceError, match="capture failed: oops"):
+            capture.latest()
+    assert "capture failed" in caplog.text
+
+
+def test_latest_times_out(pictures):
+    with Capture(Scripted(pictures[:1], live=True, interval=0.2)) as capture:
+        start = time.monotonic()
+        assert capture.latest(0.02) is None
+        assert time.monotonic() - start < 0.15
+        assert not capture.ended
+
+
+def test_a_capture_starts_once(pictures):
+    with Capture(Scripted(pictures)) as capture, pytest.raises(RuntimeError, match="started before"):
+        capture.start()
+
+
+def test_too_few_slots_are_refused(pictures):
+    with pytest.raises(ValueError, match="at least 2"):
+        Capture(Scripted(pictures), slots=1)
+
+
+class TestStop:
+    """Within a second, from any state."""
+
+    @staticmethod
+    def stop(capture: Capture) -> float:
+        start = time.monotonic()
+        capture.stop()
+        return time.monotonic() - start
+
+    def test_while_the_consumer_holds_all_slots(self, pictures):
+        capture = Capture(Scripted(pictures)).start()
+        held = [capture.latest(), capture.latest()]
+        time.sleep(0.05)
+        assert self.stop(capture) < 0.5
+        for frame in held:
+            frame.release()
+
+    def test_while_nobody_takes_frames(self, pictures):
+        capture = Capture(Scripted(pictures)).start()
+        time.sleep(0.05)
+        assert self.stop(capture) < 0.5
+        assert capture.latest() is None
+
+    def test_while_the_source_is_silent(self):
+        assert self.stop(Capture(Scripted([b""] * 9, live=True, interval=60)).start()) < 0.5
+
+    def test_while_the_source_is_lost(self, pictures, monkeypatch):
+        monkeypatch.setattr(thread, "FIRST_PAUSE", 60)
+        capture = Capture(Scripted([SourceError("away")], live=True)).start()
+        time.sleep(0.05)
+        assert self.stop(capture) < 0.5
+
+    def test_while_another_thread_waits_for_a_frame(self, pictures):
+        capture = Capture(Scripted(pictures, live=True, interval=60)).start()
+        results = []
+        waiter = threading.Thread(target=lambda: results.append(capture.latest()))
+        waiter.start()
+        time.sleep(0.05)
+        assert self.stop(capture) < 0.5
+        waiter.join(1)
+        assert results == [None]
+
+    def test_while_the_system_holds_the_thread(self, pictures):
+        release = threading.Event()
+        capture = Capture(Scripted([pictures[0], release.wait])).start()
+        capture.latest().release()
+        assert self.stop(capture) < 1.0
+        assert capture.ended
+        release.set()
+
+    def test_before_the_start_and_twice(self, pictures):
+        capture = Capture(Scripted(pictures))
+        assert self.stop(capture) < 0.1
+        assert self.stop(capture) < 0.1
+
+
+def test_steady_state_allocates_no_frame_and_copies_no_frame(monkeypatch):
+    """1080p frames: what a frame costs is one decode into known memory, and nothing of a frame's size."""
+    data = [jpeg.encode(scene(1080, 1920, i)) for i in range(3)]
+    decoded: list[int] = []
+    real = simplejpeg.decode_jpeg
+
+    def counting(*args, **options):
+        decoded.append(options["buffer"].ctypes.data)
+        return real(*args, **options)
+
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", counting)
+    transient = [
+        Picture(time=0, captured=0, size=len(d), jpeg=memoryview(d), transient=i % 2 == 0) for i, d in enumerate(data)
+    ]
+    with Capture(Scripted(transient * 30), size=(192, 192)) as capture:
+        places = set()
+        slots = list(capture._free)
+        for index in range(90):
+            with capture.latest() as frame:
+                places.add(frame.planes[0].ctypes.data)
+                if index % 3 == 0:
+                    places.add(frame.bgr().ctypes.data)
+            if index == 30:
+                made = sum(slot.allocations for slot in slots)
+                tracemalloc.start()
+                gc.collect()
+                before = tracemalloc.take_snapshot()
+                tracemalloc.reset_peak()
+                base = tracemalloc.get_traced_memory()[0]
+                count = len(decoded)
+        current, peak = tracemalloc.get_traced_memory()
+        after = tracemalloc.take_snapshot()
+        tracemalloc.stop()
+    # NumPy reports its arrays to tracemalloc. The smallest picture here has 388,800 bytes.
+    assert peak - base < 150_000, after.compare_to(before, "lineno")[:5]
+    assert current - base < 100_000
+    assert sum(slot.allocations for slot in slots) == made <= 4
+    assert len(places) <= 4
+    assert set(decoded) <= places
+    # One decode a frame, and one more for each that was asked for at full size; two frames may be read ahead.
+    assert abs(len(decoded) - count - (59 + 20)) <= 3
