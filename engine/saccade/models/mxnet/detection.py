@@ -111,45 +111,39 @@ def suppressed(
     batch, boxes, width = dims(rows)
     if boxes > MAX_BOXES:
         raise UnsupportedError(f"suppresses {boxes} boxes; at most {MAX_BOXES} are supported")
-    _, order = layers.top_k(layers.reshape(_column(rows, score), (batch, boxes)), keep, axis=1)
-    rows = opset8.gather(rows, order, layers.ints([1]), 1).output(0)
-    rows = layers.reshape(rows, (batch, keep, width))
-    corners = layers.crop(rows, (0, 0, coordinates), (batch, keep, 4))
-    if label >= 0:
-        # Boxes of different classes are moved apart, farther than any box reaches, so that they never overlap.
-        span = opset1.subtract(
-            opset1.reduce_max(corners, layers.ints([0, 1, 2]), True),
-            opset1.reduce_min(corners, layers.ints([0, 1, 2]), True),
-        ).output(0)
-        corners = layers.binary("add", corners, layers.binary("mul", _column(rows, label), layers.power(span, shift=1)))
-    scores = layers.reshape(_column(rows, score), (batch, 1, keep))
-    results = []
+    pictures = []
     for picture in range(batch):
+        own = layers.reshape(layers.crop(rows, (picture, 0, 0), (1, boxes, width)), (boxes, width))
+        _, order = layers.top_k(layers.reshape(_column(own, score), (boxes,)), keep, axis=0)
+        own = layers.gather(own, order)
+        corners = layers.crop(own, (0, coordinates), (keep, 4))
+        if label >= 0:
+            # Boxes of different classes are moved apart, farther than any box reaches, so that they never overlap.
+            reach = (f(corners, layers.ints([0, 1]), True).output(0) for f in (opset1.reduce_max, opset1.reduce_min))
+            step = layers.power(layers.binary("sub", *reach), shift=1)
+            corners = layers.binary("add", corners, layers.binary("mul", _column(own, label), step))
         selected = opset9.non_max_suppression(
-            layers.crop(corners, (picture, 0, 0), (1, keep, 4)),
-            layers.crop(scores, (picture, 0, 0), (1, 1, keep)),
+            layers.reshape(corners, (1, keep, 4)),
+            layers.reshape(_column(own, score), (1, 1, keep)),
             layers.ints([keep]),
             scalar(overlap),
             scalar(threshold),
             sort_result_descending=True,
         ).output(0)
         index = opset1.gather(selected, layers.ints([2]), layers.ints([1])).output(0)
-        # The selection's length is known only after a run: it is filled up with a row of -1 to its full length.
+        # How many there are is known only after a run: the list is filled up with the number of a row of -1.
         blank = layers.constant(np.full((1, width), -1, np.float32))
-        table = layers.concat(
-            [layers.reshape(layers.crop(rows, (picture, 0, 0), (1, keep, width)), (keep, width)), blank], 0
-        )
         filled = opset1.concat([opset1.convert(index, "i64"), layers.constant(np.full((keep, 1), keep, np.int64))], 0)
         first = opset8.slice(filled, layers.ints([0]), layers.ints([keep]), layers.ints([1]), layers.ints([0]))
-        chosen = opset1.reshape(first, layers.ints([keep]), False)
-        results.append(layers.reshape(opset8.gather(table, chosen, layers.ints([0])).output(0), (1, keep, width)))
-    return layers.concat(results, 0)
+        chosen = opset1.reshape(first, layers.ints([keep]), False).output(0)
+        pictures.append(layers.reshape(layers.gather(layers.concat([own, blank], 0), chosen), (1, keep, width)))
+    return layers.concat(pictures, 0)
 
 
 def _column(rows: Value, column: int) -> Value:
-    """(N, boxes, 1) of (N, boxes, width)."""
-    batch, boxes, _ = dims(rows)
-    return layers.crop(rows, (0, 0, column), (batch, boxes, 1))
+    """One column of rows, (..., 1)."""
+    shape = dims(rows)[:-1]
+    return layers.crop(rows, (*(0,) * len(shape), column), (*shape, 1))
 
 
 def _columns(boxes: Value) -> list[Value]:
