@@ -68,7 +68,8 @@ class Fifo:
             self._thread.join()
         try:
             found = os.lstat(self.path)
-            if (found.st_dev, found.st_ino) == self._made:
+            # Inode numbers are used again: a file in the pipe's place may have the pipe's.
+            if (found.st_dev, found.st_ino) == self._made and stat.S_ISFIFO(found.st_mode):
                 os.unlink(self.path)
         except FileNotFoundError:
             pass

@@ -1,0 +1,275 @@
+"""The FIFO with real readers; ffmpeg and mplayer where they are installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import monotonic, sleep, thread_time
+
+import pytest
+import simplejpeg
+from scenes import Feeder
+
+from saccade.errors import OutputError
+from saccade.outputs.display import Display
+from saccade.outputs.fifo import Fifo
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def read_for(path: Path, seconds: float) -> bytes:
+    """What a reader of the FIFO gets."""
+    data = b""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        end = monotonic() + seconds
+        while monotonic() < end:
+            try:
+                data += os.read(file, 1 << 16)
+            except BlockingIOError:
+                pass
+            sleep(0.005)
+    finally:
+        os.close(file)
+    return data
+
+
+def whole_pictures(data: bytes) -> list[bytes]:
+    """The JPEGs of an MJPEG stream; each must decode, the last may be cut."""
+    parts = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:]]
+    for part in parts[:-1]:
+        assert part.endswith(b"\xff\xd9")
+        simplejpeg.decode_jpeg(part)
+    return parts[:-1]
+
+
+def test_a_reader_gets_whole_pictures(tmp_path: Path) -> None:
+    display, path = Display(), tmp_path / "results.mjpeg"
+    fifo = Fifo(display, path).start()
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with Feeder(display.accept) as feeder:
+        assert len(whole_pictures(read_for(path, 1.2))) > 12
+        assert feeder.slowest < 0.05
+    fifo.close()
+    display.close()
+    assert not path.exists()
+
+
+def test_readers_come_and_go(tmp_path: Path) -> None:
+    display, path = Display(), tmp_path / "results.mjpeg"
+    fifo = Fifo(display, path).start()
+    with Feeder(display.accept):
+        for _ in range(4):
+            data = read_for(path, 0.6)
+            assert data.startswith(b"\xff\xd8\xff")
+            assert len(whole_pictures(data)) > 3
+            sleep(0.1)
+    threads = [t.name for t in threading.enumerate() if t.name == "saccade-fifo"]
+    assert len(threads) == 1
+    fifo.close()
+    display.close()
+
+
+def test_a_reader_that_stalls_gets_the_rest_and_then_the_present(tmp_path: Path) -> None:
+    display, path = Display(), tmp_path / "results.mjpeg"
+    fifo = Fifo(display, path).start()
+    with Feeder(display.accept) as feeder:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        sleep(0.8)  # the pipe fills
+        encoded, frames = display.statistics().encoded, feeder.frames
+        sleep(0.8)
+        assert feeder.frames - frames > 20
+        assert display.statistics().encoded - encoded <= 1  # nothing is made for a reader that takes nothing
+        data = b""
+        end = monotonic() + 0.8
+        while monotonic() < end:
+            try:
+                data += os.read(file, 1 << 16)
+            except BlockingIOError:
+                sleep(0.002)
+        os.close(file)
+    assert len(whole_pictures(data)) > 8
+    fifo.close()
+    display.close()
+
+
+def test_no_reader_no_work(tmp_path: Path) -> None:
+    display = Display()
+    fifo = Fifo(display, tmp_path / "f").start()
+    with Feeder(display.accept):
+        sleep(0.6)
+    assert display.statistics().encoded == 0
+    fifo.close()
+    display.close()
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+def test_the_thread_sleeps(tmp_path: Path, stalled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No busy loop, be there no reader or one that takes nothing."""
+    used: list[float] = []
+    run = Fifo._run
+
+    def timed(self: Fifo) -> None:
+        start = thread_time()
+        run(self)
+        used.append(thread_time() - start)
+
+    monkeypatch.setattr(Fifo, "_run", timed)
+    display, path = Display(), tmp_path / "f"
+    fifo = Fifo(display, path).start()
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if stalled else None
+    with Feeder(display.accept):
+        sleep(1.5)
+    fifo.close()
+    display.close()
+    if file is not None:
+        os.close(file)
+    assert used[0] < 0.05
+
+
+def test_close_is_quick_from_any_state(tmp_path: Path) -> None:
+    for reader in (False, True):
+        display, path = Display(), tmp_path / "f"
+        fifo = Fifo(display, path).start()
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if reader else None
+        with Feeder(display.accept):
+            sleep(0.7)
+            start = monotonic()
+            fifo.close()
+            assert monotonic() - start < 0.9
+        display.close()
+        if file is not None:
+            os.close(file)
+        assert not path.exists()
+
+
+def test_a_pipe_that_was_there_is_used_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    os.mkfifo(path)
+    display = Display()
+    fifo = Fifo(display, path).start()
+    with Feeder(display.accept):
+        assert whole_pictures(read_for(path, 0.8))
+    fifo.close()
+    display.close()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_refuses_what_is_no_pipe(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "holiday.mjpeg"
+    if kind == "file":
+        path.write_bytes(b"precious")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"holiday\.mjpeg is there already and is not a named pipe; remove it or"):
+        Fifo(Display(), path)
+    if kind == "file":
+        assert path.read_bytes() == b"precious"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file or directory; give a path"):
+        Fifo(Display(), tmp_path / "no" / "f")
+
+
+def test_a_pipe_that_is_removed_is_made_again(tmp_path: Path) -> None:
+    display, path = Display(), tmp_path / "f"
+    fifo = Fifo(display, path).start()
+    path.unlink()
+    sleep(0.8)
+    with Feeder(display.accept):
+        assert whole_pictures(read_for(path, 0.8))
+    fifo.close()
+    display.close()
+    assert not path.exists()
+
+
+def test_never_writes_to_a_file_put_in_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    display, path = Display(), tmp_path / "f"
+    fifo = Fifo(display, path).start()
+    path.unlink()
+    path.write_bytes(b"precious")
+    with Feeder(display.accept):
+        sleep(0.8)
+    fifo.close()
+    display.close()
+    assert path.read_bytes() == b"precious"
+    assert "named pipe no longer" in caplog.text
+
+
+def test_sigpipe_does_not_kill_the_program(tmp_path: Path) -> None:
+    """With SIGPIPE restored, as programs that end quietly in a shell pipe do."""
+    program = f"""
+import os, signal, sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+from scenes import Feeder
+from saccade.outputs.display import Display
+from saccade.outputs.fifo import Fifo
+display = Display()
+fifo = Fifo(display, {str(tmp_path / "f")!r}).start()
+with Feeder(display.accept, rate=60):
+    for _ in range(3):
+        reader = os.open({str(tmp_path / "f")!r}, os.O_RDONLY | os.O_NONBLOCK)
+        time.sleep(0.6)
+        os.close(reader)
+        time.sleep(0.2)
+fifo.close()
+display.close()
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "alive"), done.stderr
+
+
+@needs("ffmpeg")
+def test_ffmpeg_reads_it_is_killed_and_comes_back(tmp_path: Path) -> None:
+    display, path = Display(), tmp_path / "results.mjpeg"
+    fifo = Fifo(display, path).start()
+    command = ["ffmpeg", "-v", "error", "-f", "mjpeg", "-i", str(path), "-f", "null", "-"]
+    with Feeder(display.accept) as feeder:
+        for _ in range(2):
+            reader = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+            before = display.statistics().encoded
+            deadline = monotonic() + 8
+            while display.statistics().encoded < before + 10:
+                assert monotonic() < deadline
+                sleep(0.05)
+            reader.send_signal(signal.SIGKILL)
+            reader.wait()
+        done = subprocess.run(
+            [*command[:-3], "-frames:v", "20", "-f", "null", "-"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert feeder.slowest < 0.1
+    fifo.close()
+    display.close()
+
+
+@needs("mplayer")
+def test_mplayer_reads_it_as_the_old_projects_said(tmp_path: Path) -> None:
+    display, path = Display(), tmp_path / "results.mjpeg"
+    fifo = Fifo(display, path).start()
+    with Feeder(display.accept):
+        done = subprocess.run(
+            ["mplayer", "-really-quiet", "-vo", "null", "-ao", "null", "-nolirc", "-noconsolecontrols",
+             "-demuxer", "lavf", "-lavfdopts", "format=mjpeg:probesize=32", "-frames", "15", "-benchmark", str(path)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert display.statistics().encoded >= 10
+    fifo.close()
+    display.close()
