@@ -12,7 +12,7 @@ import saccade
 from saccade import kernels
 
 assert "site-packages" in saccade.__file__, f"imported from {saccade.__file__}, not from the wheel"
-assert kernels.VARIANT != "numba", "the wheel holds no compiled kernels"
+assert kernels.variant() != "numba", "the wheel holds no compiled kernels"
 frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
 out = np.empty((1, 3, 32, 32), np.float32)
 kernels.Preprocess(source=(120, 160), size=(32, 32))(frame, out=out)
@@ -24,4 +24,4 @@ with tempfile.TemporaryDirectory() as folder:
     model = saccade.Model(Path(folder) / "mean.xml", precision="f32")
     (result,) = model.infer(out).values()
 assert np.allclose(result, out.mean((2, 3)), atol=1e-3)
-print(f"saccade {saccade.__version__}, kernels {kernels.VARIANT}, Python {sys.version.split()[0]}: works")
+print(f"saccade {saccade.__version__}, kernels {kernels.variant()}, Python {sys.version.split()[0]}: works")

@@ -1,1 +1,1 @@
-"""Benchmarks: every claim about speed is a ratio to a reference that runs in the same process, with its check inside."""
+"""Benchmarks: every claim about speed is a ratio to a reference in the same process, with its check inside."""

@@ -25,7 +25,7 @@ AppName = Literal["faces", "head-pose", "classify"]
 DeviceName = Literal["AUTO", "CPU", "GPU"]
 PrecisionName = Literal["auto", "f32", "bf16", "f16"]
 
-DEFAULT_FIFO = "/tmp/results.mjpeg"  # noqa: S108 - the path that DeepLens users give to mplayer
+DEFAULT_FIFO = "/tmp/results.mjpeg"
 
 
 def cache_dir() -> Path:
@@ -56,14 +56,20 @@ class RunConfig:
     labels: str = _option("", "file with the class names, one a line or JSON", metavar="FILE")
     threshold: float = _option(0.5, "least probability of a detection", metavar="P")
     top: int = _option(5, "how many classes to report", metavar="K")
-    mean: tuple[float, ...] = _option((), "means that the network wants subtracted, one number or three", metavar="X,..")
-    scale: tuple[float, ...] = _option((), "divisors after the means, one number or three (255: to [0, 1])", metavar="X,..")
+    mean: tuple[float, ...] = _option(
+        (), "means that the network wants subtracted, one number or three", metavar="X,.."
+    )
+    scale: tuple[float, ...] = _option(
+        (), "divisors after the means, one number or three (255: to [0, 1])", metavar="X,.."
+    )
     color: Literal["", "bgr", "rgb"] = _option("", "channel order that the network wants (default: as the model says)")
     frames: int | None = _option(None, "stop after N frames (default: the source's end)", metavar="N")
     seconds: float | None = _option(None, "stop after T seconds (default: the source's end)", metavar="T")
     realtime: bool | None = _option(None, "drop frames that come too late (live sources) or take every one (files)")
     events: str = _option("", "write one JSON object a frame to FILE, or to standard output with -", metavar="FILE|-")
-    summary: str = _option("", "write the run's figures as JSON to FILE, or to standard output with -", metavar="FILE|-")
+    summary: str = _option(
+        "", "write the run's figures as JSON to FILE, or to standard output with -", metavar="FILE|-"
+    )
     out: str = _option("", "folder for face crops and annotated pictures", metavar="DIR")
     pictures: float = _option(0.0, "with --out: an annotated picture every T seconds; 0 writes none", metavar="T")
     interval: float = _option(3.0, "with --out: seconds of the stream between two crops of the same face", metavar="T")
@@ -80,7 +86,9 @@ class RunConfig:
                 allowed = get_args(hints[field.name])
                 value = getattr(self, field.name)
                 if value not in allowed:
-                    raise ConfigError(f"{field.name}: got {value!r}; expected one of {', '.join(a for a in allowed if a)}")
+                    raise ConfigError(
+                        f"{field.name}: got {value!r}; expected one of {', '.join(a for a in allowed if a)}"
+                    )
         if not 0.0 <= self.threshold <= 1.0:
             raise ConfigError(f"threshold: got {self.threshold}; expected a probability from 0 to 1")
         for name, least in (("frames", 1), ("top", 1), ("requests", 1), ("threads", 1)):
@@ -98,9 +106,13 @@ class RunConfig:
                 raise ConfigError(f"{name}: got {getattr(self, name)}; expected zero or more")
         for name in ("mean", "scale"):
             if len(getattr(self, name)) not in (0, 1, 3):
-                raise ConfigError(f"{name}: got {len(getattr(self, name))} numbers; expected one, or one a channel (three)")
+                raise ConfigError(
+                    f"{name}: got {len(getattr(self, name))} numbers; expected one, or one a channel (three)"
+                )
         if any(not value > 0 for value in self.scale):
-            raise ConfigError(f"scale: got {self.scale}; expected positive divisors, as 255 for networks that want [0, 1]")
+            raise ConfigError(
+                f"scale: got {self.scale}; expected positive divisors, as 255 for networks that want [0, 1]"
+            )
 
     def replace(self, **changes: Any) -> RunConfig:
         """A copy with some fields changed."""

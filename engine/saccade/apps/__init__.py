@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saccade.config import RunConfig
@@ -88,14 +87,11 @@ def open_session(name: str, config: RunConfig, *, extra_outputs: dict[str, Outpu
         capture = Capture(
             source,
             slots=config.requests + 1 + sum(getattr(output, "leases", 0) for output in outputs.values()),
-            policy="newest" if source.live else "every",
         )
         pipeline = Pipeline(capture, app, list(outputs.values()), requests=config.requests)
         session = Session(pipeline, outputs, config.frames, config.seconds)
         if config.view:
-            from saccade.models import Model
-    from saccade.outputs.display import Display
-    from saccade.outputs.page import LivePage
+            from saccade.outputs.page import LivePage
 
             session.page = LivePage(config.view, display, lambda: pipeline.statistics().live())
             session.page.start()

@@ -25,9 +25,10 @@ class Faces:
     name = "faces"
     mirror = False
 
-    def __init__(self, model: Model, detector: Detector) -> None:
+    def __init__(self, model: Model, detector: Detector, *, threshold: float = 0.5) -> None:
         self.model = model
         self.detector = detector
+        self.threshold = threshold
         self.input = detector.spec
 
     def region(self, frame: Frame) -> Region:
@@ -46,7 +47,7 @@ class Faces:
             app=self.name,
             width=frame.width,
             height=frame.height,
-            detections=self.detector.decode(outputs, view.as_tuple()),
+            detections=self.detector.decode(outputs, view.as_tuple(), score_threshold=self.threshold),
         )
 
     def close(self) -> None:

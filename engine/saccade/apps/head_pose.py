@@ -133,8 +133,15 @@ class FaceHeadPose:
     mirror = False  # The frame is inferred as it comes; angles are mirrored afterwards.
 
     def __init__(
-        self, model: Model, detector: Detector, second: Model, regressor: LandmarkRegressor | AngleRegressor
+        self,
+        model: Model,
+        detector: Detector,
+        second: Model,
+        regressor: LandmarkRegressor | AngleRegressor,
+        *,
+        threshold: float = 0.5,
     ) -> None:
+        self.threshold = threshold
         self.model = model
         self.detector = detector
         self.input = detector.spec
@@ -155,7 +162,7 @@ class FaceHeadPose:
 
     def interpret(self, frame: Frame, outputs: Mapping[str, NDArray[np.float32]], view: View) -> Result:
         """Detections, and the pose of the largest face if there is one."""
-        faces = self.detector.decode(outputs, view.as_tuple())
+        faces = self.detector.decode(outputs, view.as_tuple(), score_threshold=self.threshold)
         if not len(faces):
             return _result(frame, None, faces)
         boxes = faces.boxes

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +74,6 @@ def examine() -> list[Check]:
 def _python() -> Check:
     system = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}"
     libc = " ".join(platform.libc_ver())
-    if sys.version_info < (3, 10):
-        return Check("system", "missing", f"{system}, {libc}", "install Python 3.10 or newer (Ubuntu 24.04 has 3.12)")
     return Check("system", "ok", f"{system}, {libc}".rstrip(", "))
 
 
@@ -113,11 +110,11 @@ def _cpu() -> Check:
 def _kernels() -> Check:
     from saccade import kernels
 
-    variant = kernels.VARIANT
+    variant = kernels.variant()
     if variant == "numba":
         return Check(
             "kernels", "note", "Numba twins (compiled at first use)",
-            "for the compiled kernels: sudo apt-get install gcc python3-dev, then pip install --force-reinstall saccade",
+            "for the compiled ones: sudo apt-get install gcc python3-dev, then pip install --force-reinstall saccade",
         )  # fmt: skip
     return Check("kernels", "ok", f"compiled, {variant}")
 
@@ -147,7 +144,7 @@ def _gpu_driver() -> Check:
     if not icds:
         return Check(
             "gpu", "missing", f"{readable[0]}, but no OpenCL driver",
-            "Gen9 (DeepLens): Intel's legacy1 OpenCL driver 24.35.30872; newer GPUs: intel-opencl-icd; see docs/device.md",
+            "Gen9 (DeepLens): Intel's legacy1 OpenCL driver 24.35.30872; newer: intel-opencl-icd (docs/device.md)",
         )  # fmt: skip
     return Check("gpu", "ok", f"{readable[0]}, OpenCL drivers {', '.join(Path(p).stem for p in icds)}")
 
@@ -169,7 +166,7 @@ def _cameras() -> Check:
 def _models() -> Check:
     from saccade.models import catalogue
 
-    have = [entry.name for entry in catalogue.ENTRIES if catalogue.is_pulled(entry)]
+    have = [entry.name for entry in catalogue.ENTRIES if entry.is_pulled()]
     if not have:
         return Check("models", "note", f"none in {cache_dir()}", "saccade models pull demo")
     return Check("models", "ok", f"{', '.join(have)} in {cache_dir()}")
