@@ -30,7 +30,7 @@ SLICE_SECONDS = 0.5
 class _ContainerSource(Source):
     """What files and streams share: demux, decode, hand out."""
 
-    _timeout: float | tuple[float, float] | None = None
+    _timeout: tuple[float, float] | None = None
     _threads = "AUTO"
 
     def __init__(self, name: str, url: str) -> None:
@@ -47,10 +47,15 @@ class _ContainerSource(Source):
         import av
 
         self.close()
+        start = time.monotonic()
         try:
             container = av.open(self._url, timeout=self._timeout, options=self._options())
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(f"{self.name}: {self._reason(error)}") from error
+            seconds = time.monotonic() - start
+            # FFmpeg has several names for what a timeout did to it.
+            late = self._timeout is not None and seconds >= self._timeout[0]
+            reason = f"no answer in {seconds:.0f} s" if late else _reason(error)
+            raise SourceError(f"{self.name}: {reason}") from error
         if self.interrupted:
             container.close()
             return
@@ -74,7 +79,7 @@ class _ContainerSource(Source):
         try:
             return next(self._pictures, None)
         except (av.error.FFmpegError, OSError) as error:
-            raise SourceError(f"{self.name}: {self._reason(error)}") from error
+            raise SourceError(f"{self.name}: {_reason(error)}") from error
 
     def close(self) -> None:
         """Close the container; frames handed out keep their memory."""
@@ -140,12 +145,6 @@ class _ContainerSource(Source):
             decode=None if pixels == "bgr" else _Converter(frame),
             seconds=time.monotonic() - start,
         )
-
-    def _reason(self, error: Exception) -> str:
-        text = getattr(error, "strerror", None) or str(error)
-        if type(error).__name__ == "ExitError":
-            text = "no answer in time"
-        return str(text)
 
 
 class _Converter:
@@ -246,3 +245,7 @@ def without_credentials(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

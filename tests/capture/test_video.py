@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from capture_tools import mark, scene, wait_for, write_video
+
+from saccade.capture import Capture, jpeg, open_source, thread, video
+from saccade.errors import SourceError
+
+
+@pytest.fixture(scope="module")
+def mjpeg_avi(tmp_path_factory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "a.avi", "mjpeg", 24)
+
+
+@pytest.fixture(scope="module")
+def h264_mp4(tmp_path_factory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "a.mp4", "libx264", 24)
+
+
+@pytest.fixture(scope="module")
+def h265_mkv(tmp_path_factory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "a.mkv", "libx265", 24)
+
+
+def test_mjpeg_avi_keeps_the_compressed_bytes(mjpeg_avi):
+    with av.open(str(mjpeg_avi)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    with Capture(open_source(str(mjpeg_avi)), size=(90, 160)) as capture:
+        for index, packet in enumerate(packets):
+            with capture.latest() as frame:
+                assert bytes(frame.jpeg) == packet
+                assert frame.planes[0].shape == (90, 160, 3)
+                assert frame.time == pytest.approx(index / 30)
+                assert mark(frame.planes[0]) % 16 == index % 16
+        assert capture.latest() is None
+        assert capture.statistics().frame_rate == pytest.approx(30)
+        assert capture.statistics().bytes_read == sum(map(len, packets))
+
+
+@pytest.mark.parametrize("kind", ["h264_mp4", "h265_mkv"])
+def test_decoded_video_gives_planes_without_a_copy(kind, request):
+    path = request.getfixturevalue(kind)
+    held = []
+    with Capture(open_source(path), slots=40) as capture:
+        while (frame := capture.latest()) is not None:
+            held.append(frame)
+    assert len(held) == 24
+    # All frames are still held: each keeps its own picture alive.
+    for index, frame in enumerate(held):
+        with frame:
+            luma, u, v = frame.planes
+            assert (frame.pixels, frame.full_range, frame.jpeg) == ("i420", False, None)
+            assert (luma.shape, u.shape, v.shape) == ((360, 640), (180, 320), (180, 320))
+            assert not luma.flags.owndata
+            assert frame.time == pytest.approx(index / 30, abs=1e-3)
+            expected = scene(360, 640, index).astype(int)
+            small = frame.at_least(90, 160)
+            assert small.shape == (90, 160, 3)
+            assert abs(mark(small) - index % 16) <= 1
+            bgr = frame.bgr()
+            assert bgr.shape == (360, 640, 3)
+            assert abs(bgr - expected).mean() < 25
+            assert abs(mark(bgr) - index % 16) <= 1
+            assert frame.crop(0, 0, 160, 90).shape == (90, 160, 3)
+
+
+def test_planes_are_what_opencv_reads(h264_mp4):
+    reader = cv2.VideoCapture(str(h264_mp4))
+    with Capture(open_source(h264_mp4)) as capture:
+        for _ in range(24):
+            good, expected = reader.read()
+            assert good
+            with capture.latest() as frame:
+                packed = np.concatenate([np.ascontiguousarray(p).ravel() for p in frame.planes]).reshape(540, 640)
+                converted = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)
+                assert abs(converted.astype(int) - expected).mean() < 3
+                assert abs(frame.bgr().astype(int) - expected).mean() < 3
+    reader.release()
+
+
+def test_ten_bit_video_is_converted(tmp_path):
+    path = tmp_path / "ten.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p10le"
+        for index in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(96, 128, index), "bgr24")))
+        container.mux(stream.encode())
+    with Capture(open_source(path)) as capture, capture.latest() as frame:
+        assert frame.pixels == "i420"
+        assert frame.planes[0].shape == (96, 128)
+
+
+def test_realtime_paces_a_file_and_drops(mjpeg_avi):
+    start = time.monotonic()
+    with Capture(open_source(mjpeg_avi, realtime=True)) as capture:
+        sequences, ages = [], []
+        while (frame := capture.latest()) is not None:
+            with frame:
+                sequences.append(frame.sequence)
+                ages.append(time.monotonic() - frame.captured)
+                time.sleep(0.07)
+        statistics = capture.statistics()
+    assert time.monotonic() - start > 0.7
+    assert sequences == sorted(set(sequences))
+    assert 6 < len(sequences) < 20
+    assert statistics.captured == 24
+    assert statistics.dropped + statistics.delivered == 24
+    assert np.median(ages) < 0.1
+
+
+def test_realtime_paces_decoded_video(h264_mp4):
+    start = time.monotonic()
+    with Capture(open_source(h264_mp4, realtime=True)) as capture:
+        while (frame := capture.latest()) is not None:
+            frame.release()
+    assert 0.7 < time.monotonic() - start < 2.5
+
+
+def test_stop_while_paced(mjpeg_avi):
+    capture = Capture(open_source(mjpeg_avi, realtime=True)).start()
+    capture.latest().release()
+    start = time.monotonic()
+    capture.stop()
+    assert time.monotonic() - start < 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.mp4", b"this is no video, whatever its name says" * 30), ("b.avi", b""), ("c.mkv", bytes(5000))],
+)
+def test_files_that_are_not_what_their_name_says(tmp_path, name, content, capfd):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=name), Capture(open_source(path)):
+        pass
+    assert capfd.readouterr().err == ""
+
+
+def test_a_file_without_video(tmp_path):
+    path = tmp_path / "sound.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(SourceError, match="holds no video"), Capture(open_source(path)):
+        pass
+
+
+def test_a_missing_file():
+    with pytest.raises(SourceError, match=r"/nowhere/a\.mp4.*No such file"):
+        open_source("/nowhere/a.mp4")
+
+
+@pytest.mark.parametrize("kind", ["mjpeg_avi", "h264_mp4"])
+def test_damage_in_a_file_is_counted_and_passed_over(kind, request, tmp_path):
+    path = request.getfixturevalue(kind)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    for offset in range(0, 6000, 3):
+        content[middle - 3000 + offset] ^= 0x55
+    broken = tmp_path / path.name
+    broken.write_bytes(content)
+    frames = 0
+    with Capture(open_source(broken)) as capture:
+        while (frame := capture.latest()) is not None:
+            frame.release()
+            frames += 1
+        damaged = capture.statistics().damaged
+    assert damaged >= 1
+    assert frames >= 12
+    assert frames + damaged >= 20
+
+
+def test_a_truncated_file_gives_what_is_there(mjpeg_avi, tmp_path):
+    content = mjpeg_avi.read_bytes()
+    short = tmp_path / "short.avi"
+    short.write_bytes(content[: len(content) // 2])
+    frames = 0
+    with Capture(open_source(short)) as capture:
+        while (frame := capture.latest()) is not None:
+            frame.release()
+            frames += 1
+    assert 8 <= frames <= 13
+
+
+def test_a_folder_and_a_glob_of_pictures(tmp_path):
+    for index, suffix in enumerate((".jpg", ".png", ".jpeg")):
+        cv2.imwrite(str(tmp_path / f"{index}{suffix}"), scene(120, 160, index + 1))
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "3.png").write_bytes(b"broken")
+    (tmp_path / "4.jpg").write_bytes(b"\xff\xd8 broken")
+    for text, expected in ((str(tmp_path), [1, 2, 3]), (str(tmp_path / "*.png"), [2])):
+        seen = []
+        with Capture(open_source(text)) as capture:
+            while (frame := capture.latest()) is not None:
+                with frame:
+                    seen.append(mark(frame.bgr()))
+            damaged = capture.statistics().damaged
+        assert seen == expected
+        assert damaged == (2 if text == str(tmp_path) else 1)
+
+
+def test_one_picture(tmp_path):
+    path = tmp_path / "one.jpg"
+    path.write_bytes(jpeg.encode(scene(120, 160, 4)))
+    with Capture(open_source(path)) as capture:
+        with capture.latest() as frame:
+            assert mark(frame.planes[0]) == 4
+        assert capture.latest() is None
+
+
+def test_a_folder_without_pictures(tmp_path):
+    with pytest.raises(SourceError, match="holds no pictures"):
+        open_source(tmp_path)
+
+
+class Server:
+    """A TCP server that treats each connection as `serve` says."""
+
+    def __init__(self, serve) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.connections = 0
+        self._serve = serve
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                self._open.append(connection)
+                with contextlib.suppress(OSError):
+                    self._serve(connection)
+
+    def close(self) -> None:
+        for connection in self._open:
+            connection.close()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[Server]:
+    """Accepts, and never says a word."""
+    server = Server(lambda connection: None)
+    yield server
+    server.close()
+
+
+def test_rtsp_refused_is_one_clear_error():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(SourceError, match=rf"rtsp://127.0.0.1:{port}/x: Connection refused") as caught:
+        Capture(open_source(f"rtsp://user:secret@127.0.0.1:{port}/x")).start()
+    assert "secret" not in str(caught.value)
+
+
+def test_rtsp_server_that_never_answers(silent_server, monkeypatch):
+    monkeypatch.setattr(video, "OPEN_SECONDS", 0.4)
+    start = time.monotonic()
+    with pytest.raises(SourceError, match="no answer in 0 s"):
+        Capture(open_source(f"rtsp://127.0.0.1:{silent_server.port}/x")).start()
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_stop_while_a_server_does_not_answer(silent_server, scheme, monkeypatch):
+    # Long enough to show that stop() does not wait for it.
+    monkeypatch.setattr(video, "OPEN_SECONDS", 2.0)
+    monkeypatch.setattr("saccade.capture.http.OPEN_SECONDS", 2.0)
+    capture = Capture(open_source(f"{scheme}://127.0.0.1:{silent_server.port}/x"))
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            capture.start()
+        except SourceError as error:
+            failures.append(error)
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    time.sleep(0.2)
+    begin = time.monotonic()
+    capture.stop()
+    assert time.monotonic() - begin < 1.0
+    starter.join(5)
+    assert not starter.is_alive()
+
+
+def test_an_outage_is_logged_once_however_often_opening_fails(silent_server, monkeypatch, caplog):
+    monkeypatch.setattr(video, "OPEN_SECONDS", 0.05)
+    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.02)
+    source = open_source(f"rtsp://127.0.0.1:{silent_server.port}/x")
+    first = iter([True])
+    real_open, real_read = source.open, source.read
+
+    def read():
+        raise SourceError("lost")
+
+    monkeypatch.setattr(source, "open", lambda: None if next(first, False) else real_open())
+    monkeypatch.setattr(source, "read", read)
+    with Capture(source) as capture:
+        wait_for(lambda: silent_server.connections >= 3)
+        assert capture.statistics().reconnects == 0
+        assert capture.latest(0.01) is None
+        assert not capture.ended
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == ["lost; trying again"]
+    assert real_read() is None
