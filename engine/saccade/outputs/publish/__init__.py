@@ -31,9 +31,10 @@ PAYLOAD_LIMIT = 128 * 1024
 
 
 class Publisher(Protocol):
-    """What every publisher offers."""
+    """What every publisher offers. `any_topic` is True where no topic is reserved."""
 
     leases: int
+    any_topic: bool
 
     def publish(self, payload: str | bytes, topic: str | None = None) -> bool:
         """Queue one message; False if it was refused. `topic` is the publisher's own if None."""
@@ -107,6 +108,7 @@ class QueuedPublisher:
     """
 
     leases = 0
+    any_topic = False
 
     def __init__(
         self,
@@ -283,6 +285,8 @@ class JsonLines(EventWriter):
     Written at once and in the caller's thread: a file does not keep anybody waiting, and a reader that is slow must
     hold the stream up rather than lose lines.
     """
+
+    any_topic = True
 
     def __init__(self, target: str, *, topic: str = "", append: bool = False) -> None:
         super().__init__(target, append=append)

@@ -1,0 +1,296 @@
+"""`awscam` as DeepLens scripts use it: `Model`, `getLastFrame` and `Runtime`.
+
+Shapes, types, order, names and units are the device's: `doInference` takes the picture at the network's size, BGR, and
+does no scaling of values; outputs are flat float32 arrays by layer name; parsed labels are ints, probabilities are
+floats, best first, boxes are in pixels of the picture that was given to `doInference`, unclipped. Label numbers are the
+network's own, 1-based in IR of the 2017 optimizer and for Caffe and TensorFlow detectors, 0-based otherwise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.compat import device
+from saccade.errors import ConfigError, ModelError, UnsupportedError
+
+if TYPE_CHECKING:
+    from saccade.models import Port
+
+Floats = NDArray[np.float32]
+Entry = dict[str, Any]
+
+__all__ = ["Model", "Runtime", "getLastFrame"]
+
+
+class Runtime:
+    """Values of the third argument of `Model`."""
+
+    DLDT = 0
+    NEO = 1
+
+
+def getLastFrame() -> tuple[bool, NDArray[np.uint8] | None]:
+    """(True, newest frame as uint8 (H, W, 3) BGR, the caller's own), or (False, None) if there is none."""
+    return device.current().last_frame()
+
+
+class Model:
+    """A network by the path of its artifact.
+
+    config : ``{"GPU": 1}`` wishes for the GPU, ``{"GPU": 0}`` takes the CPU.
+    """
+
+    def __init__(self, path: str, config: Mapping[str, int] | None = None, runtime: int = Runtime.DLDT) -> None:
+        from saccade import models
+
+        if runtime == Runtime.NEO:
+            raise UnsupportedError(
+                f"{path}: models compiled by SageMaker Neo (runtime=1) hold code for the DeepLens runtime only; "
+                "give the model they were compiled from, without the third argument"
+            )
+        if runtime != Runtime.DLDT:
+            raise ConfigError(f"awscam.Model: runtime {runtime!r}; expected 0")
+        current = device.current()
+        file, self._substitute = current.artifact(str(path))
+        wish = current.gpu if (config or {}).get("GPU") else "CPU"
+        self._model = models.Model(file, device=wish, precision=current.precision)  # type: ignore[arg-type]
+        if wish != "CPU" and self._model.device == "CPU":
+            current.notes("inference runs on the CPU: no GPU of this machine can be used")
+        self._request = self._model.request()
+        self._lock = threading.Lock()
+        self._picture = _picture_port(self._model.inputs, self._model.name)
+        self._nchw = _is_nchw(self._picture.shape)
+        shape = self._picture.shape
+        self._height, self._width = shape[2:4] if self._nchw else shape[1:3]
+        self._channels = shape[1] if self._nchw else shape[3]
+        self._given = (self._height, self._width)
+        self._plans: dict[Any, Any] = {}
+        for port in self._model.inputs:
+            if port is not self._picture:
+                # The second input that old detectors have: height, width and scale of the picture.
+                values = [self._height, self._width, 1.0]
+                target = self._request.inputs[port.name].reshape(-1)
+                target[: len(values)] = values[: len(target)]
+        self._adapter = _adapter(self._model) if self._substitute else None
+
+    def doInference(self, data: NDArray[Any]) -> dict[str, Floats]:
+        """Run the network on one picture.
+
+        data : uint8 or float (H, W, 3), BGR, at the network's size, values as the network wants them.
+        Returns float32 (n,) by output layer.
+        """
+        picture = np.asarray(data)
+        with self._lock:
+            if self._adapter is not None:
+                return self._adapter.infer(picture, self)
+            self._fill(picture)
+            self._request.infer()
+            return {name: np.array(out, np.float32).reshape(-1) for name, out in self._request.outputs.items()}
+
+    def parseResult(self, model_type: str, raw: Mapping[Any, Any]) -> dict[str, list[Entry]]:
+        """What the outputs of `doInference` mean: ``{model_type: [...]}``, best first.
+
+        classification : ``{"label": int, "prob": float}`` for every class.
+        ssd : with ``xmin``, ``ymin``, ``xmax``, ``ymax`` in pixels of the picture given to `doInference`.
+        segmentation : the classes that occur, ``prob`` the mean over their pixels, with ``mask``, bool (h, w).
+        """
+        parsers = {"classification": self._classes, "ssd": self._objects, "segmentation": self._segments}
+        parser = parsers.get(model_type)
+        if parser is None:
+            raise ConfigError(f"parseResult: type {model_type!r}; expected classification, ssd or segmentation")
+        if not isinstance(raw, Mapping) or not raw:
+            raise ConfigError(f"parseResult: got {device.describe(raw)}; expected what doInference returned")
+        return {model_type: parser({name: np.asarray(value, np.float32).reshape(-1) for name, value in raw.items()})}
+
+    # Input
+
+    def _fill(self, picture: NDArray[Any]) -> None:
+        """Write a picture into the network's input, in one pass where its form allows."""
+        target = self._request.inputs[self._picture.name]
+        if picture.shape in (target.shape, target.shape[1:]) and self._nchw:
+            # Some scripts transpose the picture themselves.
+            np.copyto(target, picture, casting="unsafe")
+            self._given = (self._height, self._width)
+            return
+        if picture.ndim == 4 and picture.shape[0] == 1:
+            picture = picture[0]
+        if picture.ndim == 2:
+            picture = picture[:, :, None]
+        if picture.ndim != 3 or picture.shape[2] != self._channels or picture.dtype.kind not in "uifb":
+            raise ModelError(
+                f"doInference: got {device.describe(picture)}; {self._model.name} takes a picture of "
+                f"({self._height}, {self._width}, {self._channels})"
+            )
+        self._given = (int(picture.shape[0]), int(picture.shape[1]))
+        if self._given != (self._height, self._width):
+            picture = self._resized(picture)
+        if picture.dtype == np.uint8 and self._channels == 3 and picture.flags.c_contiguous:
+            self._plan(picture.shape[:2], target.dtype)(picture, out=target)
+        elif self._nchw:
+            np.copyto(target[0], picture.transpose(2, 0, 1), casting="unsafe")
+        else:
+            np.copyto(target[0], picture, casting="unsafe")
+
+    def _resized(self, picture: NDArray[Any]) -> NDArray[Any]:
+        import cv2
+
+        height, width = self._given
+        device.current().notes(
+            f"pictures of {width}x{height} were resized to the {self._width}x{self._height} of {self._model.name}"
+        )
+        if picture.dtype not in (np.uint8, np.float32):
+            picture = picture.astype(np.float32)
+        out: NDArray[Any] = cv2.resize(picture, (self._width, self._height))
+        return out.reshape(self._height, self._width, self._channels)
+
+    def _plan(self, size: tuple[int, int], dtype: np.dtype[Any]) -> Any:
+        plan = self._plans.get((size, dtype))
+        if plan is None:
+            from saccade.kernels import Preprocess
+
+            plan = self._plans[size, dtype] = Preprocess(
+                source=size, size=(self._height, self._width), layout="nchw" if self._nchw else "nhwc", dtype=dtype.name
+            )
+        return plan
+
+    # Results
+
+    def _classes(self, raw: dict[Any, Floats]) -> list[Entry]:
+        scores = self._pick(raw, lambda port: port.made_by == "Softmax", lambda values: values.size > 1)
+        order = np.argsort(-scores, kind="stable")
+        return [{"label": int(i), "prob": float(scores[i])} for i in order]
+
+    def _objects(self, raw: dict[Any, Floats]) -> list[Entry]:
+        height, width = self._given
+        rows = _tensorflow_rows(raw)
+        if rows is None:
+            rows = self._pick(raw, lambda port: port.made_by == "DetectionOutput", lambda v: v.size % 7 == 0)
+            if rows.size % 7:
+                raise ModelError(
+                    f"parseResult('ssd'): {self._model.name} has no output of a detector; its outputs are {sorted(raw)}"
+                )
+            rows = rows.reshape(-1, 7)
+            # A negative picture number ends the list; what follows is not initialised.
+            ends = rows[:, 0] < 0
+            if ends.any():
+                rows = rows[: int(ends.argmax())]
+        rows = rows[np.argsort(-rows[:, 2], kind="stable")]
+        return [
+            {
+                "label": int(label), "prob": float(prob),
+                "xmin": float(x1) * width, "ymin": float(y1) * height,
+                "xmax": float(x2) * width, "ymax": float(y2) * height,
+            }
+            for _, label, prob, x1, y1, x2, y2 in rows
+        ]  # fmt: skip
+
+    def _segments(self, raw: dict[Any, Floats]) -> list[Entry]:
+        port = max(self._model.outputs, key=lambda p: len(p.shape))
+        values = raw.get(port.name, next(iter(raw.values())))
+        shape = tuple(d for d in port.shape if d != 1)
+        if values.size != int(np.prod(port.shape)) or len(shape) not in (2, 3):
+            raise ModelError(f"parseResult('segmentation'): an output of shape {port.shape} is no class map")
+        scores = values.reshape(shape)
+        if len(shape) == 2:
+            labels = scores.astype(np.int32)
+            best = np.ones(shape, np.float32)
+        else:
+            axis = 0 if self._nchw else 2
+            labels = scores.argmax(axis).astype(np.int32)
+            best = scores.max(axis)
+        found = []
+        for label in np.unique(labels):
+            mask = labels == label
+            found.append({"label": int(label), "prob": float(best[mask].mean()), "mask": mask})
+        return sorted(found, key=lambda entry: -entry["prob"])
+
+    def _pick(self, raw: dict[Any, Floats], by_port: Any, by_value: Any) -> Floats:
+        """The output that is meant, of those there are."""
+        if len(raw) == 1:
+            return next(iter(raw.values()))
+        ports = {port.name: port for port in self._model.outputs}
+        for name, values in raw.items():
+            if name in ports and by_port(ports[name]):
+                return values
+        for values in raw.values():
+            if by_value(values):
+                return values
+        return next(iter(raw.values()))
+
+
+def _picture_port(ports: tuple[Port, ...], name: str) -> Port:
+    for port in ports:
+        if len(port.shape) == 4:
+            return port
+    raise UnsupportedError(f"{name}: no input takes a picture; its inputs are {[(p.name, p.shape) for p in ports]}")
+
+
+def _is_nchw(shape: tuple[int, ...]) -> bool:
+    return shape[1] == 3 or (shape[1] in (1, 4) and shape[3] not in (1, 3))
+
+
+def _tensorflow_rows(raw: Mapping[Any, Floats]) -> Floats | None:
+    """Rows of a DetectionOutput from the separate outputs of TensorFlow's object detection models."""
+    parts = {}
+    for part in ("boxes", "scores", "classes"):
+        for name, values in raw.items():
+            if f"detection_{part}" in str(name):
+                parts[part] = values
+    if len(parts) < 3:
+        return None
+    boxes, count = parts["boxes"].reshape(-1, 4), len(parts["scores"])
+    rows = np.zeros((count, 7), np.float32)
+    rows[:, 1], rows[:, 2] = parts["classes"], parts["scores"]
+    rows[:, 3:] = boxes[:count][:, [1, 0, 3, 2]]
+    return rows[rows[:, 2] > 0]
+
+
+def _adapter(model: Any) -> _TaskAdapter | None:
+    """Makes a substitute that is no plain detector look like one; None where there is nothing to adapt."""
+    from saccade.errors import SaccadeError
+    from saccade.models import task_for
+
+    try:
+        task = task_for(model, name=model.name)
+    except SaccadeError:
+        return None
+    if task.kind != "detection" or any(port.made_by == "DetectionOutput" for port in model.outputs):
+        return None
+    return _TaskAdapter(task)
+
+
+class _TaskAdapter:
+    """Runs a detector with its own preprocessing and answers as a DetectionOutput layer would."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def infer(self, picture: NDArray[Any], owner: Model) -> dict[str, Floats]:
+        """Rows of image, label, score, x1, y1, x2, y2 in [0, 1], labels from 1."""
+        from saccade.kernels import Preprocess
+
+        if picture.ndim != 3 or picture.shape[2] != 3:
+            raise ModelError(f"doInference: got {device.describe(picture)}; expected a picture of (height, width, 3)")
+        if picture.dtype != np.uint8:
+            # Scripts scale to [0, 1] for networks that want that; this one does its own scaling.
+            picture = picture * 255.0 if float(picture.max(initial=0.0)) <= 1.0 else picture
+            picture = np.clip(picture, 0, 255).astype(np.uint8)
+        height, width = owner._given = (int(picture.shape[0]), int(picture.shape[1]))
+        spec = self._task.spec
+        plan = Preprocess(
+            source=(height, width), size=(spec.height, spec.width), layout=spec.layout,
+            dtype=np.dtype(spec.dtype).name, mean=spec.mean, scale=spec.scale, swap_rb=spec.swap_rb,
+            letterbox=spec.letterbox,
+        )  # fmt: skip
+        plan(np.ascontiguousarray(picture), out=owner._request.inputs[owner._picture.name])
+        owner._request.infer()
+        found = self._task.decode(owner._request.outputs, plan.to_source, score_threshold=0.1)
+        rows = np.zeros((len(found), 7), np.float32)
+        rows[:, 1], rows[:, 2] = found.labels + 1, found.scores
+        rows[:, 3:] = found.boxes / np.array([width, height] * 2, np.float32)
+        return {"detection_out": rows.reshape(-1) if len(rows) else np.full(7, -1, np.float32)}
