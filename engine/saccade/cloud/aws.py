@@ -28,7 +28,7 @@ class Clients:
         # Standard mode retries throttling and dropped connections with jittered back-off; five attempts are over in
         # a few seconds, after which the queue's own redelivery is the better place to wait.
         self._config = Config(
-            retries={"mode": "standard", "max_attempts": 5},
+            retries={"mode": "standard", "total_max_attempts": 5},
             connect_timeout=3,
             read_timeout=15,
             max_pool_connections=connections,

@@ -286,6 +286,7 @@ class Poller:
         self._window = float(mapping.get("MaximumBatchingWindowInSeconds", 0))
         self._partial = "ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", ())
         self._region = aws.region
+        self._busy = threading.Lock()
         self._ended = threading.Event()
         self._running = threading.Event()
         self._running.set()
@@ -303,8 +304,10 @@ class Poller:
             self._thread.join()
 
     def pause(self) -> None:
-        """Take no further messages until `resume()`."""
+        """Take no further messages until `resume()`; what is in work is finished first."""
         self._running.clear()
+        with self._busy:
+            pass
 
     def resume(self) -> None:
         """Go on after a `pause()`."""
@@ -314,8 +317,9 @@ class Poller:
         while not self._ended.is_set():
             self._running.wait()
             try:
-                if messages := self._receive():
-                    self._deliver(messages)
+                with self._busy:
+                    if messages := self._receive():
+                        self._deliver(messages)
             except (ClientError, BotoCoreError) as error:
                 if not self._ended.is_set():
                     log.warning("polling %s: %s", self._url, error)
