@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 
 import cv2
@@ -27,3 +29,17 @@ def no_thread_stays() -> Iterator[None]:
     while left := [t.name for t in threading.enumerate() if t.name.startswith(names)]:
         assert monotonic() < deadline, f"threads still run: {left}"
         threading.Event().wait(0.02)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 kB; skips where this user may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k,mode=700", "none", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("a small disk to fill cannot be mounted here (needs root)")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

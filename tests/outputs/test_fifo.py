@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep, thread_time
 
@@ -32,10 +33,8 @@ def read_for(path: Path, seconds: float) -> bytes:
     try:
         end = monotonic() + seconds
         while monotonic() < end:
-            try:
+            with suppress(BlockingIOError):
                 data += os.read(file, 1 << 16)
-            except BlockingIOError:
-                pass
             sleep(0.005)
     finally:
         os.close(file)

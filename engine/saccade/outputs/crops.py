@@ -78,8 +78,10 @@ class _Interval:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
+    """A face to be scored; `box` is of the face, without margin, px."""
+
     track: int
-    face: Box
+    box: Box
     score: float
 
 
@@ -152,16 +154,23 @@ class CropWriter:
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Follow the frame's faces, and hand over those that are due to be sampled."""
-        if result.detections is None:
+        detections = result.detections
+        if detections is None:
             return
         size, time = (result.width, result.height), result.time
         ended: list[tuple[int, bool]] = []
         if size != self._size:
             ended += self._end(self._tracker.clear())
             self._size = size
-        tracks, gone = self._tracker.update(result.detections.boxes, time)
+        found = [self._whole_pixels(box, *size) for box in detections.boxes]
+        usable = [index for index, face in enumerate(found) if face is not None]
+        tracks, gone = self._tracker.update(detections.boxes[usable], time)
         ended += self._end(gone)
-        samples = self._due(tracks, result, ended)
+        faces = [
+            _Sample(track.number, cast(Box, found[index]), float(detections.scores[index]))
+            for index, track in zip(usable, tracks, strict=True)
+        ]
+        samples = self._due(faces, time, ended)
         if samples and self._worker.offer(frame, _Job(tuple(ended), tuple(samples), time)):
             self._sampled_at = time
             for sample in samples:
@@ -187,26 +196,21 @@ class CropWriter:
     def _end(self, tracks: list[Track]) -> list[tuple[int, bool]]:
         return [(track.number, True) for track in tracks if self._intervals.pop(track.number, None)]
 
-    def _due(self, tracks: list[Track], result: Result, ended: list[tuple[int, bool]]) -> list[_Sample]:
-        """The faces to be sampled in this frame; adds to `ended` the intervals that ended with it."""
-        detections, time = result.detections, result.time
-        assert detections is not None
+    def _due(self, faces: list[_Sample], time: float, ended: list[tuple[int, bool]]) -> list[_Sample]:
+        """Those of the frame's faces that are to be sampled; adds to `ended` the intervals that end with it."""
         # One clock for all tracks: faces that are in the picture together are cut out of the same decoded frame.
         tick = not self._sampled_at <= time < self._sampled_at + self._period
         samples = []
-        for index, track in enumerate(tracks):
-            face = self._whole_pixels(detections.boxes[index], result.width, result.height)
-            if face is None:
-                continue
-            interval = self._intervals.get(track.number)
+        for face in faces:
+            interval = self._intervals.get(face.track)
             if interval is None:
-                interval = self._intervals[track.number] = _Interval(time)
+                interval = self._intervals[face.track] = _Interval(time)
                 self._tracks += 1
             elif time - interval.start >= self._interval:
-                ended.append((track.number, False))
+                ended.append((face.track, False))
                 interval.start, interval.sampled = time, False
             if tick or not interval.sampled:
-                samples.append(_Sample(track.number, face, float(detections.scores[index])))
+                samples.append(face)
         return samples
 
     def _whole_pixels(self, box: NDArray[np.float32], width: int, height: int) -> Box | None:
@@ -231,7 +235,7 @@ class CropWriter:
             self._score(frame, sample, job.time)
 
     def _score(self, frame: Frame, sample: _Sample, time: float) -> None:
-        x1, y1, x2, y2 = sample.face
+        x1, y1, x2, y2 = sample.box
         dx, dy = round((x2 - x1) * self._margin), round((y2 - y1) * self._margin)
         box = (max(0, x1 - dx), max(0, y1 - dy), min(frame.width, x2 + dx), min(frame.height, y2 + dy))
         picture = frame.crop(*box)
