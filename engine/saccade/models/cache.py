@@ -30,7 +30,7 @@ class CompileCache:
 
     def __init__(self, name: str, folder: str | os.PathLike[str] | None = None) -> None:
         base = cache_dir() / "compiled" if folder is None else Path(folder)
-        self.folder = base / (re.sub(r"[^\w.-]", "_", name)[:80] or "model")
+        self.folder = base / (re.sub(r"[^\w.-]", "_", name).lstrip(".")[:80] or "model")
 
     def compile(self, core: ov.Core, model: ov.Model, device: str, config: dict[str, Any]) -> ov.CompiledModel:
         """Compile, by way of the cache where it can be used; raises what OpenVINO raises."""

@@ -85,7 +85,8 @@ def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None) -> ov.Mod
     module = importer(artifact)
     if module is None:
         return _read_openvino(artifact)
-    model = module.read(artifact.path, **({"input_shapes": input_shapes} if artifact.format == "mxnet" else {}))
+    options = {} if artifact.format == "legacy-ir" else {"input_shapes": input_shapes}
+    model = module.read(artifact.path, **options)
     assert isinstance(model, ov.Model)
     return model
 
@@ -254,26 +255,9 @@ def _read_openvino(artifact: Artifact) -> ov.Model:
     if artifact.format == "ir":
         check_weights(path)
     try:
-        model = core().read_model(str(path))
+        return core().read_model(str(path))
     except (RuntimeError, ValueError, MemoryError) as error:
         raise ModelError(f"{path}: OpenVINO cannot read this {artifact.title}: {reason(error)}") from error
-    return _with_tensorflow_names(model) if artifact.format == "tensorflow" else model
-
-
-def _with_tensorflow_names(model: ov.Model) -> ov.Model:
-    """Names without `:0`, and class probabilities as an output even where another layer reads them too.
-
-    OpenVINO makes outputs of the graph's ends only.
-    """
-    ends = {port.node.input_value(0).node.friendly_name for port in model.outputs}
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "Softmax" or node.friendly_name in ends:
-            continue
-        if node.get_output_partial_shape(0).rank == ov.Dimension(2):
-            node.output(0).set_names({node.friendly_name})
-            model.add_outputs(node.output(0))
-    for port in (*model.inputs, *model.outputs):
-        port.add_names({name.removesuffix(":0") for name in port.names})
     return model
 
 

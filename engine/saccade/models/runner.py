@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ class Model:
             self.path = None
             self.name = path.friendly_name
             network = make_static(path.clone(), self.name, input_shapes)
+        _name_outputs(network)
         network = _with_plain_types(network)
         network.friendly_name = self.name
         makers = [_maker(port) for port in network.outputs]
@@ -301,6 +303,15 @@ def _label_base(node: Any) -> int:
         return 0
     attributes = node.get_attributes()
     return int(attributes.get("background_label_id", 0) == 0 and not attributes.get("decrease_label_id", False))
+
+
+def _name_outputs(model: ov.Model) -> None:
+    """Call outputs without a name after the layer that makes them, not `Result_4711`, which changes from run to run."""
+    for port in model.outputs:
+        if all(re.fullmatch(r"Result_\d+", name) for name in port.names):
+            source = port.node.input_value(0)
+            index = f".{source.index}" if source.node.get_output_size() > 1 else ""
+            port.set_names({source.node.friendly_name + index})
 
 
 def _with_plain_types(model: ov.Model) -> ov.Model:
