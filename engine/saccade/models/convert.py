@@ -36,22 +36,28 @@ def convert(
     target = folder / f"{stem}.xml"
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} would overwrite the artifact itself; choose another folder")
-    model = read_model(source)
+    save(read_model(source), target, precision)
+    return target
+
+
+def save(model: ov.Model, target: Path, precision: Literal["f16", "f32"]) -> None:
+    """Write a model as `target` (.xml) and its .bin; at no moment does the .xml stand beside weights of another."""
     if precision == "f16":
         _compress(model)
     else:
         _expand(model)
+    folder, stem = target.parent, target.stem
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as work:
             ov.save_model(model, str(Path(work, f"{stem}.xml")), compress_to_fp16=False)
+            target.unlink(missing_ok=True)
             os.replace(Path(work, f"{stem}.bin"), target.with_suffix(".bin"))
             os.replace(Path(work, f"{stem}.xml"), target)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror or error}; choose a writable folder") from error
     except RuntimeError as error:
-        raise ModelError(f"{source}: OpenVINO cannot save this model: {error}") from error
-    return target
+        raise ModelError(f"{target.name}: OpenVINO cannot save this model: {error}") from error
 
 
 def _compress(model: ov.Model) -> None:

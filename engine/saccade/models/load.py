@@ -39,7 +39,12 @@ _SUFFIXES: dict[str, Format] = {
     ".prototxt": "caffe",
 }
 
-_IMPORTERS: dict[Format, str] = {"legacy-ir": "legacy_ir", "mxnet": "mxnet", "caffe": "caffe"}
+_IMPORTERS: dict[Format, str] = {
+    "legacy-ir": "legacy_ir",
+    "mxnet": "mxnet",
+    "caffe": "caffe",
+    "tensorflow": "tensorflow",
+}
 
 _TITLES: dict[Format, str] = {
     "ir": "OpenVINO IR",
@@ -81,12 +86,14 @@ def read_model(path: str | os.PathLike[str], input_shapes: Shapes | None = None)
 
 
 def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None) -> ov.Model:
-    """Read an artifact, leaving open dimensions open. `input_shapes` matters to formats that state none (MXNet)."""
+    """Read an artifact, leaving open dimensions open. `input_shapes` matters to MXNet and Caffe, whose importers
+    compute with them.
+    """
     module = importer(artifact)
     if module is None:
         return _read_openvino(artifact)
-    options = {} if artifact.format == "legacy-ir" else {"input_shapes": input_shapes}
-    model = module.read(artifact.path, **options)
+    sized = artifact.format in ("mxnet", "caffe")
+    model = module.read(artifact.path, **({"input_shapes": input_shapes} if sized else {}))
     assert isinstance(model, ov.Model)
     return model
 
@@ -258,7 +265,6 @@ def _read_openvino(artifact: Artifact) -> ov.Model:
         return core().read_model(str(path))
     except (RuntimeError, ValueError, MemoryError) as error:
         raise ModelError(f"{path}: OpenVINO cannot read this {artifact.title}: {reason(error)}") from error
-    return model
 
 
 def check_weights(path: Path) -> None:

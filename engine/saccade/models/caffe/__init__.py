@@ -41,11 +41,13 @@ _DROPPED = frozenset({"Accuracy", "Silence", "HDF5Output", "DetectionEvaluate", 
 
 def read(
     path: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
     *,
     input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
 ) -> ov.Model:
-    """Read `NAME.prototxt` with its weights: `NAME.caffemodel`, or the only .caffemodel beside it.
+    """Read a network with its weights.
 
+    weights : path of the .caffemodel; by default `NAME.caffemodel` beside `NAME.prototxt`, or the only one there.
     input_shapes : shape per input name, or the shape of the only input; by default the file's own, for one picture.
 
     Raises ModelError (a file is missing or damaged, or the two do not fit) or UnsupportedError (layers that saccade
@@ -58,10 +60,10 @@ def read(
         _refuse_unknown(description)
     except ModelError as error:
         raise type(error)(f"{path}: {error}") from error
-    weights_path = weights_file(path)
-    weights = read_caffemodel(weights_path)
+    weights_path = weights_file(path) if weights is None else Path(weights)
+    blobs = read_caffemodel(weights_path)
     try:
-        missing = [layer.name for layer in description if needs_weights(layer) and layer.name not in weights]
+        missing = [layer.name for layer in description if needs_weights(layer) and layer.name not in blobs]
         if missing:
             listed = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
             raise ModelError(
@@ -69,7 +71,7 @@ def read(
                 "it belongs to another network"
             )
         inputs = _inputs(net, description, input_shapes)
-        return _build(description, weights, inputs, path.stem)
+        return _build(description, blobs, inputs, path.stem)
     except ModelError as error:
         raise type(error)(f"{path}: {error}") from error
 
