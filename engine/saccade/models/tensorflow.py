@@ -79,9 +79,8 @@ def _with_one_detection_output(model: ov.Model) -> ov.Model:
     column = layers.ints([2])
     score, label = (opset1.unsqueeze(value, column).output(0) for value in (scores, classes))
     # The rows that fill the list up have a score of 0; image 0 for real ones, -1 for those.
-    image = opset1.subtract(layers.as_float(opset1.greater(score, zero).output(0)), layers.constant([[[1.0]]])).output(
-        0
-    )
+    real = layers.binary("greater", score, layers.constant(np.zeros((1, 1, 1), np.float32)))
+    image = layers.power(layers.as_float(real), shift=-1)
     corners = opset8.gather(boxes, layers.ints([1, 0, 3, 2]), layers.ints([2])).output(0)
     rows = layers.concat([image, label, score, corners], 2)
     rows = opset1.unsqueeze(rows, layers.ints([0])).output(0)
