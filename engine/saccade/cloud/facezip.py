@@ -195,7 +195,7 @@ def open_photo(data: bytes, name: str, max_pixels: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels is the limit here
-            photo = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "MPO"))
+            photo = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
         width, height = photo.size
         if width * height > max_pixels:
             raise PhotoError(413, f"{name!r} has {width}x{height} pixels; this function takes {max_pixels}")
@@ -243,9 +243,9 @@ def _orientation(photo: Image.Image) -> int:
 def _stored_box(box: Box, orientation: int, width: int, height: int) -> Box:
     """Where a box of the upright width x height picture lies in the picture as stored."""
     left, top, right, bottom = box
-    if orientation in (2, 3, 7, 8):
+    if orientation in (2, 3, 6, 7):
         left, right = width - right, width - left
-    if orientation in (3, 4, 6, 7):
+    if orientation in (3, 4, 7, 8):
         top, bottom = height - bottom, height - top
     if orientation >= 5:
         left, top, right, bottom = top, left, bottom, right
