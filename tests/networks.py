@@ -21,7 +21,7 @@ def mean_network(path: Path, size: int = 32) -> Path:
 
 
 def classifier_network(path: Path, classes: int = 9, size: int = 84, winner: int = 4) -> Path:
-    """An NHWC classifier (1, size, size, 3) -> softmax (1, classes) that favours `winner`, most so for dark pictures."""
+    """An NHWC classifier (1, size, size, 3) -> softmax (1, classes) that favours `winner`, most for dark pictures."""
     image = ops.parameter([1, size, size, 3], np.float32, name="input")
     dark = ops.subtract(np.float32(1.0), ops.reduce_mean(image, np.array([1, 2, 3]), False))
     bias = np.zeros((1, classes), np.float32)

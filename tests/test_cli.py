@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from networks import classifier_network, mean_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
 

@@ -55,10 +55,10 @@ def test_values_are_checked(changes: dict[str, object], message: str) -> None:
 def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "bad.toml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match="bad.toml") as caught:
+    with pytest.raises(ConfigError, match=r"bad\.toml") as caught:
         from_file(file)
     assert message in str(caught.value)
-    with pytest.raises(ConfigError, match=r"nowhere.toml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
         from_file(tmp_path / "nowhere.toml")
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from networks import mean_network
 from numpy.typing import NDArray
-from videos import jpeg, mjpeg_avi, numbered_avi, picture
 
+from networks import mean_network
 from saccade import Capture, Model, Pipeline, open_source
 from saccade.capture import Picture, Source
 from saccade.errors import ConfigError
@@ -22,6 +21,7 @@ from saccade.frame import Frame
 from saccade.models.spec import InputSpec
 from saccade.pipeline import WHOLE_FRAME, Region, View, least_size_for, make_plan
 from saccade.results import Classification, Result
+from videos import jpeg, mjpeg_avi, numbered_avi, picture
 
 
 class Means:

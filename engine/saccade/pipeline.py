@@ -363,7 +363,7 @@ def make_plan(frame: Frame, spec: InputSpec, region: Region, *, mirror: bool = F
         mirror=mirror,
         swap_rb=spec.swap_rb,
         letterbox=spec.letterbox,
-        **({} if frame.pixels == "bgr" else {"full_range": frame.full_range}),
+        full_range=frame.full_range,
     )
     sx, sy, tx, ty = plan.to_source
     to_frame_x, to_frame_y = frame.width / width, frame.height / height

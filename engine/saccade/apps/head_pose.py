@@ -60,8 +60,9 @@ def direction_scores(yaw: float, pitch: float) -> NDArray[np.float32]:
     up, down = _step(pitch - PITCH_LIMIT), _step(-pitch - PITCH_LIMIT)
     columns = np.array([right, max(0.0, 1.0 - right - left), left])
     rows = np.array([down, max(0.0, 1.0 - up - down), up])
-    scores = np.outer(columns, rows).ravel()
-    return (scores / scores.sum()).astype(np.float32)
+    scores: NDArray[np.float32] = np.outer(columns, rows).ravel().astype(np.float32)
+    scores /= scores.sum()
+    return scores
 
 
 def _step(degrees_over: float) -> float:
@@ -107,18 +108,21 @@ class CentredHeadPose:
 
     def interpret(self, frame: Frame, outputs: Mapping[str, NDArray[np.float32]], view: View) -> Result:
         """Direction and, from a regressor, angles."""
+        yaw: float | None = None
+        pitch: float | None = None
+        roll: float | None = None
         x, y, w, h = self.region(frame)
         # The square is centred, so that it is the same one in the mirrored frame.
         box = np.array([x, y, x + w, y + h], np.float32) * np.array([frame.width, frame.height] * 2, np.float32)
-        yaw = pitch = roll = None
         if self.task.kind == "classification":
             classes = self.task.decode(outputs)
             scores = np.zeros(9, np.float32)
             known = (classes.labels >= 0) & (classes.labels < 9)
             scores[classes.labels[known]] = classes.scores[known]
         else:
-            yaw, pitch, roll = self.task.decode(outputs)
-            scores = direction_scores(yaw, pitch)
+            angles = self.task.decode(outputs)
+            yaw, pitch, roll = angles
+            scores = direction_scores(angles[0], angles[1])
         pose = HeadPose(int(scores.argmax()), scores, box, yaw, pitch, roll)
         return _result(frame, pose, None)
 
@@ -173,6 +177,7 @@ class FaceHeadPose:
         plan, inner = make_plan(frame, self._second_input, region)
         plan(frame.planes[0] if frame.pixels == "bgr" else frame.planes, out=self._request.inputs[self._port])
         self._request.infer()
+        roll: float | None
         if self.regressor.kind == "landmarks":
             points, present = self.regressor.decode(self._request.outputs)
             if present < 0.5:

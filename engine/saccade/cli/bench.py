@@ -111,7 +111,8 @@ def _kernel(frame: Frame, seconds: float) -> dict[str, Any]:
 
     if not np.array_equal(chain(), fused()):
         raise ConfigError("the kernel and OpenCV disagree on this machine; please report it with `saccade doctor`")
-    own, reference = [], []
+    own: list[float] = []
+    reference: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(own) < 20:
         own.append(_timed(fused))

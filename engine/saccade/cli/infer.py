@@ -85,7 +85,7 @@ def _load(path: str, port: Port, options: argparse.Namespace) -> NDArray[Any]:
             raise SourceError(f"{path}: not a readable .npy array ({error})") from None
     if not Path(path).is_file():
         raise SourceError(f"{path}: no such picture; give JPEG, PNG or .npy files")
-    picture: NDArray[np.uint8] | None = cv2.imread(path, cv2.IMREAD_COLOR)
+    picture: NDArray[Any] | None = cv2.imread(path, cv2.IMREAD_COLOR)
     if picture is None:
         raise SourceError(f"{path}: not a picture that OpenCV reads; give JPEG, PNG or .npy files")
     shape = port.shape

@@ -43,13 +43,14 @@ def readable(description: dict[str, Any]) -> str:
             value = ", ".join(f"{name} {part}" for name, part in value.items())
         lines.append(f"{style.paint(key.replace('_', ' ') + ':', 'bold')} {value}")
     for key in ("inputs", "outputs"):
-        rows = [
+        ports = [
             (key[:-1], port["name"], "x".join(map(str, port["shape"])), port.get("type", port.get("dtype", "")))
             for port in description.get(key, ())
         ]
-        if rows:
-            lines.append(style.table(rows))
-    layers = description.get("layers")
+        if ports:
+            lines.append(style.table(ports))
+    layers: dict[str, int] = description.get("layers", {})
     if layers:
-        lines.append(style.table(sorted(layers.items(), key=lambda item: -item[1]), ("layer", "count")))
+        counts = sorted(layers.items(), key=lambda item: -item[1])
+        lines.append(style.table(counts, ("layer", "count")))
     return "\n".join(lines)
