@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from openvino import opset1, opset2, opset6, opset8, opset11, opset13
+from openvino import opset1, opset2, opset4, opset6, opset8, opset9, opset11, opset13
 from openvino.op import Constant
 
 from saccade.errors import ModelError, UnsupportedError
@@ -363,6 +363,11 @@ _UNARY: Mapping[str, Callable[[Value], ov.Node]] = {
     "sinh": opset1.sinh,
     "cosh": opset1.cosh,
     "erf": opset1.erf,
+    "asinh": opset4.asinh,
+    "acosh": opset4.acosh,
+    "atanh": opset4.atanh,
+    "softplus": opset4.softplus,
+    "softsign": opset9.softsign,
 }
 
 
@@ -659,7 +664,12 @@ def parameter(name: str, shape: Ints, dtype: ov.Type = ov.Type.f32) -> ov.op.Par
     return node
 
 
-def model(outputs: Sequence[tuple[str, Value]], parameters: Sequence[ov.op.Parameter], name: str) -> ov.Model:
+def model(
+    outputs: Sequence[tuple[str, Value]],
+    parameters: Sequence[ov.op.Parameter],
+    name: str,
+    sinks: Sequence[ov.Node] = (),
+) -> ov.Model:
     """Wrap up a graph; each output carries its given name, also where one value is several outputs."""
     results = []
     taken: set[tuple[str, int]] = set()
@@ -674,4 +684,6 @@ def model(outputs: Sequence[tuple[str, Value]], parameters: Sequence[ov.op.Param
         result = opset13.result(value)
         result.set_friendly_name(label)
         results.append(result)
+    if sinks:
+        return ov.Model(results, list(sinks), list(parameters), name)
     return ov.Model(results, list(parameters), name)

@@ -41,7 +41,7 @@ def build(network: Network, path: Path) -> ov.Model:
     graph.run()
     parameters = [graph.parameters[layer.name] for layer in inputs(network)]
     try:
-        model = layers.model(graph.outputs(), parameters, network.name or path.stem)
+        model = layers.model(graph.outputs(), parameters, network.name or path.stem, graph.sinks)
     except RuntimeError as error:
         raise ModelError(
             f"{path}: the graph does not make a model: {first_line(error)}; copy the file again"
@@ -92,6 +92,7 @@ class GraphBuilder:
         self.weights = weights
         self.values: dict[Endpoint, Value] = {}
         self.parameters: dict[str, ov.op.Parameter] = {}
+        self.sinks: list[ov.Node] = []
 
     def fail(self, message: str) -> ModelError:
         """Return the error that names the file."""
@@ -148,7 +149,7 @@ class GraphBuilder:
 
     # -- one layer
 
-    def _inside(self, body: Network, feeds: Mapping[Endpoint, Value]) -> dict[Endpoint, Value]:
+    def inside(self, body: Network, feeds: Mapping[Endpoint, Value]) -> dict[Endpoint, Value]:
         """Build the body of a loop."""
         inner = GraphBuilder(body, self.path, self.weights, feeds)
         inner.run()
@@ -187,7 +188,7 @@ class GraphBuilder:
                     f"{layer}: input port {port.id} declares {list(port.dims)} but gets {list(layers.dims(value))}; "
                     "expected the same shape: the file is damaged or was edited"
                 )
-        node = Node(str(self.path), layer, operands, self.weights, self._inside)
+        node = Node(str(self.path), layer, operands, self.weights, self)
         try:
             result = LAYERS[layer.type.lower()](node)
         except ModelError as error:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import openvino as ov
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
@@ -28,13 +29,20 @@ from saccade.models.legacy_ir.weights import Weights
 
 Builder = Callable[["Node"], Value | list[Value]]
 LAYERS: dict[str, Builder] = {}
-InsideBuilder = Callable[[Network, Mapping[Endpoint, Value]], dict[Endpoint, Value]]
-"""Builds the body of a loop from the values at its input ports; returns the values at its output ports."""
 MAX_LIST = 4096
 MAX_MADE = 1 << 24  # values in a constant that is computed at import
 
 _TRUE = frozenset({"1", "true", "yes"})
 _FALSE = frozenset({"0", "false", "no"})
+
+
+class Graph(Protocol):
+    """What a builder may ask of the graph that is being built."""
+
+    sinks: list[ov.Node]
+
+    def inside(self, body: Network, feeds: Mapping[Endpoint, Value]) -> dict[Endpoint, Value]:
+        """Build the body of a loop from the values at its input ports; return those at its output ports."""
 
 
 def layer(*types: str) -> Callable[[Builder], Builder]:
@@ -55,14 +63,12 @@ class Node:
     default it is an error. `fail` makes the error that names file, layer and type.
     """
 
-    def __init__(
-        self, where: str, layer: Layer, inputs: Sequence[Value], weights: Weights, inside: InsideBuilder
-    ) -> None:
+    def __init__(self, where: str, layer: Layer, inputs: Sequence[Value], weights: Weights, graph: Graph) -> None:
         self.where = where
         self.layer = layer
         self.inputs = list(inputs)
         self.weights = weights
-        self.inside = inside
+        self.graph = graph
 
     def fail(self, message: str) -> ModelError:
         """Return the error for something that is wrong with the file."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from openvino import opset1
+from openvino import opset1, opset5
 
 from saccade.models import layers
 from saccade.models.layers import Value
@@ -132,6 +132,23 @@ def logical_not(node: Node) -> Value:
     return layers.as_float(layers.binary("equal", layers.as_float(node.input(0)), layers.constant(np.float32(0))))
 
 
+@_activation("Reciprocal")
+def reciprocal(node: Node) -> Value:
+    return layers.power(layers.as_float(node.input(0)), -1.0)
+
+
+@_activation("HardSigmoid")
+def hard_sigmoid(node: Node) -> Value:
+    x = layers.power(node.input(0), 1.0, node.number("alpha", 0.2), node.number("beta", 0.5))
+    return layers.clamp(x, 0.0, 1.0)
+
+
+@_activation("Selu")
+def selu(node: Node) -> Value:
+    alpha, gamma = node.number("alpha", 1.67326), node.number("gamma", 1.0507)
+    return layers.power(layers.elu(node.input(0), alpha), scale=gamma)
+
+
 def _simple(type_: str, function: str) -> None:
     @_activation(type_)
     def build(node: Node) -> Value:
@@ -142,7 +159,8 @@ for _type, _function in {
     "Sigmoid": "sigmoid", "Logistic": "sigmoid", "TanH": "tanh", "Exp": "exp", "Abs": "abs", "Log": "log",
     "Sqrt": "sqrt", "Neg": "neg", "Floor": "floor", "Ceil": "ceil", "Ceiling": "ceil", "Sign": "sign", "Sin": "sin",
     "Cos": "cos", "Tan": "tan", "Asin": "asin", "Acos": "acos", "Atan": "atan", "Sinh": "sinh", "Cosh": "cosh",
-    "Erf": "erf",
+    "Asinh": "asinh", "Acosh": "acosh", "Atanh": "atanh", "Erf": "erf", "Softplus": "softplus", "SoftPlus": "softplus",
+    "Softsign": "softsign",
 }.items():  # fmt: skip
     _simple(_type, _function)
 
@@ -150,6 +168,11 @@ for _type, _function in {
 @layer("SoftMax")
 def softmax(node: Node) -> Value:
     return layers.softmax(node.input(0), node.axis("axis", min(1, len(node.dims()) - 1)))
+
+
+@layer("LogSoftmax")
+def log_softmax(node: Node) -> Value:
+    return opset5.log_softmax(node.input(0), node.axis("axis", -1)).output(0)
 
 
 @layer("Norm", "LRN")

@@ -160,6 +160,26 @@ def detection_output(node: Node) -> Value:
     )
 
 
+@layer("SimplerNMS")
+def simpler_nms(node: Node) -> Value:
+    """The region proposals of the first Faster R-CNN nets: `Proposal` with fixed anchors."""
+    scores, deltas = node.input(0), node.input(1)
+    if node.dims(0)[1] > node.dims(1)[1]:
+        scores, deltas = deltas, scores
+    attributes = {
+        "base_size": np.uint32(16),
+        "pre_nms_topn": np.uint32(node.integer("pre_nms_topn", low=1)),
+        "post_nms_topn": np.uint32(node.integer("post_nms_topn", low=1)),
+        "nms_thresh": np.float32(node.number("iou_threshold")),
+        "feat_stride": np.uint32(node.integer("feat_stride", low=1)),
+        "min_size": np.uint32(node.integer("min_bbox_size", low=0)),
+        "ratio": np.array([0.5, 1.0, 2.0], dtype=np.float32),
+        "scale": np.array(node.floats("scale", limit=64), dtype=np.float32),
+    }
+    info = layers.reshape(layers.as_float(node.input(2)), (math.prod(node.dims(2)),))
+    return opset1.proposal(scores, deltas, info, attributes).output(0)
+
+
 @layer("Proposal")
 def proposal(node: Node) -> Value:
     """The image information may come as [1, 3], [1, 4] or with more axes."""

@@ -147,7 +147,7 @@ def tensor_iterator(node: Node) -> list[Value]:
         parameter = ov.op.Parameter(operands[row.outer_port].get_element_type(), ov.Shape(list(port.dims)))
         parameters.append(parameter)
         feeds[row.inner] = parameter.output(0)
-    inner = node.inside(found.body, feeds)
+    inner = node.graph.inside(found.body, feeds)
     wanted = [row.inner for row in found.outputs] + list(carried.values())
     missing = next((end for end in wanted if end not in inner), None)
     if missing is not None or not found.outputs:
