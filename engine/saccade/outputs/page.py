@@ -288,8 +288,6 @@ class _Client:
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    server_version = "saccade"
-    sys_version = ""
     timeout = REQUEST_SECONDS
 
     def do_GET(self) -> None:
@@ -300,6 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer()
 
     do_HEAD = do_GET
+
+    def version_string(self) -> str:
+        """What the Server header says: no versions."""
+        return "saccade"
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests go to the debug log, without their query: it may hold the token."""
