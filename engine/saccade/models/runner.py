@@ -80,7 +80,12 @@ class Model:
         network = _with_plain_types(network)
         network.friendly_name = self.name
         makers = [_maker(port) for port in network.outputs]
-        self.label_base = max((_label_base(maker) for maker in makers), default=0)
+        declared = ["saccade", "label_base"]  # importers say so where the graph's end does not show it
+        self.label_base = (
+            int(network.get_rt_info(declared).value)
+            if network.has_rt_info(declared)
+            else max((_label_base(maker) for maker in makers), default=0)
+        )
         compile = partial(CompileCache(self.name, cache_dir).compile, core())
         choice = compile_for(network, device, _config(precision, threads, streams), compile=compile)
         self._compiled = choice.compiled

@@ -7,7 +7,6 @@ Blobs are views of the bytes that were read wherever these are aligned.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.errors import ModelError
+from saccade.models.protobuf import FIXED32, FIXED64, field, fields, varint
 
 Array = NDArray[Any]
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LAYERS = {100: (1, 7), 2: (4, 6)}
 """Field of a layer in NetParameter -> the fields of its name and its blobs (2 is the first generation)."""
 
@@ -45,16 +44,16 @@ def parse_caffemodel(data: bytes) -> dict[str, list[Array]]:
     """As `read_caffemodel`, from the file's bytes."""
     weights: dict[str, list[Array]] = {}
     layers = 0
-    for number, value in _fields(memoryview(data)):
+    for number, value in fields(memoryview(data)):
         if number not in _LAYERS or not isinstance(value, memoryview):
             continue
         layers += 1
         name_field, blobs_field = _LAYERS[number]
         name, blobs = "", []
-        for field, part in _fields(value):
-            if field == name_field and isinstance(part, memoryview):
+        for part_number, part in fields(value):
+            if part_number == name_field and isinstance(part, memoryview):
                 name = bytes(part).decode("utf-8", "replace")
-            elif field == blobs_field and isinstance(part, memoryview):
+            elif part_number == blobs_field and isinstance(part, memoryview):
                 blobs.append(part)
         if blobs:
             weights[name] = [_blob(part, name) for part in blobs]
@@ -70,13 +69,13 @@ def _blob(data: memoryview, layer: str) -> Array:
     pieces: list[Array] = []
     position, end = 0, len(data)
     while position < end:
-        tag, start = _varint(data, position)
+        tag, start = varint(data, position)
         number, wire = tag >> 3, tag & 7
-        if number in (5, 8) and wire in (_FIXED32, _FIXED64):
+        if number in (5, 8) and wire in (FIXED32, FIXED64):
             piece, position = _unpacked(data, position, start, wire)
             pieces.append(piece)
             continue
-        value, position = _field(data, start, wire)
+        value, position = field(data, start, wire)
         if number in (5, 8) and isinstance(value, memoryview):
             width = 4 if number == 5 else 8
             if len(value) % width:
@@ -99,7 +98,7 @@ def _blob(data: memoryview, layer: str) -> Array:
 def _unpacked(data: memoryview, tagged: int, start: int, wire: int) -> tuple[Array, int]:
     """A run of numbers that each have their own tag, as files of the first generation have them."""
     head = start - tagged
-    width = 4 if wire == _FIXED32 else 8
+    width = 4 if wire == FIXED32 else 8
     record, tag = head + width, bytes(data[tagged:start])
     most, count = (len(data) - tagged) // record, 1
     if not most:
@@ -121,7 +120,7 @@ def _unpacked(data: memoryview, tagged: int, start: int, wire: int) -> tuple[Arr
 def _dimensions(data: memoryview) -> list[int]:
     """A BlobShape: packed or single varints."""
     sizes: list[int] = []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number != 1:
             continue
         if isinstance(value, int):
@@ -129,42 +128,6 @@ def _dimensions(data: memoryview) -> list[int]:
             continue
         position = 0
         while position < len(value):
-            size, position = _varint(value, position)
+            size, position = varint(value, position)
             sizes.append(size)
     return sizes
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field: a varint's value, or the bytes of anything else."""
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        value, position = _field(data, position, tag & 7)
-        yield tag >> 3, value
-
-
-def _field(data: memoryview, position: int, wire: int) -> tuple[int | memoryview, int]:
-    if wire == _VARINT:
-        return _varint(data, position)
-    if wire == _BYTES:
-        size, position = _varint(data, position)
-    elif wire in (_FIXED32, _FIXED64):
-        size = 4 if wire == _FIXED32 else 8
-    else:
-        raise ModelError(f"not a caffemodel: wire type {wire} at byte {position}")
-    if size > len(data) - position:
-        raise ModelError(f"a field claims {size} bytes, but only {len(data) - position} are left; the file is cut off")
-    return data[position : position + size], position + size
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            raise ModelError("ends within a number; the file is cut off")
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ModelError(f"not a caffemodel: no number at byte {position}")
