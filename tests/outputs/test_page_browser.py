@@ -198,4 +198,5 @@ def test_small_and_large_screens(browser: Any) -> None:
             keep(tab, "phone")
         with looking(browser, page.url, viewport={"width": 1900, "height": 1000}) as tab:
             until(tab, "document.querySelector('#stream').naturalHeight === 720")
+            until(tab, "document.querySelectorAll('#rate-line path').length === 2")
             keep(tab, "large")

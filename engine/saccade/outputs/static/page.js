@@ -46,6 +46,7 @@ function watch() {
 
 function unwatch() {
   watched = 0;
+  stream.hidden = true;
   stream.removeAttribute("src");
 }
 
