@@ -35,7 +35,8 @@ def mark(picture: Image) -> int:
 
 def write_video(path: Path, codec: str, frames: int, size: tuple[int, int] = (360, 640), rate: int = 30) -> Path:
     """A real video file through FFmpeg; frame i is `scene(..., i)`."""
-    with av.open(str(path), "w") as container:
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

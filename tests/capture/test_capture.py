@@ -321,9 +321,10 @@ def test_steady_state_allocates_no_frame_and_copies_no_frame(monkeypatch):
     transient = [
         Picture(time=0, captured=0, size=len(d), jpeg=memoryview(d), transient=i % 2 == 0) for i, d in enumerate(data)
     ]
-    with Capture(Scripted(transient * 30), size=(192, 192)) as capture:
+    capture = Capture(Scripted(transient * 30), size=(192, 192))
+    slots = list(capture._free)
+    with capture:
         places = set()
-        slots = list(capture._free)
         for index in range(90):
             with capture.latest() as frame:
                 places.add(frame.planes[0].ctypes.data)

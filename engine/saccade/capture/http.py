@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import os
 import socket
 import urllib.error
 import urllib.request
@@ -32,20 +31,12 @@ class HttpSource(SplitSource):
         """Connect, and find out what the server sends."""
         self.close()
         self._splitter.reset()
-        try:
-            response = _opener(self._url).open(_bare(self._url), timeout=OPEN_SECONDS)
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise SourceError(f"{self.name}: HTTP {error.code} {error.reason}") from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            raise SourceError(f"{self.name}: {reason}") from error
+        response, reason = self._connect()
+        if response is None:
+            raise SourceError(f"{self.name}: {reason}")
         kind = response.headers.get_content_type()
         if kind.startswith("multipart/") or kind in ("video/x-motion-jpeg", "video/x-mjpeg", "image/jpeg"):
             self._response = response
-            # A second handle on the connection: shutting it down ends a read that waits in the other thread.
-            self._socket = socket.socket(fileno=os.dup(response.fileno()))
-            self._socket.settimeout(self.stall)
             self.live = kind != "image/jpeg"
         else:
             response.close()
@@ -74,8 +65,6 @@ class HttpSource(SplitSource):
         """Close the connection."""
         if self._other is not None:
             self._other.close()
-        if self._socket is not None:
-            self._socket.close()
         if self._response is not None:
             self._response.close()
         self._other = self._socket = self._response = None
@@ -89,6 +78,37 @@ class HttpSource(SplitSource):
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def _connect(self) -> tuple[Any, str]:
+        """The answer, or None and why there is none.
+
+        Nothing is raised from urllib's error: its traceback would keep the connection until the collector comes.
+        """
+        try:
+            return self._opener().open(_bare(self._url), timeout=OPEN_SECONDS), ""
+        except urllib.error.HTTPError as error:
+            error.close()
+            return None, f"HTTP {error.code} {error.reason}"
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            return None, str(getattr(reason, "strerror", None) or reason)
+
+    def connected(self, connection: socket.socket) -> None:
+        """A connection stands: from here on, patience is that for a stream, and `interrupt()` ends it."""
+        connection.settimeout(self.stall)
+        self._socket = connection
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        parts = urlsplit(self._url)
+        handlers: list[urllib.request.BaseHandler] = [_Http(self), _Https(self)]
+        if parts.username is not None:
+            passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+            passwords.add_password(None, _bare(self._url), unquote(parts.username), unquote(parts.password or ""))
+            handlers += [
+                urllib.request.HTTPBasicAuthHandler(passwords),
+                urllib.request.HTTPDigestAuthHandler(passwords),
+            ]
+        return urllib.request.build_opener(*handlers)
 
     def _receive(self, memory: memoryview) -> int:
         response = self._response
@@ -113,11 +133,30 @@ def _bare(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    parts = urlsplit(url)
-    handlers: list[urllib.request.BaseHandler] = []
-    if parts.username is not None:
-        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        passwords.add_password(None, _bare(url), unquote(parts.username), unquote(parts.password or ""))
-        handlers = [urllib.request.HTTPBasicAuthHandler(passwords), urllib.request.HTTPDigestAuthHandler(passwords)]
-    return urllib.request.build_opener(*handlers)
+def _connection(kind: Any, source: HttpSource) -> Any:
+    """Class of connections that tell the source when they stand."""
+
+    class Connection(kind):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            source.connected(self.sock)
+
+    return Connection
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, source: HttpSource) -> None:
+        super().__init__()
+        self._kind = _connection(http.client.HTTPConnection, source)
+
+    def http_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(self._kind, request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, source: HttpSource) -> None:
+        super().__init__()
+        self._kind = _connection(http.client.HTTPSConnection, source)
+
+    def https_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(self._kind, request)

@@ -59,10 +59,10 @@ class PipeSource(SplitSource):
         super().__init__(path)
         self.live = path != "-"
         self._fd = -1
-        self._lost = False
+        self._heard = False
 
     def open(self) -> None:
-        """Open the pipe; after an outage, wait for a writer."""
+        """Open the pipe, whether anybody writes into it or not."""
         self.close()
         self._splitter.reset()
         if not self.live:
@@ -73,20 +73,16 @@ class PipeSource(SplitSource):
             self._fd = os.open(self.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise SourceError(f"{self.name}: {error.strerror}") from error
-        if self._lost:
-            # It is back when somebody writes, not when the empty pipe could be opened.
-            self._wait(None)
+        self._heard = False
 
     def read(self) -> Picture | None:
         """The newest whole picture in the pipe."""
         try:
-            picture = self._next_picture(self._receive)
+            return self._next_picture(self._receive)
         except SourceError:
-            self._lost = True
-            if not self.live:
-                return None
-            raise
-        return picture
+            if self.live:
+                raise
+            return None
 
     def close(self) -> None:
         """Close the pipe."""
@@ -95,23 +91,25 @@ class PipeSource(SplitSource):
             self._fd = -1
 
     def _receive(self, memory: memoryview) -> int:
-        while self._wait(self.stall if self._lost or self._bytes else None):
+        while self._wait():
             try:
-                return os.readv(self._fd, [memory])
+                count = os.readv(self._fd, [memory])
+                self._heard = True
+                return count
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise SourceError(f"{self.name}: {error.strerror}") from error
         return -1
 
-    def _wait(self, patience: float | None) -> bool:
-        """True when there is something to read; False when interrupted."""
+    def _wait(self) -> bool:
+        """True when there is something to read; False when interrupted. Patience begins with the first byte."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         start = time.monotonic()
         while not self.interrupted:
             if poll.poll(_LOOK_SECONDS * 1000):
                 return True
-            if patience is not None and time.monotonic() - start > patience:
-                raise SourceError(f"{self.name}: silent for {patience:.0f} s")
+            if self._heard and self.live and time.monotonic() - start > self.stall:
+                raise SourceError(f"{self.name}: silent for {self.stall:.0f} s")
         return False

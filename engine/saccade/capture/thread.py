@@ -37,7 +37,7 @@ class CaptureStatistics:
 
     captured : pictures that arrived. dropped : of these, never handed out because a newer one came, or skipped by a
     paced source that was late. delivered : handed out by `latest()`. damaged : left out because they were broken.
-    reconnects : times that a lost source was opened again. resizes : changes of the source's frame size.
+    reconnects : times that a lost source came back. resizes : changes of the source's frame size.
     bytes_read : compressed bytes. decode : time from compressed bytes to the inference picture.
     frame_rate : the source's nominal rate, Hz, or None.
     """
@@ -84,6 +84,7 @@ class Capture:
         self._ready: deque[Frame] = deque()
         self._thread: threading.Thread | None = None
         self._opened = threading.Event()
+        self._open = False
         self._stop = threading.Event()
         self._ended = False
         self._error: SaccadeError | None = None
@@ -91,6 +92,8 @@ class Capture:
         self._captured = self._dropped = self._delivered = self._damaged = 0
         self._reconnects = self._resizes = self._bytes = self._sequence = 0
         self._frame_size = (0, 0)
+        self._lost = 0.0
+        self._pause = FIRST_PAUSE
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,9 +116,9 @@ class Capture:
         except BaseException:
             self.stop()
             raise
-        if self._error is not None:
+        if not self._open:
             self.stop()
-            raise self._error
+            raise self._error or SourceError(f"{self.source.name}: stopped before it was open")
         return self
 
     def stop(self) -> None:
@@ -185,6 +188,7 @@ class Capture:
     def _run(self) -> None:
         try:
             self.source.open()
+            self._open = True
             self._opened.set()
             self._pump()
         except SaccadeError as error:
@@ -203,35 +207,40 @@ class Capture:
         """Read until the end; live sources are opened again when they are lost."""
         while not self._stop.is_set():
             try:
+                if self._lost:
+                    self._reopen()
                 picture = self.source.read()
             except SourceError as error:
                 if not self.source.live:
                     raise
-                if not self._reconnect(error):
-                    return
+                self._note_loss(error)
                 continue
             if picture is None:
                 return
+            if self._lost:
+                self._note_return()
             self._take(picture)
 
-    def _reconnect(self, reason: SourceError) -> bool:
-        """Open the source again; False if stopped meanwhile. One log line at each end of the outage."""
-        _log.warning("%s; trying again", reason)
-        lost, pause = time.monotonic(), FIRST_PAUSE
-        while not self._stop.wait(pause):
-            try:
-                self.source.open()
-            except SourceError as error:
-                _log.debug("%s; next attempt in %.1f s", error, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-                continue
-            if self._stop.is_set():
-                break
-            with self._changed:
-                self._reconnects += 1
-            _log.warning("%s: back after %.1f s", self.source.name, time.monotonic() - lost)
-            return True
-        return False
+    def _reopen(self) -> None:
+        """Pause and open the source again."""
+        if not self._stop.wait(self._pause):
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self.source.open()
+
+    def _note_loss(self, reason: SourceError) -> None:
+        """One log line for an outage, however many attempts fail."""
+        if not self._lost:
+            self._lost, self._pause = time.monotonic(), FIRST_PAUSE
+            _log.warning("%s; trying again", reason)
+        else:
+            _log.debug("%s; next attempt in %.1f s", reason, self._pause)
+
+    def _note_return(self) -> None:
+        """A source is back when pictures come, not when it could be opened."""
+        _log.warning("%s: back after %.1f s", self.source.name, time.monotonic() - self._lost)
+        self._lost = 0.0
+        with self._changed:
+            self._reconnects += 1
 
     def _take(self, picture: Picture) -> None:
         """Decode a picture into a slot and make it ready."""

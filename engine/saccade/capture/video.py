@@ -60,6 +60,8 @@ class _ContainerSource(Source):
             container.close()
             return
         self._container = container
+        # What lasts a known time is a file, wherever it lies: it ends, and is not opened again.
+        self.live = self.live and container.duration is None
         if not container.streams.video:
             self.close()
             raise SourceError(f"{self.name}: holds no video; expected MJPEG, H.264, H.265 or another FFmpeg format")
@@ -215,7 +217,7 @@ class StreamSource(_ContainerSource):
         self._timeout = (OPEN_SECONDS, SLICE_SECONDS if self._rtsp else OPEN_SECONDS)
 
     def _options(self) -> dict[str, str]:
-        options = {"fflags": "nobuffer", "flags": "low_delay"}
+        options = {"flags": "low_delay"}
         if self._rtsp:
             options |= {"rtsp_transport": "tcp", "rtsp_flags": "prefer_tcp"}
         return options
@@ -227,8 +229,6 @@ class StreamSource(_ContainerSource):
         while not self.interrupted:
             try:
                 for packet in super()._demux(stream):
-                    if packet.size == 0 and packet.pts is None:
-                        raise SourceError(f"{self.name}: the stream ended")
                     yield packet
                     heard = time.monotonic()
             except av.error.ExitError as error:
@@ -237,6 +237,8 @@ class StreamSource(_ContainerSource):
                     seconds = time.monotonic() - heard
                     raise SourceError(f"{self.name}: silent for {seconds:.0f} s") from error
             else:
+                if self.live and not self.interrupted:
+                    raise SourceError(f"{self.name}: the stream ended")
                 return
 
 
