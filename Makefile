@@ -15,7 +15,8 @@ help:
 	@echo "make lint   ruff, mypy --strict, import-linter"
 
 demo: $(VENV)/demo.stamp
-	@$(BIN)/saccade models pull demo
+	@$(BIN)/saccade --quiet models pull demo
+	@mkdir -p out/demo
 	@$(BIN)/saccade run faces --source demo: --seconds $(DEMO_SECONDS) --view $(DEMO_VIEW) \
 		--out out/demo --pictures 5 --events out/demo/events.jsonl
 	@echo "face crops, annotated pictures and events are in out/demo"
