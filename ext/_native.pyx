@@ -60,6 +60,7 @@ cdef extern from "kernels.h" nogil:
                              float **) noexcept nogil
 
     const kernels_t *const *saccade_variants() noexcept
+    void plan_norms(plan_t *) noexcept
     size_t plan_tables_size(const plan_t *, int32_t, int32_t) noexcept
     void plan_tables_place(plan_t *, int32_t, int32_t, void *) noexcept
     void plan_tables_fill(plan_t *, int32_t, int32_t, region_t, int) noexcept
@@ -84,6 +85,7 @@ cdef const kernels_t *_kernels(object name) except NULL:
 
 
 def variants_here():
+    """Names of the variants that this processor runs, best first."""
     cdef const kernels_t *const *variants = saccade_variants()
     names = []
     cdef int i = 0
@@ -104,12 +106,45 @@ if _wanted not in ("", "native", "numba"):
 
 
 def variant():
+    """Name of the variant in use: ``avx512``, ``avx2``, ``sse42`` or ``portable``."""
     return _best.name.decode()
 
 
 # ---- preprocess ------------------------------------------------------------------------------------------------------
 
 cdef class Preprocess:
+    """A plan that turns frames of one size into one network input, in one pass.
+
+    Tables of sample positions and weights are made here, once; a call allocates nothing, and one plan may be called
+    from several threads at a time.
+
+    Parameters
+    ----------
+    source : (height, width) of the frames, px.
+    size : (height, width) of the network input, px.
+    pixels : ``bgr``: uint8 (h, w, 3). ``i420``: a tuple of uint8 Y (h, w), U and V ((h + 1) // 2, (w + 1) // 2), or
+        (h, (w + 1) // 2) for 4:2:2, or one packed (h * 3 // 2, w) array. ``nv12``: Y and interleaved UV, likewise.
+        Rows may lie any number of bytes apart; pixels of a row lie next to each other.
+    roi : (x, y, width, height), px: the part of the frame to take; None: all of it.
+    layout, dtype : of the output: ``nchw`` or ``nhwc``; ``float32``, ``float16`` or ``uint8``.
+    mean, scale : the output is ``(pixel - mean) / scale``, computed in float32; a number, or one per output channel.
+        float16 and uint8 round it to the nearest (even) value, uint8 saturates.
+    mirror : as if the whole frame had been flipped left-right before the region was cut.
+    swap_rb : outputs are R, G, B instead of B, G, R.
+    letterbox : keep the aspect ratio and centre the picture; the border has the pixel value `pad` (0 to 255).
+    full_range : YUV only: luma runs 0-255 (JPEG) instead of 16-235 (video). Colours are BT.601.
+    variant : name of the compiled variant, for tests and benchmarks; None: the best that this processor runs.
+
+    From BGR the pixels equal those of ``cv2.resize(..., INTER_LINEAR)`` bit for bit. From YUV, luma and chroma are
+    resized each at its own resolution, with chroma sited in the centre of the pixels it colours, and converted once;
+    pixels lie within 1 of the exact value.
+
+    Attributes
+    ----------
+    to_source : `ToSource`, continuous output coordinates to those of the source, px.
+    shape : of one output, (3, height, width) or (height, width, 3).
+    """
+
     cdef plan_t plan
     cdef plan_t crop_plan
     cdef void *tables
@@ -154,6 +189,7 @@ cdef class Preprocess:
                 memcpy(plan.norm[c].bytes, &table[c, 0], 256)
             elif plan.dtype == DTYPE_FLOAT16:
                 memcpy(plan.norm[c].halves, &table[c, 0], 512)
+        plan_norms(plan)
         self.crop_plan = self.plan
         PyMem_Free(self.tables)
         self.tables = self._tables(plan, spec.inner[2], spec.inner[3])
@@ -178,6 +214,11 @@ cdef class Preprocess:
         return 0
 
     def __call__(self, frame, out):
+        """Write the network input for `frame` to `out`, which is returned.
+
+        out : of this plan's dtype, contiguous and writable, shape `shape` behind any number of leading ones.
+        Raises ValueError where frame or out do not fit the plan; out is then untouched.
+        """
         cdef Py_buffer views[3]
         cdef Py_buffer target
         cdef plane_t planes[3]
@@ -193,6 +234,11 @@ cdef class Preprocess:
         return out
 
     def crops(self, frame, regions, out):
+        """As many regions of one frame, each as this plan's `size`; `roi` of the plan does not count.
+
+        regions : int (n, 4), x, y, width, height, px, inside the frame.
+        out : (n, *shape), otherwise as for a call. Calls of one plan from several threads take turns.
+        """
         cdef Py_buffer views[3]
         cdef Py_buffer target
         cdef plane_t planes[3]
@@ -362,6 +408,13 @@ cdef int _limit(object value) except -2:
 
 
 def nms(boxes, scores, iou_threshold, top_k=-1, *, variant=None):
+    """Non-maximum suppression: indices of the boxes that are kept, best first.
+
+    boxes : float32 (n, 4), corners x1, y1, x2, y2 in any unit. scores : float32 (n,).
+    iou_threshold : a box goes if its intersection with a better kept one is more than this part of their union.
+    top_k : only so many of the best boxes are looked at; -1: all.
+    Returns int64 (m,). Of equal scores the first box is better; NaN is the worst score.
+    """
     cdef const kernels_t *kernels = _kernels(variant)
     cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32).reshape(-1, 4)
     cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)
@@ -383,6 +436,20 @@ def nms(boxes, scores, iou_threshold, top_k=-1, *, variant=None):
 
 def decode_ssd(loc, conf, priors, *, variances=(0.1, 0.1, 0.2, 0.2), background=0, score_threshold, iou_threshold,
                top_k, keep_top_k, best_class=False, clip=False, out=None, variant=None):
+    """Detections of an SSD network: threshold, decode, suppress per class, keep the best.
+
+    loc : float32 (n, 4), centre-size offsets. conf : float32 (n, classes), after softmax.
+    priors : float32 (n, 4), corners in [0, 1] of the picture. variances : scale the offsets.
+    background : class that is no object, or None.
+    score_threshold : a class of a prior counts if it scores more.
+    iou_threshold : as for `nms`. top_k : of each class, before suppression; keep_top_k : of all, after. -1: all.
+    best_class : a prior counts for its best class alone, if that scores at least the threshold, and top_k counts
+        over all classes, as in MXNet's MultiBoxDetection (where an IoU equal to the threshold suppresses, too);
+        otherwise as in OpenVINO's (and Caffe's) DetectionOutput.
+    clip : boxes are cut to [0, 1] before suppression.
+    out : float32 (room, 6), written instead of a new array.
+    Returns float32 (m, 6), rows ``label, score, x1, y1, x2, y2``, best first, a part of `out` where that is given.
+    """
     cdef const kernels_t *kernels = _kernels(variant)
     cdef const float[:, ::1] l = np.ascontiguousarray(loc, np.float32).reshape(-1, 4)
     cdef const float[:, ::1] p = np.ascontiguousarray(priors, np.float32).reshape(-1, 4)
@@ -408,6 +475,17 @@ def decode_ssd(loc, conf, priors, *, variances=(0.1, 0.1, 0.2, 0.2), background=
 
 def decode_anchors(boxes, scores, anchors, *, size, score_threshold, iou_threshold, top_k=-1, keep_top_k=-1,
                    weighted=False, out=None, variant=None):
+    """Detections of an anchor network with key points (BlazeFace and its kin).
+
+    boxes : float32 (n, 4 + 2k): centre x, y, width, height and k key points, relative to the anchor, in input px.
+    scores : float32 (n,), logits. anchors : float32 (n, 2 or 4): centres, and sizes, in [0, 1] of the input.
+    size : of the network input, px: one number, or (height, width).
+    score_threshold : least score, after the sigmoid. iou_threshold : as for `nms`.
+    top_k, keep_top_k : before and after suppression; -1: all.
+    weighted : boxes that overlap are averaged, weighted by score, instead of dropped, as MediaPipe does.
+    out : float32 (room, 5 + 2k), written instead of a new array.
+    Returns float32 (m, 5 + 2k): score, x1, y1, x2, y2, key points, in [0, 1] of the input, best first.
+    """
     cdef const kernels_t *kernels = _kernels(variant)
     cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32)
     cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)

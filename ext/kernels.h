@@ -19,7 +19,10 @@ enum { DTYPE_FLOAT32, DTYPE_FLOAT16, DTYPE_UINT8 };
 enum { WEIGHT_ONE = 2048 };
 
 /* Columns are worked in strips of this many outputs, so that all lines in flight lie on the stack, in L1. */
-enum { STRIP = 512, LANES = 16 };
+enum { STRIP = 512, LANES = 32 };
+
+/* Interleaved channels repeat every 48 elements of any vector. */
+enum { SPREAD = 48 };
 
 /* How the horizontal pass of a one-channel plane fetches its samples: four or two outputs out of one 16-byte window,
  * or each on its own. */
@@ -33,8 +36,10 @@ typedef struct {
     int32_t *first;
     int32_t *second;
     int16_t *weight;     /* 2 per output */
-    int32_t *window;     /* columns: first sample of each 16-byte window */
-    uint8_t *shuffle;    /* columns: 16 bytes per window, which byte of it goes where */
+    int32_t *offset;     /* columns: where to read, in bytes of the row: each output's first pixel, or, of a
+                          * one-channel plane, each 16-byte window */
+    uint8_t *pattern;    /* columns, 16 bytes: of a one-channel plane, which bytes of a window go where; else the
+                          * weights of two outputs, twice over, as two channels of two pixels need them */
 } axis_t;
 
 typedef struct {
@@ -58,6 +63,7 @@ typedef struct {
     int32_t swap_rb;             /* outputs are R, G, B */
     int32_t full_range;          /* YUV: luma 0-255, else 16-235 */
     int32_t divide;              /* norms need the division */
+    int32_t alike;               /* all three norms are the same */
     int32_t plain;               /* uint8 results are the pixels themselves */
     int32_t width, height;       /* of the target */
     int32_t pad;                 /* pixel value of the letterbox border */
@@ -66,6 +72,9 @@ typedef struct {
     axis_t chroma_columns;
     axis_t chroma_rows[2];       /* 4:2:0, 4:2:2 */
     norm_t norm[3];              /* per output channel */
+    struct {
+        float mean[SPREAD], scale[SPREAD], high[SPREAD], low[SPREAD];
+    } spread;                    /* the norms as interleaved pixels need them */
 } plan_t;
 
 /* ---- decoding ---------------------------------------------------------------------------------------------- */
@@ -115,6 +124,8 @@ typedef struct {
     int32_t x, y, width, height;
 } region_t;
 
+/* Derive what follows from the norms. */
+void plan_norms(plan_t *plan);
 /* Bytes of table memory that the axes of a plan need. */
 size_t plan_tables_size(const plan_t *plan, int32_t inner_width, int32_t inner_height);
 /* Lay the axes out in `memory`, zero-initialised. */

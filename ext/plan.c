@@ -8,19 +8,30 @@ static int32_t clamp(int32_t v, int32_t low, int32_t high) { return v < low ? lo
 
 static int32_t padded(int32_t n) { return (n + LANES - 1) / LANES * LANES; }
 
+void plan_norms(plan_t *plan) {
+    const norm_t *norm = plan->norm;
+    plan->alike = 1;
+    for (int k = 0; k < SPREAD; k++) {
+        const norm_t *n = norm + k % 3;
+        plan->spread.mean[k] = n->mean, plan->spread.scale[k] = n->scale;
+        plan->spread.high[k] = n->high, plan->spread.low[k] = n->low;
+        plan->alike &= n->mean == norm->mean && n->scale == norm->scale;
+    }
+}
+
 static size_t axis_size(int32_t n) {
-    /* first, second, weight: 12 bytes an output; window and shuffle: at most one window for two outputs */
-    return (size_t)padded(n) * (12 + 2 + 8);
+    /* first, second, weight, offset: 4 bytes an output each; pattern: 16 for two outputs */
+    return (size_t)padded(n) * (4 * 4 + 8);
 }
 
 static uint8_t *axis_place(axis_t *axis, int32_t n, uint8_t *memory) {
     size_t m = (size_t)padded(n);
     axis->n = n;
-    axis->shuffle = memory; /* first: its vectors are 16 bytes long */
+    axis->pattern = memory; /* first, because it is read in vectors */
     axis->first = (int32_t *)(memory + m * 8);
     axis->second = axis->first + m;
-    axis->weight = (int16_t *)(axis->second + m);
-    axis->window = (int32_t *)(axis->weight + 2 * m);
+    axis->offset = axis->second + m;
+    axis->weight = (int16_t *)(axis->offset + m);
     return memory + axis_size(n);
 }
 
@@ -41,8 +52,8 @@ void plan_tables_place(plan_t *plan, int32_t inner_width, int32_t inner_height, 
     }
 }
 
-/* Pad, and choose how one-channel planes of `extent` samples fetch theirs. */
-static void axis_finish(axis_t *axis, int32_t extent, int32_t columns) {
+/* Pad, and lay out for the vector loops: `channels` interleaved in a row of `extent` pixels; 0 for rows. */
+static void axis_finish(axis_t *axis, int32_t extent, int32_t channels) {
     int32_t n = axis->n, m = padded(n);
     for (int32_t i = n; i < m; i++) {
         axis->first[i] = axis->first[n - 1];
@@ -50,9 +61,13 @@ static void axis_finish(axis_t *axis, int32_t extent, int32_t columns) {
         memcpy(axis->weight + 2 * i, axis->weight + 2 * (n - 1), 4);
     }
     axis->fetch = FETCH_EACH;
-    if (!columns || extent < 16)
-        return;
-    for (int32_t per = 4; per >= 2; per -= 2) {
+    if (channels > 1)
+        for (int32_t i = 0; i < m; i++) {
+            axis->offset[i] = channels * axis->first[i];
+            memcpy(axis->pattern + 16 * (i / 2) + 4 * (i % 2), axis->weight + 2 * i, 4);
+            memcpy(axis->pattern + 16 * (i / 2) + 4 * (i % 2) + 8, axis->weight + 2 * i, 4);
+        }
+    for (int32_t per = 4; channels == 1 && extent >= 16 && per >= 2; per -= 2) {
         int32_t i = 0;
         for (; i < m; i += per) {
             int32_t low = axis->first[i], high = axis->first[i];
@@ -63,13 +78,12 @@ static void axis_finish(axis_t *axis, int32_t extent, int32_t columns) {
             if (high + 1 - low >= 16)
                 break;
             int32_t start = low > extent - 16 ? extent - 16 : low;
-            uint8_t *shuffle = axis->shuffle + 16 * (i / per);
-            axis->window[i / per] = start;
-            memset(shuffle, 0x80, 16);
-            for (int32_t j = 0; j < per; j++) {
-                int32_t slot = 4 * ((i + j) % 4);
-                shuffle[slot] = (uint8_t)(axis->first[i + j] - start);
-                shuffle[slot + 2] = (uint8_t)(axis->first[i + j] + 1 - start);
+            uint8_t *pattern = axis->pattern + 16 * (i / per);
+            axis->offset[i / per] = start;
+            memset(pattern, 0x80, 16);
+            for (int32_t j = i; j < i + per; j++) {
+                pattern[4 * (j % 4)] = (uint8_t)(axis->first[j] - start);
+                pattern[4 * (j % 4) + 2] = (uint8_t)(axis->first[j] + 1 - start);
             }
         }
         if (i >= m) {
@@ -100,20 +114,20 @@ static void set_pair(axis_t *axis, int32_t i, int32_t a, int32_t b, int32_t weig
 /* Sample positions and weights exactly as cv::resize(INTER_LINEAR) has them for 8-bit pictures: float32 positions,
  * weights rounded to 1/2048. Over the left and right edge the outer sample counts alone; over the top and bottom edge
  * it counts twice, with both weights, which rounds differently. */
-static void fill_like_opencv(axis_t *axis, int32_t start, int32_t length, int32_t extent, int mirror, int columns) {
+static void fill_like_opencv(axis_t *axis, int32_t start, int32_t length, int32_t extent, int mirror, int channels) {
     double scale = 1.0 / ((double)axis->n / length);
     for (int32_t i = 0; i < axis->n; i++) {
         float position = (float)((i + 0.5) * scale - 0.5);
         int32_t s = (int32_t)floorf(position);
         float fraction = position - (float)s;
-        if (columns) {
+        if (channels) {
             if (s < 0)
                 s = 0, fraction = 0;
             if (s >= length - 1)
                 s = length - 1, fraction = 0;
         }
         int32_t w0 = (int32_t)rintf((1.f - fraction) * WEIGHT_ONE), w1 = (int32_t)rintf(fraction * WEIGHT_ONE);
-        if (columns) {
+        if (channels) {
             int32_t a = start + s, b = a + 1;
             if (mirror)
                 a = extent - 1 - a, b = a - 1;
@@ -125,13 +139,13 @@ static void fill_like_opencv(axis_t *axis, int32_t start, int32_t length, int32_
             axis->weight[2 * i + 1] = (int16_t)w1;
         }
     }
-    axis_finish(axis, extent, columns);
+    axis_finish(axis, extent, channels);
 }
 
 /* Chroma samples lie in the centre of the `step` luma pixels that they colour (JPEG's and MPEG-1's siting), so their
  * positions follow from the place on the picture, not from the plane's own size, which is rounded up. */
 static void fill_chroma(axis_t *axis, int32_t start, int32_t length, int32_t extent, int32_t step, int mirror,
-                        int columns) {
+                        int channels) {
     double scale = (double)length / axis->n;
     int32_t samples = (extent + step - 1) / step;
     int32_t low = start, high = start + length - 1; /* luma pixels of the region as they lie in the source */
@@ -148,14 +162,16 @@ static void fill_chroma(axis_t *axis, int32_t start, int32_t length, int32_t ext
         int32_t w1 = (int32_t)rint((position - s) * WEIGHT_ONE);
         set_pair(axis, i, s, s + 1, WEIGHT_ONE - w1, w1, samples);
     }
-    axis_finish(axis, samples, columns);
+    axis_finish(axis, samples, channels);
 }
 
 void plan_tables_fill(plan_t *plan, int32_t source_width, int32_t source_height, region_t region, int mirror) {
-    fill_like_opencv(&plan->columns, region.x, region.width, source_width, mirror, 1);
+    const int yuv = plan->pixels != PIXELS_BGR;
+    fill_like_opencv(&plan->columns, region.x, region.width, source_width, mirror, yuv ? 1 : 3);
     fill_like_opencv(&plan->rows, region.y, region.height, source_height, 0, 0);
-    if (plan->pixels != PIXELS_BGR) {
-        fill_chroma(&plan->chroma_columns, region.x, region.width, source_width, 2, mirror, 1);
+    if (yuv) {
+        const int channels = plan->pixels == PIXELS_NV12 ? 2 : 1;
+        fill_chroma(&plan->chroma_columns, region.x, region.width, source_width, 2, mirror, channels);
         fill_chroma(&plan->chroma_rows[0], region.y, region.height, source_height, 2, 0, 0);
         fill_chroma(&plan->chroma_rows[1], region.y, region.height, source_height, 1, 0, 0);
     }

@@ -25,64 +25,78 @@ static inline void horizontal_each(const axis_t *axis, const uint8_t *row, int32
 }
 
 #if VECTOR_LANES
-/* Bytes of two neighbouring pixels, two of them in a lane: B and G of both as pairs of 16-bit words; R of both to the
- * lower or to the upper half. */
+/* What the shuffles make of two neighbouring pixels each: pairs of 16-bit words (left sample, right sample). */
 #define Z -128
-static const int8_t PAIR_BG[16] = {0, Z, 3, Z, 8, Z, 11, Z, 1, Z, 4, Z, 9, Z, 12, Z};
-static const int8_t PAIR_R_LOW[16] = {2, Z, 5, Z, 10, Z, 13, Z, Z, Z, Z, Z, Z, Z, Z, Z};
-static const int8_t PAIR_R_HIGH[16] = {Z, Z, Z, Z, Z, Z, Z, Z, 2, Z, 5, Z, 10, Z, 13, Z};
-static const int8_t PAIR_U[16] = {0, Z, 2, Z, 4, Z, 6, Z, 8, Z, 10, Z, 12, Z, 14, Z};
-static const int8_t PAIR_V[16] = {1, Z, 3, Z, 5, Z, 7, Z, 9, Z, 11, Z, 13, Z, 15, Z};
-static const int8_t PAIR_Y[16] = {0, Z, 1, Z, 4, Z, 5, Z, 8, Z, 9, Z, 12, Z, 13, Z};
-#undef Z
-enum { GROUP = 4 * VECTOR_LANES };
+static const int8_t PAIRS_BG[16] = {0, Z, 3, Z, 8, Z, 11, Z, 1, Z, 4, Z, 9, Z, 12, Z};      /* of two outputs */
+static const int8_t PAIRS_R_LOW[16] = {2, Z, 5, Z, 10, Z, 13, Z, Z, Z, Z, Z, Z, Z, Z, Z};
+static const int8_t PAIRS_R_HIGH[16] = {Z, Z, Z, Z, Z, Z, Z, Z, 2, Z, 5, Z, 10, Z, 13, Z};
+static const int8_t PAIRS_U[16] = {0, Z, 2, Z, 4, Z, 6, Z, 8, Z, 10, Z, 12, Z, 14, Z};      /* of four */
+static const int8_t PAIRS_V[16] = {1, Z, 3, Z, 5, Z, 7, Z, 9, Z, 11, Z, 13, Z, 15, Z};
+enum { HALF = 2 * VECTOR_LANES, GROUP = 2 * HALF, BATCH = 8 * VECTOR_LANES };
+
+static inline void prefetch(const uint8_t *row, int32_t a, int32_t b) {
+    for (int32_t at = a < b ? a : b, end = a < b ? b : a; at <= end; at += 64)
+        _mm_prefetch((const char *)row + at, _MM_HINT_T0);
+}
+
+static inline vector_t weighted(vector_t pairs, vector_t weights) { return V_SRL32(V_MADD(pairs, weights), 4); }
 #endif
 
-/* `end - begin` is a multiple of LANES. Up to two bytes behind the last pixel of the row are read if `slack`. */
+/* `end - begin` is a multiple of LANES. Up to two bytes behind the last pixel of the row are read if `slack`. The same
+ * bytes of `next`, unless NULL, are asked for early: rows that are needed next do not follow each other in memory, so
+ * the processor's own prefetching starts anew, and late, on each of them. */
 static void horizontal_bgr(const axis_t *axis, const uint8_t *row, int32_t begin, int32_t end, int slack,
-                           int16_t *line) {
+                           const uint8_t *next, int16_t *line) {
     int32_t i = begin;
 #if VECTOR_LANES
-    const vector_t bg = V_BROADCAST(load_16(PAIR_BG));
-    const vector_t r_low = V_BROADCAST(load_16(PAIR_R_LOW)), r_high = V_BROADCAST(load_16(PAIR_R_HIGH));
-    for (; slack && i < end; i += GROUP) {
-        const int32_t *f = axis->first + i;
-#define PIXELS_01(k) load_two_quads(row + 3 * f[4 * k], row + 3 * f[4 * k + 1])
-#define PIXELS_23(k) load_two_quads(row + 3 * f[4 * k + 2], row + 3 * f[4 * k + 3])
-        vector_t p01 = JOIN_LANES(PIXELS_01), p23 = JOIN_LANES(PIXELS_23);
-        vector_t weight = V_LOAD(axis->weight + 2 * i);
-        vector_t bg01 = V_SRL32(V_MADD(V_SHUFFLE(p01, bg), V_PERMUTE32(weight, 0x44)), 4);
-        vector_t bg23 = V_SRL32(V_MADD(V_SHUFFLE(p23, bg), V_PERMUTE32(weight, 0xee)), 4);
-        vector_t r = V_SRL32(V_MADD(V_OR(V_SHUFFLE(p01, r_low), V_SHUFFLE(p23, r_high)), weight), 4);
+    const vector_t bg = V_BROADCAST(load_16(PAIRS_BG));
+    const vector_t r_low = V_BROADCAST(load_16(PAIRS_R_LOW)), r_high = V_BROADCAST(load_16(PAIRS_R_HIGH));
+    for (; slack && i < end; i += 2 * GROUP) {
+        vector_t r[2];
         int16_t *to = line + (i - begin);
-        v_store_halves(to, to + STRIP, V_PERMUTE32(V_PACK32(bg01, bg23), 0xd8));
-        v_store_halves(to + 2 * STRIP, to + 2 * STRIP, V_PACK32(r, r));
+        if (next)
+            prefetch(next, axis->offset[i], axis->offset[i + 2 * GROUP - 1]);
+        for (int g = 0; g < 2; g++) {
+            const int32_t *offset = axis->offset + i + g * GROUP;
+            const uint8_t *pattern = axis->pattern + 8 * (i + g * GROUP);
+            vector_t a = v_gather_quads(row, offset), b = v_gather_quads(row, offset + HALF);
+            vector_t weight_a = V_LOAD(pattern), weight_b = V_LOAD(pattern + 8 * HALF);
+            vector_t bg_a = weighted(V_SHUFFLE(a, bg), weight_a), bg_b = weighted(V_SHUFFLE(b, bg), weight_b);
+            r[g] = weighted(V_OR(V_SHUFFLE(a, r_low), V_SHUFFLE(b, r_high)), V_LOW_HIGH(weight_a, weight_b));
+            v_store_halves(to + g * GROUP, to + STRIP + g * GROUP, v_order_two(V_PACK32(bg_a, bg_b)));
+        }
+        to += 2 * STRIP;
+        v_store_halves(to, to + GROUP, v_order_one(V_PACK32(r[0], r[1])));
     }
 #endif
-    (void)slack;
+    (void)slack, (void)next;
     horizontal_each(axis, row, i, end, 3, line + (i - begin));
 }
 
 static void horizontal_plane(const axis_t *axis, const uint8_t *row, int32_t begin, int32_t end, int16_t *line) {
     int32_t i = begin;
 #if VECTOR_LANES
-    for (; axis->fetch != FETCH_EACH && i < end; i += GROUP) {
-        vector_t pairs;
-        if (axis->fetch == FETCH_FOUR) {
-            const int32_t *window = axis->window + i / 4;
-#define WINDOW_4(k) load_16(row + window[k])
-            pairs = V_SHUFFLE(JOIN_LANES(WINDOW_4), V_LOAD(axis->shuffle + 4 * i));
-        } else {
-            const int32_t *window = axis->window + i / 2;
-            const uint8_t *shuffle = axis->shuffle + 8 * i;
-#define WINDOW_2(k)                                                                                                   \
-    _mm_or_si128(_mm_shuffle_epi8(load_16(row + window[2 * k]), load_16(shuffle + 32 * k)),                           \
-                 _mm_shuffle_epi8(load_16(row + window[2 * k + 1]), load_16(shuffle + 32 * k + 16)))
-            pairs = JOIN_LANES(WINDOW_2);
+    const int16_t *weight = axis->weight;
+    if (axis->fetch == FETCH_FOUR)
+        for (; i < end; i += 2 * GROUP) {
+            const int32_t *offset = axis->offset + i / 4;
+            const uint8_t *pattern = axis->pattern + 4 * i;
+            vector_t a = V_SHUFFLE(v_gather_lanes(row, offset), V_LOAD(pattern));
+            vector_t b = V_SHUFFLE(v_gather_lanes(row, offset + VECTOR_LANES), V_LOAD(pattern + 4 * GROUP));
+            a = weighted(a, V_LOAD(weight + 2 * i)), b = weighted(b, V_LOAD(weight + 2 * (i + GROUP)));
+            V_STORE(line + (i - begin), v_order_lanes(V_PACK32(a, b)));
         }
-        vector_t sum = V_SRL32(V_MADD(pairs, V_LOAD(axis->weight + 2 * i)), 4);
-        v_store_halves(line + (i - begin), line + (i - begin), V_PACK32(sum, sum));
-    }
+    else if (axis->fetch == FETCH_TWO)
+        for (; i < end; i += 2 * GROUP) {
+            vector_t sum[2];
+            for (int g = 0; g < 2; g++) {
+                const int32_t *offset = axis->offset + (i + g * GROUP) / 2;
+                const uint8_t *pattern = axis->pattern + 8 * (i + g * GROUP);
+                vector_t pairs = v_gather_lanes_by_two(row, offset, pattern);
+                sum[g] = weighted(pairs, V_LOAD(weight + 2 * (i + g * GROUP)));
+            }
+            V_STORE(line + (i - begin), v_order_lanes(V_PACK32(sum[0], sum[1])));
+        }
 #endif
     horizontal_each(axis, row, i, end, 1, line + (i - begin));
 }
@@ -92,15 +106,11 @@ static void horizontal_uv(const axis_t *axis, const uint8_t *row, int32_t begin,
                           int16_t *line) {
     int32_t i = begin;
 #if VECTOR_LANES
-    const vector_t u_pairs = V_BROADCAST(load_16(PAIR_U)), v_pairs = V_BROADCAST(load_16(PAIR_V));
+    const vector_t u_pairs = V_BROADCAST(load_16(PAIRS_U)), v_pairs = V_BROADCAST(load_16(PAIRS_V));
     for (; extent > 1 && i < end; i += GROUP) {
-        const int32_t *f = axis->first + i;
-#define PIXELS_0123(k)                                                                                                \
-    load_quad_words(row + 2 * f[4 * k], row + 2 * f[4 * k + 1], row + 2 * f[4 * k + 2], row + 2 * f[4 * k + 3])
-        vector_t uv = JOIN_LANES(PIXELS_0123), weight = V_LOAD(axis->weight + 2 * i);
-        vector_t u = V_SRL32(V_MADD(V_SHUFFLE(uv, u_pairs), weight), 4);
-        vector_t v = V_SRL32(V_MADD(V_SHUFFLE(uv, v_pairs), weight), 4);
-        v_store_halves(line + (i - begin), line + STRIP + (i - begin), V_PACK32(u, v));
+        vector_t uv = v_gather_words(row, axis->offset + i), weight = V_LOAD(axis->weight + 2 * i);
+        vector_t u = weighted(V_SHUFFLE(uv, u_pairs), weight), v = weighted(V_SHUFFLE(uv, v_pairs), weight);
+        v_store_halves(line + (i - begin), line + STRIP + (i - begin), v_order_halves(V_PACK32(u, v)));
     }
 #endif
     (void)extent;
@@ -109,10 +119,20 @@ static void horizontal_uv(const axis_t *axis, const uint8_t *row, int32_t begin,
 
 /* ---- vertical pass -------------------------------------------------------------------------------------------- */
 
-/* As cv::resize blends rows: both products lose their lower 16 bits before they are added. */
+/* As cv::resize blends rows: both products lose their lower 16 bits before they are added. All lines have room for a
+ * multiple of LANES. */
 static void vertical(const int16_t *restrict a, const int16_t *restrict b, int16_t wa, int16_t wb, int32_t n,
                      uint8_t *restrict to) {
-    for (int32_t i = 0; i < n; i++)
+    int32_t i = 0;
+#if VECTOR_LANES
+    const vector_t va = V_SET16(wa), vb = V_SET16(wb), two = V_SET16(2);
+#define BLEND(k) \
+    V_SRA16(V_ADD16(V_ADD16(V_MULHI(V_LOAD(a + (k)), va), V_MULHI(V_LOAD(b + (k)), vb)), two), 2)
+    for (; i < n; i += 2 * BATCH)
+        V_STORE(to + i, v_order_lanes(V_PACKU16(BLEND(i), BLEND(i + BATCH))));
+#undef BLEND
+#endif
+    for (; i < n; i++)
         to[i] = (uint8_t)((((a[i] * wa) >> 16) + ((b[i] * wb) >> 16) + 2) >> 2);
 }
 
@@ -122,8 +142,14 @@ static inline int16_t scaled(int16_t a, int16_t b) { return (int16_t)((a * b + (
 /* As `vertical`, but kept at 1/64 of a pixel value, for the colour conversion: 0 to 255 * 64. */
 static void vertical_fine(const int16_t *restrict a, const int16_t *restrict b, int16_t wa, int16_t wb, int32_t n,
                           int16_t *restrict to) {
+    int32_t i = 0;
     wa = (int16_t)(wa * 8), wb = (int16_t)(wb * 8);
-    for (int32_t i = 0; i < n; i++)
+#if VECTOR_LANES
+    const vector_t va = V_SET16(wa), vb = V_SET16(wb);
+    for (; i < n; i += BATCH)
+        V_STORE(to + i, V_ADD16(V_MULHRS(V_LOAD(a + i), va), V_MULHRS(V_LOAD(b + i), vb)));
+#endif
+    for (; i < n; i++)
         to[i] = (int16_t)(scaled(a[i], wa) + scaled(b[i], wb));
 }
 
@@ -132,15 +158,36 @@ static inline uint8_t byte_of(int32_t fine) {
     return (uint8_t)(fine < 0 ? 0 : fine > 255 ? 255 : fine);
 }
 
-/* BT.601 from lines in 1/64 of a value. Coefficients are in 1/8192, applied to values taken four times, so that each
- * product is one rounded 16-bit multiplication. */
+/* BT.601 from lines in 1/64 of a value. Luma is taken twice, chroma four times before each rounded 16-bit product, so
+ * that all coefficients stay below 1; sums saturate far outside of 0 to 255. */
 static void convert_yuv(const int16_t *restrict y, const int16_t *restrict u, const int16_t *restrict v,
                         int full_range, int32_t n, uint8_t *restrict blue, uint8_t *restrict green,
                         uint8_t *restrict red) {
-    const int16_t y_zero = full_range ? 0 : 16 * 64, y_scale = full_range ? 16384 : 19077; /* in 1/16384, of 2 y */
+    const int16_t y_zero = full_range ? 0 : 16 * 64, y_scale = full_range ? 16384 : 19077;
     const int16_t bu = full_range ? 14516 : 16525, gu = full_range ? 2819 : 3209;
     const int16_t gv = full_range ? 5850 : 6660, rv = full_range ? 11485 : 13075;
-    for (int32_t i = 0; i < n; i++) {
+    int32_t i = 0;
+#if VECTOR_LANES
+    const vector_t zero = V_SET16(y_zero), grey = V_SET16(128 * 64), half = V_SET16(32), vy = V_SET16(y_scale);
+    const vector_t vbu = V_SET16(bu), vgu = V_SET16(gu), vgv = V_SET16(gv), vrv = V_SET16(rv);
+    for (; i < n; i += 2 * BATCH) {
+        vector_t b[2], g[2], r[2];
+        for (int k = 0; k < 2; k++) {
+            const int32_t at = i + k * BATCH;
+            vector_t luma = V_MULHRS(V_SLL16(V_SUB16(V_LOAD(y + at), zero), 1), vy);
+            vector_t cu = V_SLL16(V_SUB16(V_LOAD(u + at), grey), 2), cv = V_SLL16(V_SUB16(V_LOAD(v + at), grey), 2);
+            vector_t green_part = V_ADD16(V_MULHRS(cu, vgu), V_MULHRS(cv, vgv));
+            luma = V_ADD16(luma, half);
+            b[k] = V_SRA16(V_ADDS16(luma, V_MULHRS(cu, vbu)), 6);
+            g[k] = V_SRA16(V_SUBS16(luma, green_part), 6);
+            r[k] = V_SRA16(V_ADDS16(luma, V_MULHRS(cv, vrv)), 6);
+        }
+        V_STORE(blue + i, v_order_lanes(V_PACKU16(b[0], b[1])));
+        V_STORE(green + i, v_order_lanes(V_PACKU16(g[0], g[1])));
+        V_STORE(red + i, v_order_lanes(V_PACKU16(r[0], r[1])));
+    }
+#endif
+    for (; i < n; i++) {
         int16_t luma = scaled((int16_t)((y[i] - y_zero) * 2), y_scale);
         int16_t cu = (int16_t)((u[i] - 128 * 64) * 4), cv = (int16_t)((v[i] - 128 * 64) * 4);
         blue[i] = byte_of(luma + scaled(cu, bu));
@@ -151,37 +198,91 @@ static void convert_yuv(const int16_t *restrict y, const int16_t *restrict u, co
 
 /* ---- last step: lines of bytes to elements --------------------------------------------------------------------- */
 
-static inline float normalised(const norm_t *norm, int divide, uint8_t pixel) {
-    float v = (float)pixel - norm->mean;
-    return divide ? v / norm->scale : v * norm->high + v * norm->low;
-}
-
 static void write_floats(const norm_t *norm, int divide, const uint8_t *restrict from, int32_t n,
                          float *restrict to) {
-    const norm_t local = {norm->mean, norm->scale, norm->high, norm->low, 0, {0}, {0}};
+    const float mean = norm->mean, scale = norm->scale, high = norm->high, low = norm->low;
     if (divide)
         for (int32_t i = 0; i < n; i++)
-            to[i] = normalised(&local, 1, from[i]);
+            to[i] = ((float)from[i] - mean) / scale;
     else
         for (int32_t i = 0; i < n; i++)
-            to[i] = normalised(&local, 0, from[i]);
+            to[i] = ((float)from[i] - mean) * high + ((float)from[i] - mean) * low;
 }
 
-/* `line[c]` is the line of output channel c; element (row, x, c) of the picture's outputs [0, n) from `x` on. */
+/* The same for n interleaved pixels, whose channels differ. */
+static void write_pixels(const plan_t *plan, const uint8_t *restrict from, int32_t n, float *restrict to) {
+    const float *restrict mean = plan->spread.mean, *restrict scale = plan->spread.scale;
+    const float *restrict high = plan->spread.high, *restrict low = plan->spread.low;
+    int32_t i = 0;
+    if (plan->divide)
+        for (; i < 3 * n; i++)
+            to[i] = ((float)from[i] - mean[i % SPREAD]) / scale[i % SPREAD];
+    for (; i + SPREAD <= 3 * n; i += SPREAD)
+        for (int32_t k = 0; k < SPREAD; k++)
+            to[i + k] = ((float)from[i + k] - mean[k]) * high[k] + ((float)from[i + k] - mean[k]) * low[k];
+    for (int32_t k = 0; i < 3 * n; i++, k++)
+        to[i] = ((float)from[i] - mean[k]) * high[k] + ((float)from[i] - mean[k]) * low[k];
+}
+
+static inline void copy(uint8_t *restrict to, const uint8_t *restrict from, int32_t n) {
+#if VECTOR_LANES
+    int32_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm_storeu_si128((__m128i *)(to + i), load_16(from + i));
+    for (; i < n; i++)
+        to[i] = from[i];
+#else
+    memcpy(to, from, (size_t)n);
+#endif
+}
+
+/* Three lines to one of interleaved pixels; both have room for a multiple of LANES. */
+static void interleave(const uint8_t *const line[3], int32_t n, uint8_t *restrict to) {
+    const uint8_t *restrict a = line[0], *restrict b = line[1], *restrict c = line[2];
+    int32_t i = 0;
+#if VECTOR_LANES
+    /* Byte j of the 48 that 16 pixels make is byte j / 3 of channel j % 3; -128 makes a 0. */
+    static const int8_t places[3][3][16] = {
+        {{0, Z, Z, 1, Z, Z, 2, Z, Z, 3, Z, Z, 4, Z, Z, 5},
+         {Z, 0, Z, Z, 1, Z, Z, 2, Z, Z, 3, Z, Z, 4, Z, Z},
+         {Z, Z, 0, Z, Z, 1, Z, Z, 2, Z, Z, 3, Z, Z, 4, Z}},
+        {{Z, Z, 6, Z, Z, 7, Z, Z, 8, Z, Z, 9, Z, Z, 10, Z},
+         {5, Z, Z, 6, Z, Z, 7, Z, Z, 8, Z, Z, 9, Z, Z, 10},
+         {Z, 5, Z, Z, 6, Z, Z, 7, Z, Z, 8, Z, Z, 9, Z, Z}},
+        {{Z, 11, Z, Z, 12, Z, Z, 13, Z, Z, 14, Z, Z, 15, Z, Z},
+         {Z, Z, 11, Z, Z, 12, Z, Z, 13, Z, Z, 14, Z, Z, 15, Z},
+         {10, Z, Z, 11, Z, Z, 12, Z, Z, 13, Z, Z, 14, Z, Z, 15}},
+    };
+    for (; i < n; i += 16) {
+        const __m128i x = load_16(a + i), y = load_16(b + i), z = load_16(c + i);
+        for (int k = 0; k < 3; k++) {
+            __m128i mix = _mm_or_si128(_mm_shuffle_epi8(x, load_16(places[k][0])),
+                                       _mm_shuffle_epi8(y, load_16(places[k][1])));
+            mix = _mm_or_si128(mix, _mm_shuffle_epi8(z, load_16(places[k][2])));
+            _mm_storeu_si128((__m128i *)(to + 3 * i + 16 * k), mix);
+        }
+    }
+#endif
+    for (; i < n; i++)
+        to[3 * i] = a[i], to[3 * i + 1] = b[i], to[3 * i + 2] = c[i];
+}
+
+/* `line[c]` is the line of output channel c; elements (row, x .. x + n, c) of the target. */
 static void write_row(const plan_t *plan, const uint8_t *const line[3], int32_t row, int32_t x, int32_t n,
                       void *out) {
     const ptrdiff_t area = (ptrdiff_t)plan->width * plan->height, start = (ptrdiff_t)row * plan->width + x;
     const int planar = plan->layout == LAYOUT_NCHW;
+    uint8_t pixels[3 * STRIP];
     if (plan->dtype == DTYPE_FLOAT32) {
         if (planar) {
             for (int c = 0; c < 3; c++)
                 write_floats(&plan->norm[c], plan->divide, line[c], n, (float *)out + c * area + start);
         } else {
-            float lines[3][STRIP], *restrict to = (float *)out + 3 * start;
-            for (int c = 0; c < 3; c++)
-                write_floats(&plan->norm[c], plan->divide, line[c], n, lines[c]);
-            for (int32_t i = 0; i < n; i++)
-                to[3 * i] = lines[0][i], to[3 * i + 1] = lines[1][i], to[3 * i + 2] = lines[2][i];
+            interleave(line, n, pixels);
+            if (plan->alike)
+                write_floats(plan->norm, plan->divide, pixels, 3 * n, (float *)out + 3 * start);
+            else
+                write_pixels(plan, pixels, n, (float *)out + 3 * start);
         }
         return;
     }
@@ -200,12 +301,10 @@ static void write_row(const plan_t *plan, const uint8_t *const line[3], int32_t 
         }
     } else if (planar) {
         for (int c = 0; c < 3; c++)
-            memcpy((uint8_t *)out + origin + c * area, line[c], (size_t)n);
+            copy((uint8_t *)out + origin + c * area, line[c], n);
     } else {
-        const uint8_t *restrict a = line[0], *restrict b = line[1], *restrict d = line[2];
-        uint8_t *restrict to = (uint8_t *)out + origin;
-        for (int32_t i = 0; i < n; i++)
-            to[3 * i] = a[i], to[3 * i + 1] = b[i], to[3 * i + 2] = d[i];
+        interleave(line, n, pixels);
+        copy((uint8_t *)out + origin, pixels, 3 * n);
     }
 }
 
@@ -227,6 +326,10 @@ static void write_border(const plan_t *plan, int32_t row, int32_t x, int32_t end
     }
 }
 
+#if VECTOR_LANES
+#undef Z
+#endif
+
 /* ---- the whole ------------------------------------------------------------------------------------------------- */
 
 /* Two source rows after the horizontal pass; the next output row often needs one of them, or both, again. */
@@ -242,15 +345,17 @@ static inline int slot_of(const lines_t *lines, int32_t row, int32_t other, int 
     return *fill ? lines->row[0] == other : slot;
 }
 
+/* `next` is the row that will be asked for in place of this one for the next output row. */
 static void lines_bgr(lines_t *lines, const plan_t *plan, const plane_t *plane, int32_t row, int32_t other,
-                      int32_t begin, int32_t end, const int16_t **line) {
+                      int32_t next, int32_t begin, int32_t end, const int16_t **line) {
     int fill, slot = slot_of(lines, row, other, &fill);
     if (fill) {
-        const ptrdiff_t last = plane->stride < 0 ? 0 : plane->height - 1;
+        const ptrdiff_t stride = plane->stride;
         /* Bytes behind the row belong to the picture unless it is the last one in memory. */
-        const int slack = plane->width > 1 && (plane->stride < 0 ? -plane->stride : plane->stride) >= 3 * plane->width &&
-                          row != last;
-        horizontal_bgr(&plan->columns, plane->data + row * plane->stride, begin, end, slack, lines->line[slot]);
+        const int slack = plane->width > 1 && (stride < 0 ? -stride : stride) >= 3 * (ptrdiff_t)plane->width &&
+                          row != (stride < 0 ? 0 : plane->height - 1);
+        horizontal_bgr(&plan->columns, plane->data + row * stride, begin, end, slack,
+                       next > row + 1 ? plane->data + next * stride : NULL, lines->line[slot]);
         lines->row[slot] = row;
     }
     *line = lines->line[slot];
@@ -299,8 +404,9 @@ static void preprocess_strip(const plan_t *plan, const plane_t *planes, int32_t 
         const int32_t first = rows->first[y], second = rows->second[y];
         const int16_t *w = rows->weight + 2 * y;
         if (!yuv) {
-            lines_bgr(&main_lines, plan, planes, first, second, begin, padded_end, &a);
-            lines_bgr(&main_lines, plan, planes, second, first, begin, padded_end, &b);
+            const int32_t after = y + 1 < rows->n ? y + 1 : y;
+            lines_bgr(&main_lines, plan, planes, first, second, rows->first[after], begin, padded_end, &a);
+            lines_bgr(&main_lines, plan, planes, second, first, rows->second[after], begin, padded_end, &b);
             for (int c = 0; c < 3; c++)
                 vertical(a + c * STRIP, b + c * STRIP, w[0], w[1], n, bytes[c]);
         } else {

@@ -1,7 +1,8 @@
-/* The few vector operations that the horizontal passes need, for 16, 32 or 64 byte vectors.
+/* The vector operations of the preprocess kernel, for vectors of 16, 32 and 64 bytes.
  *
- * A vector is VECTOR_LANES lanes of 16 bytes; operations work within lanes, as the instruction sets do, so that one
- * algorithm serves all widths. Without a vector instruction set VECTOR_LANES is 0 and only scalar loops are compiled.
+ * A vector is VECTOR_LANES lanes of 16 bytes. Shuffles and packs work within lanes, as the instruction sets do, so one
+ * algorithm serves all widths; the `order` functions put results across lanes back in order. Without a vector
+ * instruction set VECTOR_LANES is 0 and only the plain loops of the kernels are compiled.
  */
 #ifndef SACCADE_SIMD_H
 #define SACCADE_SIMD_H
@@ -12,67 +13,158 @@
 #if VECTOR_LANES
 #include <immintrin.h>
 
-static inline __m128i load_two_quads(const uint8_t *a, const uint8_t *b) {
-    return _mm_castpd_si128(_mm_loadh_pd(_mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)a)), (const double *)b));
+static inline __m128i load_16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+
+/* Eight bytes from each of two places. */
+static inline __m128i gather_quads(const uint8_t *row, const int32_t *offset) {
+    __m128d low = _mm_castsi128_pd(_mm_loadl_epi64((const __m128i *)(row + offset[0])));
+    return _mm_castpd_si128(_mm_loadh_pd(low, (const double *)(row + offset[1])));
 }
-static inline __m128i load_quad_words(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d) {
+
+/* Four bytes from each of four places. */
+static inline __m128i gather_words(const uint8_t *row, const int32_t *offset) {
     int32_t w[4];
-    memcpy(w, a, 4), memcpy(w + 1, b, 4), memcpy(w + 2, c, 4), memcpy(w + 3, d, 4);
+    for (int i = 0; i < 4; i++)
+        memcpy(w + i, row + offset[i], 4);
     return _mm_insert_epi32(_mm_insert_epi32(_mm_insert_epi32(_mm_cvtsi32_si128(w[0]), w[1], 1), w[2], 2), w[3], 3);
 }
-static inline __m128i load_16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+
+/* Two 16-byte windows, each shuffled by its pattern, joined. */
+static inline __m128i gather_by_two(const uint8_t *row, const int32_t *offset, const uint8_t *pattern) {
+    return _mm_or_si128(_mm_shuffle_epi8(load_16(row + offset[0]), load_16(pattern)),
+                        _mm_shuffle_epi8(load_16(row + offset[1]), load_16(pattern + 16)));
+}
 #endif
 
 #if VECTOR_LANES == 1
 typedef __m128i vector_t;
-#define JOIN_LANES(lane) (lane(0))
-#define V_LOAD(p) _mm_loadu_si128((const __m128i *)(p))
-#define V_SHUFFLE _mm_shuffle_epi8
-#define V_MADD _mm_madd_epi16
+#define V_OP(name) _mm_##name
+#define V_LOAD(p) load_16(p)
+#define V_STORE(p, v) _mm_storeu_si128((__m128i *)(p), v)
 #define V_OR _mm_or_si128
-#define V_SRL32 _mm_srli_epi32
-#define V_PACK32 _mm_packs_epi32
-#define V_PERMUTE32 _mm_shuffle_epi32
 #define V_BROADCAST(x) (x)
-/* Low halves of all lanes to `low`, high halves to `high`. */
+/* The lower half of each lane of a, the upper of b. */
+#define V_LOW_HIGH(a, b) _mm_blend_epi16(a, b, 0xf0)
+
+static inline vector_t v_gather_quads(const uint8_t *row, const int32_t *offset) { return gather_quads(row, offset); }
+static inline vector_t v_gather_words(const uint8_t *row, const int32_t *offset) { return gather_words(row, offset); }
+static inline vector_t v_gather_lanes(const uint8_t *row, const int32_t *offset) { return load_16(row + offset[0]); }
+static inline vector_t v_gather_lanes_by_two(const uint8_t *row, const int32_t *offset, const uint8_t *pattern) {
+    return gather_by_two(row, offset, pattern);
+}
+/* Lanes of (x, y, x', y') of 4 bytes each to (x of all, x' of all, y of all, y' of all). */
+static inline vector_t v_order_two(vector_t v) { return _mm_shuffle_epi32(v, 0xd8); }
+/* Lanes of (x, x', z, z') of 4 bytes each to (x of all, x' of all, z of all, z' of all). */
+static inline vector_t v_order_one(vector_t v) { return v; }
+/* Lanes of (x, y) of 8 bytes each to (x of all, y of all). */
+static inline vector_t v_order_halves(vector_t v) { return v; }
+static inline vector_t v_order_lanes(vector_t v) { return v; }
 static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
     _mm_storel_epi64((__m128i *)low, v);
     _mm_storeh_pd((double *)high, _mm_castsi128_pd(v));
 }
+
 #elif VECTOR_LANES == 2
 typedef __m256i vector_t;
-#define JOIN_LANES(lane) _mm256_inserti128_si256(_mm256_castsi128_si256(lane(0)), lane(1), 1)
+#define V_OP(name) _mm256_##name
 #define V_LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
-#define V_SHUFFLE _mm256_shuffle_epi8
-#define V_MADD _mm256_madd_epi16
+#define V_STORE(p, v) _mm256_storeu_si256((__m256i *)(p), v)
 #define V_OR _mm256_or_si256
-#define V_SRL32 _mm256_srli_epi32
-#define V_PACK32 _mm256_packs_epi32
-#define V_PERMUTE32 _mm256_shuffle_epi32
 #define V_BROADCAST _mm256_broadcastsi128_si256
+#define V_LOW_HIGH(a, b) _mm256_blend_epi32(a, b, 0xcc)
+
+static inline vector_t join_two(__m128i a, __m128i b) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+}
+static inline vector_t v_gather_quads(const uint8_t *row, const int32_t *offset) {
+    return join_two(gather_quads(row, offset), gather_quads(row, offset + 2));
+}
+static inline vector_t v_gather_words(const uint8_t *row, const int32_t *offset) {
+    return join_two(gather_words(row, offset), gather_words(row, offset + 4));
+}
+static inline vector_t v_gather_lanes(const uint8_t *row, const int32_t *offset) {
+    return join_two(load_16(row + offset[0]), load_16(row + offset[1]));
+}
+static inline vector_t v_gather_lanes_by_two(const uint8_t *row, const int32_t *offset, const uint8_t *pattern) {
+    vector_t a = join_two(load_16(row + offset[0]), load_16(row + offset[2]));
+    vector_t b = join_two(load_16(row + offset[1]), load_16(row + offset[3]));
+    vector_t p = V_LOAD(pattern), q = V_LOAD(pattern + 32);
+    return V_OR(_mm256_shuffle_epi8(a, _mm256_permute2x128_si256(p, q, 0x20)),
+                _mm256_shuffle_epi8(b, _mm256_permute2x128_si256(p, q, 0x31)));
+}
+static inline vector_t v_order_two(vector_t v) {
+    return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 2, 6, 1, 5, 3, 7));
+}
+static inline vector_t v_order_one(vector_t v) {
+    return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+static inline vector_t v_order_halves(vector_t v) { return _mm256_permute4x64_epi64(v, 0xd8); }
+static inline vector_t v_order_lanes(vector_t v) { return _mm256_permute4x64_epi64(v, 0xd8); }
 static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
-    v = _mm256_permute4x64_epi64(v, 0xd8);
     _mm_storeu_si128((__m128i *)low, _mm256_castsi256_si128(v));
     _mm_storeu_si128((__m128i *)high, _mm256_extracti128_si256(v, 1));
 }
+
 #elif VECTOR_LANES == 4
 typedef __m512i vector_t;
-#define JOIN_LANES(lane)                                                                                              \
-    _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(lane(0)), lane(1), 1)),  \
-                       _mm256_inserti128_si256(_mm256_castsi128_si256(lane(2)), lane(3), 1), 1)
+#define V_OP(name) _mm512_##name
 #define V_LOAD(p) _mm512_loadu_si512(p)
-#define V_SHUFFLE _mm512_shuffle_epi8
-#define V_MADD _mm512_madd_epi16
+#define V_STORE(p, v) _mm512_storeu_si512(p, v)
 #define V_OR _mm512_or_si512
-#define V_SRL32 _mm512_srli_epi32
-#define V_PACK32 _mm512_packs_epi32
-#define V_PERMUTE32 _mm512_shuffle_epi32
 #define V_BROADCAST _mm512_broadcast_i32x4
+#define V_LOW_HIGH(a, b) _mm512_mask_blend_epi64(0xaa, a, b)
+
+static inline __m256i join_two(__m128i a, __m128i b) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+}
+static inline vector_t join_four(__m128i a, __m128i b, __m128i c, __m128i d) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(join_two(a, b)), join_two(c, d), 1);
+}
+static inline vector_t v_gather_quads(const uint8_t *row, const int32_t *offset) {
+    return _mm512_i32gather_epi64(_mm256_loadu_si256((const __m256i *)offset), (const void *)row, 1);
+}
+static inline vector_t v_gather_words(const uint8_t *row, const int32_t *offset) {
+    return _mm512_i32gather_epi32(_mm512_loadu_si512(offset), (const void *)row, 1);
+}
+static inline vector_t v_gather_lanes(const uint8_t *row, const int32_t *offset) {
+    return join_four(load_16(row + offset[0]), load_16(row + offset[1]), load_16(row + offset[2]),
+                     load_16(row + offset[3]));
+}
+static inline vector_t v_gather_lanes_by_two(const uint8_t *row, const int32_t *offset, const uint8_t *pattern) {
+    return join_four(gather_by_two(row, offset, pattern), gather_by_two(row, offset + 2, pattern + 32),
+                     gather_by_two(row, offset + 4, pattern + 64), gather_by_two(row, offset + 6, pattern + 96));
+}
+static inline vector_t v_order_two(vector_t v) {
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 1, 5, 9, 13, 3, 7, 11, 15), v);
+}
+static inline vector_t v_order_one(vector_t v) {
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v);
+}
+static inline vector_t v_order_halves(vector_t v) {
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
+}
+static inline vector_t v_order_lanes(vector_t v) { return v_order_halves(v); }
 static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
-    v = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), v);
     _mm256_storeu_si256((__m256i *)low, _mm512_castsi512_si256(v));
     _mm256_storeu_si256((__m256i *)high, _mm512_extracti64x4_epi64(v, 1));
 }
+#endif
+
+#if VECTOR_LANES
+#define V_SHUFFLE V_OP(shuffle_epi8)
+#define V_MADD V_OP(madd_epi16)
+#define V_SRL32 V_OP(srli_epi32)
+#define V_PACK32 V_OP(packs_epi32)
+#define V_PACKU16 V_OP(packus_epi16)
+#define V_SET16 V_OP(set1_epi16)
+#define V_ADD16 V_OP(add_epi16)
+#define V_SUB16 V_OP(sub_epi16)
+#define V_ADDS16 V_OP(adds_epi16)
+#define V_SUBS16 V_OP(subs_epi16)
+#define V_SRA16 V_OP(srai_epi16)
+#define V_SLL16 V_OP(slli_epi16)
+#define V_MULHI V_OP(mulhi_epi16)
+#define V_MULHRS V_OP(mulhrs_epi16)
 #endif
 
 #endif

@@ -22,13 +22,12 @@ from saccade.kernels.spec import ToSource
 _wanted = os.environ.get("SACCADE_KERNELS", "")
 
 if TYPE_CHECKING:
-    from saccade.kernels._native import Preprocess, decode_anchors, decode_ssd, nms
+    from saccade.kernels._native import Preprocess, decode_anchors, decode_ssd, nms, variant
 else:
     try:
         if _wanted == "numba":
             raise ImportError
-        from saccade.kernels._native import Preprocess, decode_anchors, decode_ssd, nms
-        from saccade.kernels._native import variant as _variant
+        from saccade.kernels._native import Preprocess, decode_anchors, decode_ssd, nms, variant
     except ImportError:
         if _wanted not in ("", "numba"):
             raise
@@ -39,19 +38,10 @@ else:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        from saccade.kernels.twin import Preprocess, decode_anchors, decode_ssd, nms
-
-        def _variant() -> str:
-            return "numba"
+        from saccade.kernels.twin import Preprocess, decode_anchors, decode_ssd, nms, variant
 
 
 __all__ = ["Preprocess", "ToSource", "decode_anchors", "decode_ssd", "nms", "parse_detections", "variant"]
-
-
-def variant() -> str:
-    """Name of the variant in use: ``avx512``, ``avx2``, ``sse42``, ``portable`` or ``numba``."""
-    name: str = _variant()
-    return name
 
 
 def parse_detections(output: NDArray[Any], *, score_threshold: float = 0.0) -> NDArray[np.float32]:

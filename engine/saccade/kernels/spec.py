@@ -154,7 +154,7 @@ class Spec:
     @property
     def plain(self) -> bool:
         """True where the elements are the pixel values themselves."""
-        return self.dtype == 2 and self.mean == (0, 0, 0) and self.scale == (1, 1, 1)
+        return self.dtype == 2 and not any(self.mean) and set(self.scale) == {1.0}
 
     def planes(self, frame: Any) -> Planes:
         """The picture's planes as arrays, or a ValueError that says what does not fit."""

@@ -15,7 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from saccade.kernels.spec import DTYPES, LAYOUTS, PIXELS, Spec, ToSource
 
-VARIANTS = ("numba",)
+
+def variants_here() -> tuple[str, ...]:
+    """There is one."""
+    return ("numba",)
+
+
+def variant() -> str:
+    """Name of the variant in use."""
+    return "numba"
 
 
 def _check_variant(variant: str | None) -> None:
@@ -149,7 +157,7 @@ class Preprocess:
 
     def crops(self, frame: Any, regions: ArrayLike, out: NDArray[Any]) -> NDArray[Any]:
         """See the compiled kernel."""
-        boxes = [self.spec.region(region) for region in np.asarray(regions, np.int32).reshape(-1, 4)]
+        boxes = [self.spec.region(region) for region in np.asarray(regions, np.int32).reshape(-1, 4).tolist()]
         targets = self.spec.check_out(out, len(boxes)).reshape(len(boxes), *self.shape)
         planes = self.spec.planes(frame)
         for roi, target in zip(boxes, targets, strict=True):
@@ -404,7 +412,7 @@ def decode_anchors(
         raise ValueError(f"anchors must have 2 or 4 columns; got {places.shape[1]}")
     height, width = (size, size) if isinstance(size, (int, float)) else size
     with np.errstate(over="ignore"):
-        score = 1 / (1 + np.exp(-logits))
+        score = (1 / (1 + np.exp(-logits))).astype(np.float32)
     chosen = np.flatnonzero(score >= np.float32(score_threshold))
     chosen = chosen[_order(score[chosen], _limit(top_k))]
     raw, places = raw[chosen], places[chosen]
