@@ -82,14 +82,15 @@ def open_session(name: str, config: RunConfig, *, extra_outputs: dict[str, Outpu
         source = open_source(config.source, realtime=config.realtime)
         opened.append(source)
         app = make_app(name, config)
-        outputs, display = _outputs(config, opened)
+        closing: list[Any] = []
+        outputs, display = _outputs(config, opened, closing, wait=source.every_frame)
         outputs |= extra_outputs or {}
         capture = Capture(
             source,
             slots=config.requests + 1 + sum(getattr(output, "leases", 0) for output in outputs.values()),
         )
         pipeline = Pipeline(capture, app, list(outputs.values()), requests=config.requests)
-        session = Session(pipeline, outputs, config.frames, config.seconds)
+        session = Session(pipeline, outputs, config.frames, config.seconds, closing=closing)
         if config.view:
             from saccade.outputs.page import LivePage
 
@@ -129,8 +130,14 @@ def make_app(name: str, config: RunConfig) -> App:
     raise ConfigError(f"app {name!r} is not known; choose faces, head-pose or classify")
 
 
-def _outputs(config: RunConfig, opened: list[Any]) -> tuple[dict[str, Output], Display]:
-    """The outputs that the configuration asks for, and the display that page and FIFO share."""
+def _outputs(
+    config: RunConfig, opened: list[Any], closing: list[Any], *, wait: bool
+) -> tuple[dict[str, Output], Display]:
+    """The outputs that the configuration asks for, and the display that page and FIFO share.
+
+    Whatever is opened goes to `opened`; what is no output, but shall be closed after the run, to `closing` too.
+    wait : every frame counts, so that an output that is busy holds the stream up rather than skip.
+    """
     from saccade.outputs.display import Display
 
     outputs: dict[str, Output] = {}
@@ -147,17 +154,18 @@ def _outputs(config: RunConfig, opened: list[Any]) -> tuple[dict[str, Output], D
     if config.out:
         from saccade.outputs.crops import CropWriter
 
-        add("crops", CropWriter(config.out, interval=config.interval, margin=config.margin))
+        add("crops", CropWriter(config.out, interval=config.interval, margin=config.margin, wait=wait))
         if config.pictures:
             from saccade.outputs.pictures import PictureWriter
 
-            add("pictures", PictureWriter(config.out, every=config.pictures))
+            add("pictures", PictureWriter(config.out, every=config.pictures, wait=wait))
     if config.view or config.fifo:
         add("display", display)
     if config.fifo:
         from saccade.outputs.fifo import Fifo
 
         opened.append(Fifo(display, config.fifo).start())
+        closing.append(opened[-1])
     return outputs, display
 
 

@@ -138,8 +138,10 @@ class DemoSource(Source):
         if self.interrupted or not self._pictures:
             return None
         data = self._pictures[self._index % len(self._pictures)]
+        # Unpaced, the loop is a file: what counts in seconds of the stream must not depend on this machine's speed.
+        moment = time.time() if self._paced else self._index / FRAME_RATE
         self._index += 1
-        return Picture(time=time.time(), captured=time.monotonic(), size=len(data), skipped=skipped, jpeg=data)
+        return Picture(time=moment, captured=time.monotonic(), size=len(data), skipped=skipped, jpeg=data)
 
     def close(self) -> None:
         """Let go of the loop; frames that look into its map keep that alive."""
