@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,9 @@ def test_ir_without_weights_needs_no_bin(tmp_path: Path) -> None:
         ('<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaa">]><net version="10">&a;</net>', "a document type"),
         ("<net name='x'>", "does not state its IR version"),
         ("<net name='x' version='ten'>", "does not state its IR version"),
-        ("<net name='x' version='11'><layers>", "cannot read this OpenVINO IR v11"),
+        ("<net name='x' version='11'><layers>", "is damaged"),
+        ("<net name='x' version='11'></net>", "has no inputs"),
+        ("<net name='x' version='11'><!DOCTYPE a></net>", "is damaged"),
         ("<net", "no <net> at its root"),
     ],
 )
@@ -164,6 +167,15 @@ def test_xml_that_is_no_ir(tmp_path: Path, text: str, says: str) -> None:
     path.write_text(text)
     with pytest.raises(ModelError, match=says):
         read_model(path)
+
+
+def test_edges_to_nowhere(ir: Path) -> None:
+    """OpenVINO 2026.4 crashes on some of these."""
+    text = ir.read_text()
+    for number in ("2147483648", "99", "-1", ""):
+        ir.write_text(re.sub(r'to-layer="3"', f'to-layer="{number}"', text, count=1))
+        with pytest.raises(ModelError, match=f"names layer '{number}', which is not there"):
+            read_model(ir)
 
 
 def test_root_is_found_behind_comments(tmp_path: Path) -> None:

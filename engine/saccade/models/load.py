@@ -19,14 +19,15 @@ from typing import Any, Literal
 import openvino as ov
 
 from saccade.errors import ModelError, UnsupportedError
+from saccade.models import ir
 from saccade.models.devices import core, reason
+from saccade.models.files import read_head
 
 Format = Literal["ir", "legacy-ir", "onnx", "tflite", "tensorflow", "mxnet", "caffe"]
 
 Shapes = Mapping[str, Sequence[int]] | Sequence[int]
 """Input shapes by input name; a plain sequence of numbers stands for the only input."""
 
-_HEAD = 65536  # bytes: more than any prolog and comment before an IR's root element
 _MODERN_IR = 10
 
 _SUFFIXES: dict[str, Format] = {
@@ -135,24 +136,10 @@ def identify(path: str | os.PathLike[str]) -> Artifact:
     return Artifact(path, form)
 
 
-def read_head(path: Path) -> bytes:
-    """First bytes of a model file or of its weights; raises ModelError where they show that it is something else."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    if not head:
-        raise ModelError(f"{path} is empty; get a fresh copy of the file")
-    if head.startswith(b"version https://git-lfs"):
-        raise ModelError(f"{path} is a git-LFS pointer, not the file itself; fetch it with `git lfs pull`")
-    if re.match(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", head, re.IGNORECASE | re.DOTALL):
-        raise ModelError(f"{path} is a web page, not a model: the download went wrong; fetch the file again")
-    return head
-
-
 def make_static(model: ov.Model, name: str, input_shapes: Shapes | None = None) -> ov.Model:
     """Fix all input shapes: those given, and a dynamic batch to 1. Changes and returns `model`."""
+    if not model.inputs or not model.outputs:
+        raise ModelError(f"{name} has no {'outputs' if model.inputs else 'inputs'}, so there is nothing to run")
     wanted = _shapes_by_input(model, name, input_shapes)
     shapes: dict[ov.Output, ov.PartialShape] = {}
     unknown = []
@@ -260,21 +247,11 @@ def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
 def _read_openvino(artifact: Artifact) -> ov.Model:
     path = artifact.path
     if artifact.format == "ir":
-        check_weights(path)
+        ir.check(path)
     try:
         return core().read_model(str(path))
     except (RuntimeError, ValueError, MemoryError) as error:
         raise ModelError(f"{path}: OpenVINO cannot read this {artifact.title}: {reason(error)}") from error
-
-
-def check_weights(path: Path) -> None:
-    """The .bin of an IR must be there and look like weights, if the graph holds constants at all."""
-    weights = path.with_suffix(".bin")
-    if weights.is_file():
-        if weights.stat().st_size:
-            read_head(weights)
-    elif b'type="Const"' in path.read_bytes():
-        raise ModelError(f"{path} needs its weights, but {weights.name} is missing; put it beside the .xml")
 
 
 def _shapes_by_input(model: ov.Model, name: str, shapes: Shapes | None) -> dict[int, ov.PartialShape]:
