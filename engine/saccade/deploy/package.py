@@ -59,10 +59,11 @@ def functions(lambdas: Path) -> list[Path]:
     return found
 
 
-def build(function: Path, out: Path, target: Target | None) -> Package:
+def build(function: Path, out: Path, target: Target | None, *, python: str | None = None) -> Package:
     """Build `out`/NAME.zip.
 
     target : None for this machine's own Python, whose installed packages then serve instead of bundled ones.
+    python : interpreter of the target's version to compile with; None: looked for.
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="saccade-package-") as folder:
@@ -73,7 +74,8 @@ def build(function: Path, out: Path, target: Target | None) -> Package:
         if target is not None and requirements.is_file():
             _install(requirements, stage, target)
         path = out / f"{function.name}.zip"
-        python = sys.executable if target is None else find_python(target.python)
+        if python is None:
+            python = sys.executable if target is None else find_python(target.python)
         if python is not None:
             _compile(stage, python)
         else:
@@ -132,7 +134,7 @@ def _compile(stage: Path, python: str) -> None:
 def _zip(stage: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(stage.rglob("*")):
-            if file.is_file():
+            if file.is_file() and file.suffix != ".pyi":
                 entry = zipfile.ZipInfo(file.relative_to(stage).as_posix(), (1980, 1, 1, 0, 0, 0))
                 entry.external_attr = (0o100644 | (0o111 if file.suffix == ".so" else 0)) << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
