@@ -196,8 +196,8 @@ def against_old_loop(name: str, frames: int, rounds: int, *, watched: bool) -> t
         details.append((new.fps, old.fps, new.cpu, old.cpu, part))
     new_fps, old_fps, new_cpu, old_cpu, part = (statistics.median(column) for column in zip(*details, strict=True))
     detail = (
-        f"{new_fps:.0f} against {old_fps:.0f} frames/s, {new_cpu * 1e3:.1f} against {old_cpu * 1e3:.1f} ms CPU a frame, "
-        f"{part:.1%} of the faces matched"
+        f"{new_fps:.0f} against {old_fps:.0f} frames/s, "
+        f"{new_cpu * 1e3:.1f} against {old_cpu * 1e3:.1f} ms CPU a frame, {part:.1%} of the faces matched"
     )
     return speed, cpu, detail
 
@@ -337,9 +337,7 @@ def as_line(figure: Figure) -> str:
     bound = f"{'at least' if figure.at_least else 'at most'} {figure.target:g}"
     mark = "ok  " if figure.passed else "MISS"
     spread = f"{figure.low:.2f}-{figure.high:.2f}"
-    return (
-        f"{mark} {figure.ratio:6.2f} ({figure.low:.2f}-{figure.high:.2f}, {bound})  {figure.name}\n     {figure.detail}"
-    )
+    return f"{mark} {figure.ratio:6.2f} ({spread}, {bound})  {figure.name}\n     {figure.detail}"
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ from saccade.cli import add_command, style
 from saccade.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from saccade.models.runner import Port
