@@ -79,4 +79,11 @@ def test_does_not_keep_the_callers_array() -> None:
     mine = boxes((0, 0, 50, 50))
     seen, _ = tracker.update(mine, 0.0)
     mine[:] = 7
-    assert seen[0].box.tolist() == [0, 0, 50, 50]
+    assert seen[0].box == (0, 0, 50, 50)
+
+
+def test_huge_boxes_overflow_nothing() -> None:
+    tracker = Tracker()
+    for time in (0.0, 0.1):
+        seen, _ = tracker.update(boxes((-3e38, -3e38, 3e38, 3e38), (0, 0, 1, 1)), time)
+        assert [track.number for track in seen] == [1, 2]

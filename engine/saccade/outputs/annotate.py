@@ -132,7 +132,7 @@ class Annotator:
         if result.pose is not None:
             self._draw_region(brush, result.pose)
         if result.detections is not None:
-            self._draw_detections(brush, result.detections)
+            self._draw_detections(brush, result.detections, result.pose)
         if result.pose is not None:
             self._draw_pose(brush, result.pose)
             self.ball.move(result.pose, frame=result.frame, time=result.time, aspect=result.width / result.height)
@@ -151,13 +151,15 @@ class Annotator:
         return _Brush(picture, result, self._font)
 
     @staticmethod
-    def _draw_detections(brush: _Brush, detections: Detections) -> None:
+    def _draw_detections(brush: _Brush, detections: Detections, pose: HeadPose | None) -> None:
         for index in reversed(range(len(detections))):  # the best last, on top
             colour = PALETTE[int(detections.labels[index]) % len(PALETTE)]
             if detections.keypoints is not None:
                 brush.points(detections.keypoints[index], colour)
             x1, y1, x2, y2 = brush.corners(detections.boxes[index])
             brush.bracket(x1, y1, x2, y2, colour)
+            if pose is not None and _holds_centre(pose.region, detections.boxes[index]):
+                continue  # the head whose direction stands there
             brush.tag(f"{_clean(detections.name(index))} {_percent(detections.scores[index])}", x1, y1, colour)
 
     @staticmethod
@@ -258,7 +260,7 @@ class _Brush:
             for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1))[: 4 if self.line > 1 else 1]:
                 self.picture[y + dy, x + dx] = colour
             return
-        radius = self.line + 1
+        radius = self.line
         for x, y in placed.tolist():
             self._cv2.circle(self.picture, (x, y), radius + 1, INK, -1, self._cv2.LINE_AA)
             self._cv2.circle(self.picture, (x, y), radius, colour, -1, self._cv2.LINE_AA)
@@ -330,6 +332,11 @@ class _Brush:
 
     def _write(self, text: str, size: int, origin: tuple[int, int], colour: Colour) -> None:
         self._cv2.putText(self.picture, text, origin, colour, self._font, size, 500)
+
+
+def _holds_centre(region: NDArray[np.float32], box: NDArray[np.float32]) -> bool:
+    centre = (box[:2] + box[2:]) / 2
+    return bool((region[:2] <= centre).all() and (centre <= region[2:]).all())
 
 
 def _percent(score: float) -> str:

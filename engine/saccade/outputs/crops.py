@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from saccade.errors import OutputError
 from saccade.frame import Frame, Image
 from saccade.outputs.folder import PictureFolder
@@ -162,7 +159,7 @@ class CropWriter:
         if size != self._size:
             ended += self._end(self._tracker.clear())
             self._size = size
-        found = [self._whole_pixels(box, *size) for box in detections.boxes]
+        found = [self._whole_pixels(box, *size) for box in detections.boxes.tolist()]
         usable = [index for index, face in enumerate(found) if face is not None]
         tracks, gone = self._tracker.update(detections.boxes[usable], time)
         ended += self._end(gone)
@@ -213,11 +210,11 @@ class CropWriter:
                 samples.append(face)
         return samples
 
-    def _whole_pixels(self, box: NDArray[np.float32], width: int, height: int) -> Box | None:
+    def _whole_pixels(self, box: list[float], width: int, height: int) -> Box | None:
         """The face's part of the frame, or None where that is too small to keep."""
-        if not np.isfinite(box).all():
+        x1, y1, x2, y2 = box
+        if not math.isfinite(x1 + y1 + x2 + y2):
             return None
-        x1, y1, x2, y2 = (float(v) for v in box)
         left, top = max(0, math.floor(x1)), max(0, math.floor(y1))
         right, bottom = min(width, math.ceil(x2)), min(height, math.ceil(y2))
         return (left, top, right, bottom) if min(right - left, bottom - top) >= self._least else None

@@ -19,8 +19,8 @@ function element(tag, content, className) {
   return made;
 }
 
-const number = (value, digits = 0) =>
-  Number.isFinite(value) ? value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) : "–";
+const number = (value, digits = 0) => // + 0 makes a rounded -0 a 0
+  Number.isFinite(value) ? (Number(value.toFixed(digits)) + 0).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) : "–";
 const fine = (value) => number(value, value < 10 ? 2 : value < 100 ? 1 : 0);
 const percent = (value) => `${number(100 * value)}%`;
 
@@ -153,10 +153,10 @@ function table(heads, rows) {
   return element("table", [element("thead", head), element("tbody", rows.map((cells) => element("tr", cells)))]);
 }
 
-function showDetections(detections) {
+function showDetections(detections, most = 6) {
   if (!detections.length) return element("p", "no object in this frame", "none");
   return table([["label"], ["probability", "number"], [""], ["left, top", "number"], ["size, px", "number"]],
-    detections.slice(0, 6).map((d) => [element("td", d.label), element("td", percent(d.prob), "number"),
+    detections.slice(0, most).map((d) => [element("td", d.label), element("td", percent(d.prob), "number"),
       element("td", bar(d.prob), "bar"), element("td", `${number(d.xmin)}, ${number(d.ymin)}`, "number"),
       element("td", `${number(d.xmax - d.xmin)} × ${number(d.ymax - d.ymin)}`, "number")]));
 }
@@ -183,7 +183,7 @@ function showPose(pose) {
 function showLatest(event) {
   const parts = [];
   if (event?.pose) parts.push(showPose(event.pose));
-  if (event?.detections) parts.push(showDetections(event.detections));
+  if (event?.detections) parts.push(showDetections(event.detections, event.pose ? 3 : 6));
   if (event?.classes?.length) parts.push(showClasses(event.classes));
   byId("latest").replaceChildren(...(parts.length ? parts : [element("p", "nothing yet", "none")]));
   const found = event?.detections?.length;
