@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from openvino import opset1, opset4, opset8, opset9
+from numpy.typing import NDArray
+from openvino import opset1, opset8, opset9
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
@@ -109,35 +110,49 @@ def suppressed(
     x1, of the score and of the class; with a class, boxes suppress only their own.
     """
     batch, boxes, width = dims(rows)
-    if boxes > MAX_BOXES:
-        raise UnsupportedError(f"suppresses {boxes} boxes; at most {MAX_BOXES} are supported")
     pictures = []
     for picture in range(batch):
-        own = layers.reshape(layers.crop(rows, (picture, 0, 0), (1, boxes, width)), (boxes, width))
-        _, order = layers.top_k(layers.reshape(_column(own, score), (boxes,)), keep, axis=0)
-        own = layers.gather(own, order)
+        own = best_rows(layers.crop(rows, (picture, 0, 0), (1, boxes, width)), score, keep)
         corners = layers.crop(own, (0, coordinates), (keep, 4))
         if label >= 0:
             # Boxes of different classes are moved apart, farther than any box reaches, so that they never overlap.
             reach = (f(corners, layers.ints([0, 1]), True).output(0) for f in (opset1.reduce_max, opset1.reduce_min))
             step = layers.power(layers.binary("sub", *reach), shift=1)
             corners = layers.binary("add", corners, layers.binary("mul", _column(own, label), step))
-        selected = opset9.non_max_suppression(
-            layers.reshape(corners, (1, keep, 4)),
-            layers.reshape(_column(own, score), (1, 1, keep)),
-            layers.ints([keep]),
-            scalar(overlap),
-            scalar(threshold),
-            sort_result_descending=True,
-        ).output(0)
-        index = opset1.gather(selected, layers.ints([2]), layers.ints([1])).output(0)
+        index = _selected(corners, _column(own, score), overlap=overlap, threshold=threshold)
         # How many there are is known only after a run: the list is filled up with the number of a row of -1.
         blank = layers.constant(np.full((1, width), -1, np.float32))
-        filled = opset1.concat([opset1.convert(index, "i64"), layers.constant(np.full((keep, 1), keep, np.int64))], 0)
+        filled = opset1.concat([index, layers.constant(np.full(keep, keep, np.int64))], 0)
         first = opset8.slice(filled, layers.ints([0]), layers.ints([keep]), layers.ints([1]), layers.ints([0]))
         chosen = opset1.reshape(first, layers.ints([keep]), False).output(0)
         pictures.append(layers.reshape(layers.gather(layers.concat([own, blank], 0), chosen), (1, keep, width)))
     return layers.concat(pictures, 0)
+
+
+def best_rows(rows: Value, score: int, count: int) -> Value:
+    """The `count` rows of (1, boxes, width) with the best scores, best first: (count, width)."""
+    _, boxes, width = dims(rows)
+    if boxes > MAX_BOXES:
+        raise UnsupportedError(f"sorts {boxes} boxes; at most {MAX_BOXES} are supported")
+    table = layers.reshape(rows, (boxes, width))
+    _, order = layers.top_k(layers.reshape(_column(table, score), (boxes,)), count, axis=0)
+    # One picture at a time: the gather over a batch crashes in OpenVINO's CPU plugin (2026.4).
+    return layers.gather(table, order)
+
+
+def _selected(corners: Value, scores: Value, *, overlap: float, threshold: float) -> Value:
+    """Numbers (int64, as many as there are) of the boxes (n, 4) that remain, best first."""
+    count = dims(corners)[0]
+    chosen = opset9.non_max_suppression(
+        layers.reshape(corners, (1, count, 4)),
+        layers.reshape(scores, (1, 1, count)),
+        layers.ints([count]),
+        scalar(overlap),
+        scalar(threshold),
+        sort_result_descending=True,
+    ).output(0)
+    numbers = opset1.gather(chosen, layers.ints([2]), layers.ints([1]))
+    return opset1.convert(opset1.reshape(numbers, layers.ints([-1]), False), "i64").output(0)
 
 
 def _column(rows: Value, column: int) -> Value:
@@ -196,10 +211,10 @@ def box_nms(layer: Layer) -> Value:
     label, background = attributes.integer("id_index", -1), attributes.integer("background_id", -1)
     if not 0 <= coordinates <= width - 4 or not 0 <= score < width or label >= width:
         raise ModelError(f"has coord_start={coordinates}, score_index={score}, id_index={label} in rows of {width}")
-    forms = tuple(attributes.choice(key, "corner", ("corner", "center")) for key in ("in_format", "out_format"))
-    if forms != ("corner", "corner"):
-        raise UnsupportedError(f"turns boxes from {forms[0]} to {forms[1]}; only corners are supported")
+    before, after = (attributes.choice(key, "corner", ("corner", "center")) for key in ("in_format", "out_format"))
     rows = layers.reshape(x, (math.prod(shape[:-2]), boxes, width))
+    if before == "center":
+        rows = _with_corners(rows, coordinates)
     if label >= 0 and background >= 0:
         # A box of the background never takes part: its score falls below every threshold.
         is_background = layers.binary("equal", _column(rows, label), scalar(background))
@@ -219,38 +234,142 @@ def box_nms(layer: Layer) -> Value:
         score=score,
         label=apart,
     )
+    if after == "center":
+        kept = _with_centres(kept, coordinates, score)
     kept = layers.pad(kept, (0, 0, 0), (0, boxes - keep, 0), value=-1)
     return layers.reshape(kept, shape)
 
 
+def _with_corners(rows: Value, start: int) -> Value:
+    """Rows with corners where they have centres and sizes."""
+    x, y, width, height = _columns(_box(rows, start))
+    half = [layers.power(side, scale=0.5) for side in (width, height)]
+    corners = [layers.binary(sign, c, h) for sign in ("sub", "add") for c, h in zip((x, y), half, strict=True)]
+    return _replaced(rows, start, corners)
+
+
+def _with_centres(rows: Value, start: int, score: int) -> Value:
+    """Rows with centres and sizes where they have corners; rows of -1 stay as they are."""
+    one, two, three, four = _columns(_box(rows, start))
+    pairs = ((one, three), (two, four))
+    centres = [layers.power(layers.binary("add", *pair), scale=0.5) for pair in pairs]
+    sides = [layers.binary("sub", high, low) for low, high in pairs]
+    empty = layers.binary("less", _column(rows, score), scalar(0))
+    return opset1.select(empty, rows, _replaced(rows, start, centres + sides)).output(0)
+
+
+def _box(rows: Value, start: int) -> Value:
+    return layers.crop(rows, (0, 0, start), (*dims(rows)[:2], 4))
+
+
+def _replaced(rows: Value, start: int, box: list[Value]) -> Value:
+    """Rows with other coordinates from column `start` on."""
+    width = dims(rows)[2]
+    before = [_column(rows, column) for column in range(start)]
+    after = [_column(rows, column) for column in range(start + 4, width)]
+    return layers.concat([*before, *box, *after], 2)
+
+
 def proposal(layer: Layer) -> Value | list[Value]:
-    """`Proposal`: regions (n, 5) image, x1, y1, x2, y2 in px of the input, best first."""
+    """`Proposal`: regions (n, 5) image, x1, y1, x2, y2 in px of the input, best first, repeated until there are n."""
     scores, offsets, info = layer.values()
     attributes = layer.attributes
-    if attributes.boolean("iou_loss", False):
-        raise UnsupportedError("has iou_loss; only box offsets are supported")
     stride = attributes.integer("feature_stride", 16)
-    settings = {
-        "base_size": np.uint32(stride),
-        "pre_nms_topn": np.uint32(attributes.integer("rpn_pre_nms_top_n", 6000)),
-        "post_nms_topn": np.uint32(attributes.integer("rpn_post_nms_top_n", 300)),
-        "nms_thresh": np.float32(attributes.number("threshold", 0.7)),
-        "feat_stride": np.uint32(stride),
-        "min_size": np.uint32(attributes.integer("rpn_min_size", 16)),
-        "ratio": np.asarray(attributes.numbers("ratios", (0.5, 1, 2)), np.float32),
-        "scale": np.asarray(attributes.numbers("scales", (4, 8, 16, 32)), np.float32),
-        "clip_before_nms": True,
-        "clip_after_nms": False,
-        "normalize": False,
-        "box_size_scale": np.float32(1),
-        "box_coordinate_scale": np.float32(1),
-        "framework": "",
-    }
-    batch = dims(scores)[0]
-    if batch != 1 or dims(info) != (1, 3):
-        raise UnsupportedError(f"has the inputs {layer.shapes()}; only one picture at a time is supported")
-    regions, probabilities = opset4.proposal(scores, offsets, layers.reshape(info, (3,)), settings).outputs()
-    return [regions, probabilities] if attributes.boolean("output_score", False) else regions
+    before, after = attributes.integer("rpn_pre_nms_top_n", 6000), attributes.integer("rpn_post_nms_top_n", 300)
+    scales, ratios = attributes.numbers("scales", (4, 8, 16, 32)), attributes.numbers("ratios", (0.5, 1, 2))
+    if stride < 1 or after < 1 or not scales or not ratios or min(scales + ratios) <= 0:
+        raise ModelError(f"has feature_stride {stride}, scales {scales}, ratios {ratios}; these make no regions")
+    batch, channels, height, width = dims(scores)
+    anchors = region_anchors(stride, scales, ratios)
+    count, boxes = len(anchors), len(anchors) * height * width
+    if batch != 1 or dims(info) != (1, 3) or attributes.boolean("iou_loss", False):
+        raise UnsupportedError(f"has the inputs {layer.shapes()}; only offsets of one picture at a time are supported")
+    if channels != 2 * count or dims(offsets) != (1, 4 * count, height, width):
+        raise ModelError(f"has inputs that do not fit its {count} anchors: {layer.shapes()}")
+    layers.check_size((boxes, 5), "its result")
+    layers.check_size((after, 5), "its result")
+    score = layers.transpose(layers.crop(scores, (0, count, 0, 0), (1, count, height, width)), (0, 2, 3, 1))
+    moved = layers.transpose(layers.reshape(offsets, (count, 4, height, width)), (2, 3, 0, 1))
+    rows = _region_rows(
+        layers.reshape(score, (1, boxes, 1)),
+        layers.reshape(moved, (1, boxes, 4)),
+        info,
+        anchors,
+        grid=(height, width),
+        stride=stride,
+        least=attributes.integer("rpn_min_size", 16),
+    )
+    rows = best_rows(rows, 0, min(before, boxes) if before > 0 else boxes)
+    index = _selected(
+        layers.binary("add", layers.crop(rows, (0, 1), (dims(rows)[0], 4)), _row(0, 0, 1, 1)),
+        _column(rows, 0),
+        overlap=attributes.number("threshold", 0.7),
+        threshold=-2,  # boxes that lost their score take part too
+    )
+    # With fewer boxes than asked for, MXNet begins again with the best.
+    total = opset1.maximum(opset1.shape_of(index), layers.ints([1]))
+    number = opset1.floor_mod(layers.ints(range(after)), total).output(0)
+    numbers = opset1.concat([index, layers.ints([0])], 0).output(0)
+    best = layers.gather(rows, layers.gather(numbers, number))
+    image = layers.constant(np.zeros((after, 1), np.float32))
+    regions = layers.concat([image, layers.crop(best, (0, 1), (after, 4))], 1)
+    return [regions, _column(best, 0)] if attributes.boolean("output_score", False) else regions
+
+
+def _region_rows(
+    score: Value,
+    offsets: Value,
+    info: Value,
+    anchors: NDArray[np.float32],
+    *,
+    grid: tuple[int, int],
+    stride: int,
+    least: int,
+) -> Value:
+    """Score, x1, y1, x2, y2 of every anchor at every cell, (1, boxes, 5), as MXNet's `proposal.cc` has them.
+
+    Corners are pixels that belong to the box, so that a width is x2 - x1 + 1. info : (1, 3) height, width and scale.
+    """
+    cells = np.stack(np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij"), -1).reshape(-1, 1, 2)
+    corners = (np.tile(cells[..., ::-1] * stride, 2) + anchors).reshape(1, -1, 4)
+    size = corners[..., 2:] - corners[..., :2] + 1
+    centred = np.concatenate([corners[..., :2] + (size - 1) / 2, size], -1).astype(np.float32)
+    found = decoded(offsets, layers.constant(centred), (1.0, 1.0, 1.0, 1.0), centred=True)
+    found = layers.binary("add", found, _row(0.5, 0.5, -0.5, -0.5))
+    height, width, scale = layers.split(info, 1, [1, 1, 1])
+    most = layers.power(layers.concat([width, height, width, height], 1), shift=-1)
+    found = layers.binary("min", layers.binary("max", found, scalar(0)), most)
+    # Boxes smaller than the least size grow and lose their score; boxes of cells beyond the picture lose it too.
+    one, two, three, four = _columns(found)
+    sides = (layers.power(layers.binary("sub", *pair), shift=1) for pair in ((three, one), (four, two)))
+    limit = layers.power(scale, scale=least)
+    small = layers.binary("logical_or", *(layers.binary("less", side, limit) for side in sides))
+    growth = layers.binary("mul", layers.as_float(small), layers.power(limit, scale=0.5))
+    found = layers.binary("add", found, layers.binary("mul", growth, _row(-1, -1, 1, 1)))
+    places = np.repeat(cells.reshape(-1, 2), len(anchors), axis=0).astype(np.float32)
+    lost = small
+    for axis, extent in enumerate((height, width)):
+        last = layers.unary("floor", layers.power(extent, scale=1 / stride))
+        place = layers.constant(np.ascontiguousarray(places[:, axis]).reshape(1, -1, 1))
+        lost = layers.binary("logical_or", lost, layers.binary("greater_equal", place, last))
+    return layers.concat([opset1.select(lost, scalar(-1), score).output(0), found], 2)
+
+
+def _row(*numbers: float) -> Value:
+    return layers.constant(np.asarray([numbers], np.float32))
+
+
+def region_anchors(stride: int, scales: tuple[float, ...], ratios: tuple[float, ...]) -> NDArray[np.float32]:
+    """Boxes x1, y1, x2, y2 (n, 4) around a cell of `stride` px, each ratio at each scale, rounded as Faster R-CNN's."""
+    area, centre = float(stride * stride), (stride - 1) / 2
+    boxes = []
+    for ratio in ratios:
+        width = math.floor(math.sqrt(math.floor(area / ratio)) + 0.5)
+        height = math.floor(width * ratio + 0.5)
+        for scale in scales:
+            half = ((width * scale - 1) / 2, (height * scale - 1) / 2)
+            boxes.append([centre - half[0], centre - half[1], centre + half[0], centre + half[1]])
+    return np.asarray(boxes, np.float32)
 
 
 def roi_pooling(layer: Layer) -> Value:

@@ -181,7 +181,7 @@ def _activation(layer: Layer) -> Value:
 _ACTIVATIONS = ("relu", "sigmoid", "tanh", "softrelu", "softsign", "log_sigmoid", "mish")
 
 
-def _leaky_relu(layer: Layer) -> Value:
+def _leaky_relu(layer: Layer) -> Value | list[Value]:
     x, attributes = layer[0], layer.attributes
     kind = attributes.choice("act_type", "leaky", ("leaky", "prelu", "elu", "selu", "gelu", "rrelu"))
     slope = attributes.number("slope", 0.25)
@@ -198,6 +198,7 @@ def _leaky_relu(layer: Layer) -> Value:
         return opset7.gelu(x, "ERF").output(0)
     if kind == "rrelu":
         slope = (attributes.number("lower_bound", 0.125) + attributes.number("upper_bound", 0.334)) / 2
+        return [layers.leaky_relu(x, slope), layers.constant(np.zeros(dims(x), np.float32))]
     return layers.leaky_relu(x, slope)
 
 
