@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.compat import device
-from saccade.errors import ConfigError, ModelError, UnsupportedError
+from saccade.errors import ConfigError, ModelError, SaccadeError, UnsupportedError
 
 if TYPE_CHECKING:
     from saccade.models import Port
@@ -46,6 +46,13 @@ class Model:
     """
 
     def __init__(self, path: str, config: Mapping[str, int] | None = None, runtime: int = Runtime.DLDT) -> None:
+        try:
+            self._load(path, config, runtime)
+        except SaccadeError as error:
+            device.current().on_failure(error)
+            raise
+
+    def _load(self, path: str, config: Mapping[str, int] | None, runtime: int) -> None:
         from saccade import models
 
         if runtime == Runtime.NEO:
@@ -252,7 +259,6 @@ def _tensorflow_rows(raw: Mapping[Any, Floats]) -> Floats | None:
 
 def _adapter(model: Any) -> _TaskAdapter | None:
     """Makes a substitute that is no plain detector look like one; None where there is nothing to adapt."""
-    from saccade.errors import SaccadeError
     from saccade.models import task_for
 
     try:

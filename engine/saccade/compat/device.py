@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.errors import ModelError
+from saccade.errors import ModelError, SaccadeError
 
 if TYPE_CHECKING:
     from saccade.capture import Capture
@@ -66,6 +66,8 @@ class CompatDevice:
         self.delivered = 0
         self.notes: Callable[[str], None] = log.info
         """Told what was done differently from the device, in words."""
+        self.on_failure: Callable[[SaccadeError], None] = lambda error: None
+        """Told of a model that cannot be had, before the error is raised."""
         self._on_end = on_end
         self._publisher = publisher
         self._capture: Capture | None = None
@@ -83,24 +85,32 @@ class CompatDevice:
     def last_frame(self, timeout: float = 5.0) -> tuple[bool, NDArray[np.uint8] | None]:
         """(True, the next frame that was not given out yet, a BGR array of the caller's own), or (False, None)."""
         with self._lock:
-            if self._capture is None:
-                from saccade.capture import Capture, open_source
-
-                source = open_source(self.source, realtime=self.realtime)
-                self._capture = Capture(source).start()
+            capture = self._opened()
             frame = None
             if self.frames is None or self.delivered < self.frames:
-                frame = self._capture.latest(timeout)
+                frame = capture.latest(timeout)
             if frame is not None:
                 with frame:
                     # A copy: scripts draw on it and keep it for as long as they like.
                     picture = frame.bgr().copy()
                 self.delivered += 1
                 return True, picture
-            over = self._capture.ended or (self.frames is not None and self.delivered >= self.frames)
+            over = capture.ended or (self.frames is not None and self.delivered >= self.frames)
         if over and self._on_end is not None:
             self._on_end()
         return False, None
+
+    def open(self) -> None:
+        """Open the camera now; raises SourceError."""
+        with self._lock:
+            self._opened()
+
+    def _opened(self) -> Capture:
+        if self._capture is None:
+            from saccade.capture import Capture, open_source
+
+            self._capture = Capture(open_source(self.source, realtime=self.realtime)).start()
+        return self._capture
 
     def path(self, path: str) -> str:
         """`path` with /opt/awscam/artifacts replaced by this device's folder."""

@@ -1,0 +1,390 @@
+"""The process of one old script: sets the device up, runs the script, ends it, and says what was adapted.
+
+`python -m saccade.compat.host OPTIONS`, OPTIONS being JSON of `HostOptions`; `saccade run-script` starts it. A process
+of its own, because the adaptations change modules, and because a script may leave threads that nothing can end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, NoReturn
+
+from saccade import compat
+from saccade.compat import device as devices
+from saccade.compat import old_libraries, old_python, python2
+from saccade.config import DEFAULT_FIFO
+from saccade.errors import SaccadeError
+
+log = logging.getLogger(__name__)
+
+_GRACE = 3.0
+"""Seconds that a script has to end by itself after its last frame."""
+_HANDLERS = ("lambda_handler", "function_handler", "handler")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostOptions:
+    """What `saccade run-script` was told; see its help."""
+
+    script: str
+    source: str = "demo:"
+    artifacts: str | None = None
+    models: dict[str, str] = field(default_factory=dict)
+    device: str = "AUTO"
+    precision: str = "auto"
+    frames: int | None = None
+    seconds: float | None = None
+    realtime: bool | None = None
+    events: str = "-"
+    fifo: str = DEFAULT_FIFO
+    view: str = ""
+    python: python2.Version = "auto"
+    report: str = ""
+    arguments: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """For the command line of the process."""
+        return json.dumps(asdict(self))
+
+
+class ScriptEnd(SystemExit):
+    """Raised in the script after its last frame. Not an `Exception`, which scripts catch; threads end by it quietly."""
+
+
+class Host:
+    """Runs one script."""
+
+    def __init__(self, options: HostOptions) -> None:
+        self.options = options
+        self.report = old_python.Report()
+        self._start = time.monotonic()
+        self._ended = threading.Event()
+        self._body_done = threading.Event()
+        self._lock = threading.Lock()
+        self._finished = False
+        self._status = 0
+        self._problem = ""
+        self._muted = 0
+        self._converted: python2.Converted | None = None
+        self._page: Any = None
+        self._device: devices.CompatDevice | None = None
+
+    def run(self) -> NoReturn:
+        """Run the script to its end and leave the process."""
+        try:
+            code = self._prepare()
+        except SaccadeError as error:
+            self._fail(str(error))
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        signal.signal(signal.SIGINT, lambda *_: self._end())
+        if self.options.seconds is not None:
+            timer = threading.Timer(self.options.seconds, self._end)
+            timer.daemon = True
+            timer.start()
+        threading.Thread(target=self._watch, name="saccade-end", daemon=True).start()
+        try:
+            self._execute(code)
+            self._wait_for_threads()
+        except ScriptEnd:
+            pass
+        except SystemExit as stop:
+            # The script's own exit().
+            if stop.code not in (None, 0) and not self._ended.is_set():
+                self._status, self._problem = 1, f"the script ended itself with {stop.code!r}"
+        except BaseException as error:
+            self._crashed(error)
+        self._body_done.set()
+        self._finish()
+
+    def _prepare(self) -> CodeType:
+        """Everything that can go wrong before the script's first line."""
+        options = self.options
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+        if not os.environ.get("AWS_IOT_THING_NAME"):
+            os.environ["AWS_IOT_THING_NAME"] = "deeplens"
+            self.report.note("AWS_IOT_THING_NAME was not set: the device is called deeplens")
+        from saccade.outputs.publish import open_publisher
+
+        name = options.script
+        try:
+            data = Path(name).read_bytes()
+        except OSError as error:
+            raise SaccadeError(f"{name}: cannot be read ({error.strerror}); give a Python file") from None
+        self._device = compat.install(
+            source=options.source, artifacts=options.artifacts, models=options.models, device=options.device,
+            precision=options.precision, realtime=options.realtime, frames=options.frames,
+            publisher=_Muting(open_publisher(options.events), self), on_end=self._on_end,
+        )  # fmt: skip
+        self._device.notes = self.report.note
+        self._device.on_failure = self._on_failure
+        converted = self._converted = python2.convert(data, name, version=options.python, constants=self._constant)
+        for change, lines in converted.changes.items():
+            self.report.note(f"{change}: {_lines(lines)}")
+        self._device.open()
+        self._files = old_python.ScriptFiles(self.report, options.fifo, converted.version, self._show())
+        self._builtins = old_python.script_builtins(self.report, converted.version, self._files)
+        text = converted.text
+        if converted.version == 2:
+            old_python.install_modules(self.report, old_libraries.retrieving(self.report))
+        old_libraries.adapt_numpy(self.report)
+        old_libraries.adapt_opencv(self.report)
+        old_libraries.adapt_shell(self.report)
+        if "boto" in text:
+            old_libraries.adapt_boto3(self.report)
+        folder = str(Path(name).resolve().parent)
+        sys.path.insert(0, folder)
+        sys.argv = [name, *options.arguments]
+        sys.meta_path.insert(0, _Neighbours(self, folder))
+        code: CodeType = python2.compiled(converted, name)
+        return code
+
+    def _constant(self, text: str) -> str:
+        """A path of the device as it is here."""
+        device = self._device
+        if device is not None and device.artifacts is not None and devices.ARTIFACTS in text:
+            return text.replace(devices.ARTIFACTS, str(device.artifacts))
+        return self.options.fifo if text == DEFAULT_FIFO else text
+
+    def _show(self) -> Any:
+        """Serves the script's pictures on a live page, where one was asked for."""
+        if not self.options.view:
+            return None
+        from saccade.compat.view import ScriptView
+
+        self._page = ScriptView(self.options.view)
+        _say(f"live page: {self._page.url}")
+        return self._page.show
+
+    def _execute(self, code: CodeType) -> None:
+        module = ModuleType("__main__")
+        module.__dict__.update(__file__=self.options.script, __builtins__=self._builtins)
+        sys.modules["__main__"] = module
+        exec(code, module.__dict__)
+        assert self._device is not None
+        handler = next((module.__dict__[n] for n in _HANDLERS if callable(module.__dict__.get(n))), None)
+        if handler is not None and not self._device.delivered and not self._threads():
+            self.report.note(
+                f"{handler.__name__}({{}}, None) was called, as the file itself did nothing with the camera"
+            )
+            handler({}, None)
+
+    def _threads(self) -> list[threading.Thread]:
+        """Threads of the script that are still at work."""
+        found = []
+        for thread in threading.enumerate():
+            if thread is threading.main_thread() or thread.daemon:
+                continue
+            found.append(thread)
+        return found
+
+    def _wait_for_threads(self) -> None:
+        while self._threads() and not self._ended.is_set():
+            self._ended.wait(0.1)
+        if self._ended.is_set():
+            end = time.monotonic() + _GRACE
+            while self._working() and time.monotonic() < end:
+                time.sleep(0.02)
+
+    def _working(self) -> bool:
+        """True while a thread of the script may still be handling its last frame."""
+        return any(thread.name not in self._idle for thread in self._threads())
+
+    @property
+    def _idle(self) -> set[str]:
+        # Timers that have not fired and display threads never end by themselves: nobody waits for them.
+        return {
+            thread.name
+            for thread in self._threads()
+            if isinstance(thread, threading.Timer) or hasattr(thread, "stop_request") or _in_write(thread)
+        }
+
+    # The end
+
+    def _on_end(self) -> None:
+        """Called by `getLastFrame()` when there are no more frames."""
+        if not self._ended.is_set():
+            self._end()
+            raise ScriptEnd(0)
+        # Something caught ScriptEnd and came back: it waits here until the process is gone.
+        self._body_done.set()
+        threading.Event().wait()
+
+    def _on_failure(self, error: SaccadeError) -> None:
+        """Called when a model cannot be had: no later frame can mend that."""
+        if not self._problem:
+            self._status, self._problem = 2, str(error)
+        self._on_end()
+
+    def _end(self) -> None:
+        self._ended.set()
+
+    def _watch(self) -> None:
+        """Ends the process when the script does not end by itself."""
+        self._ended.wait()
+        self._body_done.wait(_GRACE)
+        self._finish()
+
+    def muted(self) -> bool:
+        """True after the last frame: what a script says then is about the end, which no device ever had."""
+        if self._ended.is_set():
+            self._muted += 1
+            return True
+        return False
+
+    def _crashed(self, error: BaseException) -> None:
+        if self._ended.is_set():
+            return
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.options.script]
+        where = f"{self.options.script}, line {lines[-1].lineno}" if lines else self.options.script
+        first = (str(error).splitlines() or [""])[0]
+        self._status = 2 if isinstance(error, SaccadeError) else 1
+        self._problem = first if isinstance(error, SaccadeError) else f"{where}: {type(error).__name__}: {first}"
+        if os.environ.get("SACCADE_DEBUG"):
+            traceback.print_exception(error)
+
+    def _fail(self, problem: str) -> NoReturn:
+        self._status, self._problem = 2, problem
+        self._finish(quiet=True)
+
+    def _finish(self, quiet: bool = False) -> NoReturn:
+        with self._lock:
+            if self._finished:
+                threading.Event().wait()
+            self._finished = True
+        delivered = self._device.delivered if self._device else 0
+        with contextlib.suppress(Exception):
+            compat.uninstall()
+            if self._page is not None:
+                self._page.close()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        try:
+            if not quiet:
+                self._tell(delivered)
+            if self._problem:
+                _say(f"saccade run-script: {self._problem}")
+        finally:
+            # Threads of the script may hang in a FIFO or a socket: nothing waits for them.
+            os._exit(self._status)
+
+    def _tell(self, frames: int) -> None:
+        seconds = time.monotonic() - self._start
+        lines = self.report.lines()
+        if self._muted:
+            lines.append(f"messages after the last frame were not sent ({self._muted} times)")
+        converted = self._converted
+        kind = f"Python {'2.7' if converted.version == 2 else '3'} ({converted.why})" if converted else ""
+        if self.options.report:
+            report = {
+                "script": self.options.script, "python": converted.version if converted else None,
+                "why": converted.why if converted else "", "frames": frames, "seconds": round(seconds, 2),
+                "adapted": lines, "problem": self._problem,
+            }  # fmt: skip
+            Path(self.options.report).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        _say(f"{self.options.script}: {kind}, {frames} frames in {seconds:.1f} s")
+        for line in ["adapted:", *("  " + line for line in lines)] if lines else []:
+            _say(line)
+
+
+class _Muting:
+    """The publisher of a script; silent after the last frame."""
+
+    def __init__(self, publisher: Any, host: Host) -> None:
+        self._publisher, self._host = publisher, host
+
+    def publish(self, payload: str | bytes, topic: str | None = None) -> bool:
+        if self._host.muted():
+            return False
+        with contextlib.suppress(ValueError):
+            # Lines of the script's own prints come out in the order of the messages.
+            sys.stdout.flush()
+        return bool(self._publisher.publish(payload, topic))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._publisher, name)
+
+
+class _Neighbours(importlib.abc.MetaPathFinder):
+    """Imports modules that lie beside the script as the script itself is run."""
+
+    def __init__(self, host: Host, folder: str) -> None:
+        self._host, self._folder = host, folder
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        places = [self._folder] if path is None else [p for p in path if str(p).startswith(self._folder + os.sep)]
+        for place in places:
+            spec = importlib.machinery.PathFinder.find_spec(name, [place])
+            if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+                spec.loader = _Loader(name, spec.loader.path, self._host)
+                return spec
+        return None
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Converts a neighbour's source; nothing is cached beside it."""
+
+    def __init__(self, name: str, path: str, host: Host) -> None:
+        super().__init__(name, path)
+        self._host = host
+
+    def get_code(self, fullname: str) -> CodeType:
+        name = self.get_filename(fullname)
+        host = self._host
+        converted = python2.convert(self.get_data(name), name, version=host.options.python, constants=host._constant)
+        for change, lines in converted.changes.items():
+            host.report.note(f"{os.path.basename(name)}: {change}: {_lines(lines)}")
+        code: CodeType = python2.compiled(converted, name)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__builtins__"] = self._host._builtins
+        super().exec_module(module)
+
+
+def _in_write(thread: threading.Thread) -> bool:
+    """True if a thread is busy showing pictures."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith("fifo_file.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _say(text: str) -> None:
+    """Tell the user; standard output belongs to the script's prints and messages."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _lines(lines: list[int]) -> str:
+    unique = sorted(set(lines))
+    shown = ", ".join(str(n) for n in unique[:12]) + (", ..." if len(unique) > 12 else "")
+    return f"line {shown}" if len(unique) == 1 else f"lines {shown}"
+
+
+def main() -> NoReturn:
+    """Entry of the process."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    values = json.loads(sys.argv[1])
+    values["arguments"] = tuple(values.get("arguments", ()))
+    Host(HostOptions(**values)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The pictures that a script shows, on the live page."""
+
+from __future__ import annotations
+
+import time
+
+from saccade.frame import Frame
+from saccade.outputs.display import Display
+from saccade.outputs.page import LivePage
+from saccade.results import Result
+
+
+class ScriptView:
+    """A live page for JPEG pictures that come from a script.
+
+    address : HOST:PORT to serve at.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._display = Display()
+        self._count = 0
+        self._start = time.monotonic()
+        self._page = LivePage(address, self._display, self._figures).start()
+        self.url = self._page.url
+
+    def show(self, jpeg: bytes) -> None:
+        """Show one picture; costs nothing while nobody watches."""
+        self._count += 1
+        if not self._display.statistics().viewers:
+            return
+        import cv2
+        import numpy as np
+
+        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            return
+        height, width = picture.shape[:2]
+        now = time.monotonic()
+        frame = Frame.from_bgr(np.asarray(picture, np.uint8), sequence=self._count, time=time.time(), captured=now)
+        with frame:
+            self._display.accept(
+                frame, Result(frame=self._count, time=frame.time, app="script", width=width, height=height)
+            )
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._page.close()
+        self._display.close()
+
+    def _figures(self) -> dict[str, object]:
+        seconds = max(1e-9, time.monotonic() - self._start)
+        return {"app": "script", "frames": self._count, "fps": round(self._count / seconds, 1)}
