@@ -56,6 +56,50 @@ def test_newest_wins_and_nothing_comes_twice(pictures):
     assert statistics.dropped == 64 - len(sequences)
 
 
+def test_what_will_be_overwritten_is_not_decoded(pictures):
+    """A consumer at a tenth of the source's rate costs about one decode a frame it gets, not ten."""
+    steps = [Picture(time=0, captured=0, size=1, jpeg=memoryview(p), transient=True) for p in pictures * 20]
+    with Capture(Scripted(steps, every_frame=False, interval=0.002), size=(90, 160)) as capture:
+        frames = 0
+        while (frame := capture.latest()) is not None:
+            with frame:
+                assert mark(frame.planes[0]) % 16 == frame.sequence % 16
+                frames += 1
+                time.sleep(0.03)
+        statistics = capture.statistics()
+    assert statistics.dropped == 320 - frames
+    assert frames <= statistics.decode.count <= frames + 3
+    assert statistics.decode.count < 60
+
+
+def test_a_waiting_consumer_gets_frames_decoded_by_the_capture_thread(pictures):
+    with Capture(Scripted(pictures, every_frame=False, interval=0.02), size=(90, 160)) as capture:
+        decoders = set()
+        real = capture._filled
+
+        def spy(*args):
+            decoders.add(threading.current_thread().name)
+            return real(*args)
+
+        capture._filled = spy
+        while (frame := capture.latest()) is not None:
+            frame.release()
+        assert capture.statistics().dropped <= 2
+    assert "saccade-capture" in decoders
+
+
+def test_damage_found_late_is_counted_too(pictures):
+    bad = pictures[2][:5000]
+    with Capture(Scripted([pictures[0], *[bad] * 20, pictures[1]], every_frame=False, interval=0.005)) as capture:
+        with capture.latest():
+            time.sleep(0.05)
+        with capture.latest(5) as frame:
+            assert frame.sequence == 21
+        statistics = capture.statistics()
+    assert statistics.damaged >= 1
+    assert statistics.captured == statistics.damaged + statistics.dropped + statistics.delivered == 22
+
+
 def test_every_frame_waits_for_the_consumer(pictures):
     source = Scripted(pictures)
     with Capture(source, slots=3) as capture:

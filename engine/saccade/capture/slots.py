@@ -90,6 +90,11 @@ class Slot:
             on_release=on_release,
         )
 
+    def keep(self, picture: Picture) -> None:
+        """Keep the compressed bytes of a picture that will be filled in later, if it is."""
+        if picture.jpeg is not None and picture.transient:
+            picture.jpeg, picture.transient = self._copied(picture.jpeg), False
+
     def clear(self) -> None:
         """Let go of the compressed bytes (they keep a packet of FFmpeg's alive); buffers stay."""
         self._compressed = memoryview(b"")

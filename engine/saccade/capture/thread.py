@@ -2,6 +2,10 @@
 
 Newest wins for live sources: a frame that nobody took is overwritten by the next. With policy "every" the thread
 waits until frames are taken. A lost live source is opened again, with growing pauses.
+
+JPEG decoding is the largest cost of a frame, so that no picture is decoded that will be overwritten: while the
+consumer is slower than the source, the newest picture waits in its slot compressed, and `latest()` decodes it. A
+consumer that waits for the next frame gets it decoded by the capture thread.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -81,7 +86,9 @@ class Capture:
         self._size = size or (0, 0)
         self._changed = threading.Condition()
         self._free = [Slot() for _ in range(slots)]
-        self._ready: deque[Frame] = deque()
+        self._ready: deque[Frame | _Compressed] = deque()
+        self._waiting = 0
+        self._behind = False
         self._thread: threading.Thread | None = None
         self._opened = threading.Event()
         self._open = False
@@ -129,8 +136,8 @@ class Capture:
             self._ended = True
             ready, self._ready = list(self._ready), deque()
             self._changed.notify_all()
-        for frame in ready:
-            frame.release()
+        for left in ready:
+            left.release()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
             if self._thread.is_alive():
@@ -151,16 +158,27 @@ class Capture:
         ------
         SourceError : the source failed for good, and all frames before that were handed out.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._ended, timeout)
-            if not self._ready:
-                if self._error is not None:
-                    raise self._error
-                return None
-            frame = self._ready.popleft()
-            self._delivered += 1
-            self._changed.notify_all()
-            return frame
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self._changed:
+                self._waiting += 1
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                self._changed.wait_for(lambda: self._ready or self._ended, left)
+                self._waiting -= 1
+                if not self._ready:
+                    if self._error is not None:
+                        raise self._error
+                    return None
+                next_one = self._ready.popleft()
+                if isinstance(next_one, Frame):
+                    self._delivered += 1
+                    self._changed.notify_all()
+                    return next_one
+            frame = self._filled(next_one.slot, next_one.picture, next_one.sequence)
+            if frame is not None:
+                with self._changed:
+                    self._delivered += 1
+                return frame
 
     def statistics(self) -> CaptureStatistics:
         """Counters so far."""
@@ -243,58 +261,62 @@ class Capture:
             self._reconnects += 1
 
     def _take(self, picture: Picture) -> None:
-        """Decode a picture into a slot and make it ready."""
+        """Offer a picture to the consumer, decoded if that is waiting or keeps up."""
         sequence = self._sequence + picture.skipped
         self._sequence = sequence + 1
+        stale: list[Frame | _Compressed] = []
         with self._changed:
             self._captured += 1 + picture.skipped
             self._dropped += picture.skipped
             self._bytes += picture.size
+            if self.policy == "newest":
+                stale.extend(self._ready)
+                self._ready.clear()
+                self._dropped += len(stale)
+                self._behind = not self._waiting and (self._behind or bool(stale))
+        for left in stale:
+            left.release()
         slot = self._writable()
         if slot is None:
             return
+        offer: Frame | _Compressed | None
+        if self._behind and picture.jpeg is not None:
+            slot.keep(picture)
+            offer = _Compressed(slot, picture, sequence, partial(self._give_back, slot))
+        else:
+            offer = self._filled(slot, picture, sequence)
+        if offer is None:
+            return
+        with self._changed:
+            stopped = self._stop.is_set()
+            if not stopped:
+                self._ready.append(offer)
+                self._changed.notify_all()
+        if stopped:
+            offer.release()
+
+    def _filled(self, slot: Slot, picture: Picture, sequence: int) -> Frame | None:
+        """The picture, decoded into the slot; None if it is damaged."""
         start = time.perf_counter()
         try:
             frame = slot.fill(picture, self._size, sequence, partial(self._give_back, slot))
         except JpegError as error:
+            self._give_back(slot)
             with self._changed:
                 self._damaged += 1
-                self._free.append(slot)
-            _log.log(logging.WARNING if self._damaged == 1 else logging.DEBUG, "%s: %s", self.source.name, error)
-            return
+                level = logging.WARNING if self._damaged == 1 else logging.DEBUG
+            _log.log(level, "%s: %s", self.source.name, error)
+            return None
         self._decode.add(picture.seconds + time.perf_counter() - start)
-        size = frame.height, frame.width
-        if size != self._frame_size:
-            self._note_size(size)
-        with self._changed:
-            stopped = self._stop.is_set()
-            stale = [frame] if stopped else []
-            if not stopped:
-                if self.policy == "newest":
-                    stale.extend(self._ready)
-                    self._dropped += len(self._ready)
-                    self._ready.clear()
-                self._ready.append(frame)
-                self._changed.notify_all()
-        for left in stale:
-            left.release()
+        self._note_size((frame.height, frame.width))
+        return frame
 
     def _writable(self) -> Slot | None:
-        """A slot to write into; None when all are leased (policy "newest") or the capture was stopped.
-
-        With policy "newest" the front frame stays on offer while the next is decoded into another slot; only where
-        no slot is free does it give its own.
-        """
+        """A slot to write into; None when all are leased (policy "newest") or the capture was stopped."""
         with self._changed:
             if self.policy == "every":
                 self._changed.wait_for(lambda: self._free or self._stop.is_set())
-                return None if self._stop.is_set() else self._free.pop()
-            stale = self._ready.popleft() if self._ready and not self._free else None
-            self._dropped += stale is not None
-        if stale is not None:
-            stale.release()
-        with self._changed:
-            if self._free:
+            if self._free and not self._stop.is_set():
                 return self._free.pop()
             self._dropped += 1
             return None
@@ -306,9 +328,19 @@ class Capture:
             self._changed.notify_all()
 
     def _note_size(self, size: tuple[int, int]) -> None:
-        old, self._frame_size = self._frame_size, size
-        if old == (0, 0):
-            return
         with self._changed:
+            old, self._frame_size = self._frame_size, size
+            if old in (size, (0, 0)):
+                return
             self._resizes += 1
         _log.warning("%s: frame size changed from %dx%d to %dx%d", self.source.name, *old[::-1], *size[::-1])
+
+
+@dataclass(slots=True)
+class _Compressed:
+    """A picture that waits in its slot to be decoded."""
+
+    slot: Slot
+    picture: Picture
+    sequence: int
+    release: Callable[[], None]
