@@ -417,11 +417,11 @@ def decode_anchors(
     chosen = chosen[_order(score[chosen], _limit(top_k))]
     raw, places = raw[chosen], places[chosen]
     extent = places[:, 2:] if places.shape[1] == 4 else np.ones((len(places), 2), np.float32)
-    points = raw.reshape(len(raw), -1, 2) / np.array([width, height], np.float32) * extent[:, None]
+    points = raw.reshape(len(raw), raw.shape[1] // 2, 2) / np.array([width, height], np.float32) * extent[:, None]
     rows = np.empty((len(raw), raw.shape[1] + 1), np.float32)
     centre, half = points[:, 0] + places[:, :2], points[:, 1] / 2
     rows[:, 0], rows[:, 1:3], rows[:, 3:5] = score[chosen], centre - half, centre + half
-    rows[:, 5:] = (points[:, 2:] + places[:, None, :2]).reshape(len(raw), -1)
+    rows[:, 5:] = (points[:, 2:] + places[:, None, :2]).reshape(len(raw), raw.shape[1] - 4)
     if weighted:
         rows = _average_groups(rows, np.float32(iou_threshold))
     else:

@@ -1,0 +1,51 @@
+"""Every kernel test runs on every variant that this processor has, and on the Numba twins."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from saccade.kernels import twin
+
+try:
+    from saccade.kernels import _native
+except ImportError:  # pure installation: only the twins are there
+    _native = None
+
+VARIANTS = (*(_native.variants_here() if _native else ()), "numba")
+WANTED = os.environ.get("SACCADE_TEST_VARIANTS", ",".join(VARIANTS)).split(",")
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """One implementation, with its variant already chosen."""
+
+    variant: str
+
+    @property
+    def module(self) -> ModuleType:
+        return twin if self.variant == "numba" else _native
+
+    def __getattr__(self, name: str):
+        function = getattr(self.module, name)
+        return lambda *args, **options: function(*args, **options, variant=self.variant)
+
+
+@pytest.fixture(params=[name for name in VARIANTS if name in WANTED], scope="session")
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    return Kernels(request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20261120)
+
+
+needs_native = pytest.mark.skipif(
+    importlib.util.find_spec("saccade.kernels._native") is None, reason="installed without the compiled kernels"
+)

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import openvino as ov
+import openvino.opset8 as ops
+import oracles
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from saccade.kernels import parse_detections
+
+sweep = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def random_boxes(rng, n, size=0.2):
+    corner = rng.random((n, 2), np.float32)
+    return np.concatenate([corner, corner + rng.random((n, 2), np.float32) * size], 1)
+
+
+def network(rng, n, classes, spread=1.0):
+    """Outputs of an imagined SSD: offsets, softmaxed scores, priors."""
+    logits = rng.normal(size=(n, classes)).astype(np.float32) * 3
+    logits[:, 0] += 3
+    scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return rng.normal(size=(n, 4)).astype(np.float32) * spread, scores.astype(np.float32), random_boxes(rng, n)
+
+
+class TestNms:
+    @sweep
+    @given(
+        n=st.integers(0, 200),
+        threshold=st.sampled_from([0.0, 0.3, 0.45, 0.9, 1.0]),
+        top_k=st.sampled_from([-1, 0, 1, 20, 500]),
+        levels=st.sampled_from([3, 1000]),
+        seed=st.integers(0, 100),
+    )
+    def test_like_the_plain_form(self, kernels, n, threshold, top_k, levels, seed):
+        rng = np.random.default_rng(seed)
+        boxes, scores = random_boxes(rng, n), (rng.integers(0, levels, n) / levels).astype(np.float32)
+        got = kernels.nms(boxes, scores, threshold, top_k)
+        np.testing.assert_array_equal(got, oracles.nms(boxes, scores, threshold, top_k))
+
+    def test_like_opencv(self, kernels, rng):
+        boxes, scores = random_boxes(rng, 2000) * 1000, rng.random(2000, np.float32)
+        sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+        want = cv2.dnn.NMSBoxes(sizes, scores, 0.0, 0.45)
+        got = kernels.nms(boxes, scores, 0.45)
+        assert len(set(got) ^ set(want)) <= 4  # rounding right at the threshold
+
+    def test_odd_boxes(self, kernels):
+        boxes = np.float32([[0, 0, 1, 1], [0, 0, 0, 0], [2, 2, 1, 1], [-np.inf, 0, np.inf, 1], [0, 0, 1, 1]])
+        scores = np.float32([0.5, 0.9, 0.8, np.nan, -1])
+        assert kernels.nms(boxes, scores, 0.5).tolist()[:3] == [1, 2, 0]
+        assert 4 not in kernels.nms(boxes, scores, 0.5)
+
+    def test_inputs_of_other_types(self, kernels):
+        assert kernels.nms([[0, 0, 1, 1], [5, 5, 6, 6]], [0.1, 0.9], 0.5).tolist() == [1, 0]
+        assert kernels.nms([], [], 0.5).tolist() == []
+        with pytest.raises(ValueError, match="2 boxes and 3 scores"):
+            kernels.nms(np.zeros((2, 4)), np.zeros(3), 0.5)
+
+
+def detection_output(loc, conf, priors, *, variances, background, score_threshold, iou_threshold, top_k, keep_top_k):
+    """OpenVINO's own operator, in float32; rows label, score, box."""
+    n, classes = conf.shape
+    inputs = [ops.parameter([1, n * 4], np.float32), ops.parameter([1, n * classes], np.float32)]
+    spread = np.tile(np.float32(variances), n)
+    boxes = ops.constant(np.stack([priors.reshape(-1), spread])[None].astype(np.float32))
+    attributes = {
+        "background_label_id": background, "top_k": top_k, "keep_top_k": [keep_top_k], "nms_threshold": iou_threshold,
+        "confidence_threshold": score_threshold, "share_location": True, "normalized": True,
+        "code_type": "caffe.PriorBoxParameter.CENTER_SIZE", "variance_encoded_in_target": False,
+    }  # fmt: skip
+    node = ops.detection_output(inputs[0], inputs[1], boxes, attributes)
+    model = ov.Core().compile_model(ov.Model([node], inputs), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return parse_detections(model([loc.reshape(1, -1), conf.reshape(1, -1)])[0])
+
+
+class TestSsd:
+    @pytest.mark.parametrize("background", [0, 6])
+    @pytest.mark.parametrize(("top_k", "keep_top_k"), [(400, 200), (10, 30), (100, 100)])
+    def test_like_openvinos_detection_output(self, kernels, rng, background, top_k, keep_top_k):
+        loc, conf, priors = network(rng, 600, 7)
+        options = {
+            "variances": (0.1, 0.1, 0.2, 0.2), "background": background, "score_threshold": 0.1, "iou_threshold": 0.45,
+            "top_k": top_k, "keep_top_k": keep_top_k,
+        }  # fmt: skip
+        want = detection_output(loc, conf, priors, **options)
+        got = kernels.decode_ssd(loc, conf, priors, **options)
+        np.testing.assert_allclose(got, want, atol=2e-6)
+
+    @pytest.mark.parametrize("clip", [False, True])
+    @pytest.mark.parametrize("top_k", [-1, 50])
+    def test_like_mxnets_multibox_detection(self, kernels, rng, clip, top_k):
+        loc, conf, priors = network(rng, 500, 5)
+        got = kernels.decode_ssd(
+            loc, conf, priors, score_threshold=0.2, iou_threshold=0.5, top_k=top_k, keep_top_k=-1, best_class=True,
+            clip=clip,
+        )  # fmt: skip
+        want = oracles.multibox_detection(loc, conf, priors, (0.1, 0.1, 0.2, 0.2), 0.2, 0.5, top_k, clip)
+        np.testing.assert_allclose(got, want, atol=2e-6)
+
+    @sweep
+    @given(n=st.integers(0, 60), classes=st.sampled_from([1, 2, 3, 31, 32, 33, 70]), seed=st.integers(0, 50))
+    def test_any_number_of_classes(self, kernels, n, classes, seed):
+        rng = np.random.default_rng(seed)
+        loc, conf, priors = network(rng, n, classes)
+        background = int(rng.integers(-1, classes))
+        got = kernels.decode_ssd(
+            loc, conf, priors, background=background, score_threshold=0.05, iou_threshold=1, top_k=-1, keep_top_k=-1
+        )
+        foreground = np.delete(conf, background, 1) if background >= 0 else conf
+        assert len(got) == (foreground > np.float32(0.05)).sum()
+        assert (np.diff(got[:, 1]) <= 0).all()
+        assert background not in got[:, 0]
+
+    def test_a_hundred_thousand_priors(self, kernels, rng):
+        loc, conf, priors = network(rng, 100_000, 5)
+        options = {"score_threshold": 0.3, "iou_threshold": 0.45, "top_k": 400, "keep_top_k": 200}
+        got = kernels.decode_ssd(loc, conf, priors, **options)
+        parts = []
+        for c in range(1, 5):
+            best = np.flatnonzero(conf[:, c] > np.float32(0.3))
+            best = best[np.argsort(-conf[best, c], kind="stable")][:400]
+            boxes = oracles.decode_boxes(loc[best], priors[best], (0.1, 0.1, 0.2, 0.2))
+            kept = oracles.nms(boxes, conf[best, c], 0.45)
+            parts.append(np.column_stack([np.full(len(kept), c), conf[best[kept], c], boxes[kept]]))
+        want = np.concatenate(parts)
+        want = want[np.argsort(-want[:, 1], kind="stable")][:200]
+        np.testing.assert_allclose(got, want, atol=2e-6)
+
+    def test_out_is_written_and_returned(self, kernels, rng):
+        loc, conf, priors = network(rng, 50, 3)
+        options = {"score_threshold": 0.01, "iou_threshold": 0.9, "top_k": -1, "keep_top_k": 10}
+        out = np.zeros((12, 6), np.float32)
+        got = kernels.decode_ssd(loc, conf, priors, out=out, **options)
+        assert got.base is out
+        np.testing.assert_array_equal(got, kernels.decode_ssd(loc, conf, priors, **options))
+        with pytest.raises(ValueError, match="room for 4 rows; 10 were found"):
+            kernels.decode_ssd(loc, conf, priors, out=out[:4], **options)
+        with pytest.raises(ValueError, match="6 columns; got 5"):
+            kernels.decode_ssd(loc, conf, priors, out=np.zeros((12, 5), np.float32), **options)
+
+    def test_counts_that_differ_are_named(self, kernels, rng):
+        loc, conf, priors = network(rng, 50, 3)
+        with pytest.raises(ValueError, match="got 49, 50 and 50"):
+            kernels.decode_ssd(loc[1:], conf, priors, score_threshold=0, iou_threshold=1, top_k=-1, keep_top_k=-1)
+
+
+class TestAnchors:
+    @pytest.mark.parametrize("columns", [2, 4])
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("points", [0, 6])
+    def test_like_the_plain_form(self, kernels, rng, points, weighted, columns):
+        n, size = 896, (128, 96)
+        raw = rng.normal(size=(n, 4 + 2 * points)).astype(np.float32) * 10
+        raw[:, 2:4] = np.abs(raw[:, 2:4]) + 20
+        anchors = np.concatenate([rng.random((n, 2)), 0.5 + rng.random((n, 2))], 1)[:, :columns].astype(np.float32)
+        scores = rng.normal(size=n).astype(np.float32) * 3 - 1
+        got = kernels.decode_anchors(
+            raw, scores, anchors, size=size, score_threshold=0.6, iou_threshold=0.3, weighted=weighted
+        )
+        rows = oracles.anchor_rows(raw, scores, anchors, size)
+        rows = rows[rows[:, 0] >= 0.6]
+        rows = rows[np.argsort(-rows[:, 0], kind="stable")]
+        want = oracles.average_groups(rows, 0.3) if weighted else rows[oracles.nms(rows[:, 1:5], rows[:, 0], 0.3)]
+        assert got.shape == (len(want), 5 + 2 * points)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+    def test_limits(self, kernels, rng):
+        raw, scores = np.full((30, 4), 5, np.float32), rng.normal(size=30)
+        anchors = random_boxes(rng, 30)[:, :2]
+        options = {"size": 1000, "score_threshold": 0.0, "iou_threshold": 0.5}
+        assert len(kernels.decode_anchors(raw, scores, anchors, **options)) == 30
+        assert len(kernels.decode_anchors(raw, scores, anchors, top_k=7, **options)) == 7
+        assert len(kernels.decode_anchors(raw, scores, anchors, keep_top_k=3, **options)) == 3
+        assert len(kernels.decode_anchors(raw, scores, anchors, size=9, score_threshold=1, iou_threshold=1)) == 0
+
+    def test_shapes_are_checked(self, kernels):
+        with pytest.raises(ValueError, match=r"4 \+ 2k columns.*got 5"):
+            kernels.decode_anchors(
+                np.zeros((2, 5)), np.zeros(2), np.zeros((2, 2)), size=1, score_threshold=0, iou_threshold=1
+            )
+        with pytest.raises(ValueError, match="got 2, 3 and 2"):
+            kernels.decode_anchors(
+                np.zeros((2, 4)), np.zeros(3), np.zeros((2, 2)), size=1, score_threshold=0, iou_threshold=1
+            )
+        with pytest.raises(ValueError, match="2 or 4 columns; got 3"):
+            kernels.decode_anchors(
+                np.zeros((2, 4)), np.zeros(2), np.zeros((2, 3)), size=1, score_threshold=0, iou_threshold=1
+            )
+
+
+def test_parse_detections():
+    rows = np.zeros((1, 1, 5, 7), np.float32)
+    rows[0, 0, :, :3] = [[0, 1, 0.5], [0, 2, 0.9], [0, 1, 0.05], [-1, 0, 0], [0, 3, 0.99]]
+    got = parse_detections(rows, score_threshold=0.1)
+    np.testing.assert_allclose(got[:, :2], [[2, 0.9], [1, 0.5]])
+    assert got.dtype == np.float32
+    with pytest.raises(ValueError, match=r"7 columns.*got 6"):
+        parse_detections(rows[..., :6])
