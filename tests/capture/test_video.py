@@ -213,6 +213,46 @@ def test_a_folder_and_a_glob_of_pictures(tmp_path):
         assert damaged == (2 if text == str(tmp_path) else 1)
 
 
+def test_pictures_taken_on_the_side_are_turned(tmp_path):
+    upright = scene(120, 160, 5)
+    data = jpeg.encode(np.ascontiguousarray(np.rot90(upright)))
+    for order, tiff in (
+        ("big", b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00" + bytes(4)),
+        ("little", b"II\x2a\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00" + bytes(4)),
+    ):
+        exif = b"Exif\0\0" + tiff
+        path = tmp_path / f"{order}.jpg"
+        path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+        with Capture(open_source(path)) as capture, capture.latest() as frame:
+            assert (frame.height, frame.width) == (120, 160)
+            assert abs(frame.bgr().astype(int) - upright).mean() < 8
+    assert jpeg.orientation(data) == 1
+    assert jpeg.orientation(b"\xff\xd8Exif\0\0MM" + b"\xff" * 40) == 1
+
+
+def test_video_filmed_on_the_side_is_turned(h264_mp4, tmp_path):
+    content = bytearray(h264_mp4.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    quarter = [0, 1 << 16, 0, -(1 << 16), 0, 0, 360 << 16, 0, 1 << 30]
+    content[matrix : matrix + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in quarter)
+    path = tmp_path / "turned.mp4"
+    path.write_bytes(content)
+    reader = cv2.VideoCapture(str(path))
+    good, expected = reader.read()
+    reader.release()
+    assert good
+    with Capture(open_source(path)) as capture, capture.latest() as frame:
+        assert (frame.height, frame.width, frame.pixels) == (640, 360, "bgr")
+        assert abs(frame.planes[0].astype(int) - expected).mean() < 3
+
+
+def test_one_damaged_picture_is_an_error(tmp_path):
+    path = tmp_path / "one.jpg"
+    path.write_bytes(jpeg.encode(scene(120, 160, 4))[:2000])
+    with Capture(open_source(path)) as capture, pytest.raises(SourceError, match="all 1 pictures are damaged"):
+        capture.latest()
+
+
 def test_one_picture(tmp_path):
     path = tmp_path / "one.jpg"
     path.write_bytes(jpeg.encode(scene(120, 160, 4)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import socket
 import urllib.error
 import urllib.request
@@ -115,7 +114,8 @@ class HttpSource(SplitSource):
         if response is None or self.interrupted:
             return -1
         try:
-            if not response.chunked and isinstance(response.fp, io.BufferedReader):
+            if response.length is None and not response.chunked:
+                # Endless and bare: the socket's buffer can be read into ours.
                 return int(response.fp.readinto1(memory))
             data = response.read1(len(memory))
         except TimeoutError as error:

@@ -71,6 +71,25 @@ def read_header(data: Compressed, *, max_pixels: int = MAX_PIXELS) -> Header:
     return Header(height, width, subsampling)
 
 
+def orientation(data: Compressed) -> int:
+    """EXIF orientation, 1 to 8; 1 (upright) where the picture does not say."""
+    view = bytes(data[: 1 << 16])
+    start = view.find(b"Exif\0\0") + 6
+    order: Literal["big", "little"] = "big" if view[start : start + 2] == b"MM" else "little"
+
+    def number(position: int, size: int) -> int:
+        return int.from_bytes(view[start + position : start + position + size], order)
+
+    if start < 6:
+        return 1
+    directory = number(4, 4)
+    for entry in range(directory + 2, directory + 2 + 12 * min(number(directory, 2), 64), 12):
+        if number(entry, 2) == 0x0112:
+            value = number(entry + 8, 2)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
 def decode_into(data: Compressed, out: Image, *, full: tuple[int, int] | None = None, fast: bool = True) -> Image:
     """Decode a whole picture to BGR into a buffer of the caller's.
 

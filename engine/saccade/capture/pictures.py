@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from saccade.capture.jpeg import orientation
 from saccade.capture.source import Pace, Picture, Source
 from saccade.errors import SourceError
 
@@ -45,7 +46,8 @@ class PictureSource(Source):
             except OSError as error:
                 raise SourceError(f"{path}: {error.strerror}") from error
             picture = Picture(time=position, captured=time.monotonic(), size=len(data))
-            if data[:2] == b"\xff\xd8":
+            # OpenCV turns pictures that were taken with the camera on its side.
+            if data[:2] == b"\xff\xd8" and orientation(data) == 1:
                 picture.jpeg = data
                 return picture
             import cv2

@@ -234,10 +234,20 @@ class Capture:
                 self._note_loss(error)
                 continue
             if picture is None:
+                self._check_end()
                 return
             if self._lost:
                 self._note_return()
             self._take(picture)
+
+    def _check_end(self) -> None:
+        """A file of which nothing could be used is an error, not an empty result."""
+        if self._stop.is_set() or self.source.live:
+            return
+        damaged = self._damaged + self.source.damaged
+        if self._captured <= self._damaged:
+            what = f"all {damaged} pictures are damaged" if damaged else "holds no pictures"
+            raise SourceError(f"{self.source.name}: {what}")
 
     def _reopen(self) -> None:
         """Pause and open the source again."""

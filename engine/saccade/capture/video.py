@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+import numpy as np
+
 from saccade.capture.planes import planes_of
 from saccade.capture.source import Pace, Picture, Source
 from saccade.errors import SourceError
@@ -131,7 +133,7 @@ class _ContainerSource(Source):
                 size, start = 0, time.monotonic()
 
     def _picture(self, frame: av.VideoFrame, *, when: float, captured: float, size: int, start: float) -> Picture:
-        views = planes_of(frame)
+        views = planes_of(frame) if not frame.rotation % 360 else ((_upright(frame),), "bgr", True)
         if views is None:
             frame = frame.reformat(format="yuv420p")
             views = planes_of(frame)
@@ -147,6 +149,12 @@ class _ContainerSource(Source):
             decode=None if pixels == "bgr" else _Converter(frame),
             seconds=time.monotonic() - start,
         )
+
+
+def _upright(frame: av.VideoFrame) -> Image:
+    """A telephone's video that was filmed on its side, turned as players show it; this copies."""
+    turned: Image = np.rot90(frame.to_ndarray(format="bgr24"), round(frame.rotation / 90))
+    return np.ascontiguousarray(turned)
 
 
 class _Converter:
@@ -219,7 +227,7 @@ class StreamSource(_ContainerSource):
     def _options(self) -> dict[str, str]:
         options = {"flags": "low_delay"}
         if self._rtsp:
-            options |= {"rtsp_transport": "tcp", "rtsp_flags": "prefer_tcp"}
+            options["rtsp_flags"] = "prefer_tcp"
         return options
 
     def _demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
