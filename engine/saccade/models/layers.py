@@ -243,7 +243,10 @@ def fold_batch_norm(
     beta: npt.ArrayLike | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return (scale, shift) of inference-time batch normalisation, for `affine`; computed in float64."""
-    scale = 1.0 / np.sqrt(np.asarray(variance, dtype=np.float64) + epsilon)
+    spread = np.asarray(variance, dtype=np.float64) + epsilon
+    if not np.all(spread > 0):
+        raise ModelError("has variances that are negative or no numbers; the weights are damaged or never trained")
+    scale = 1.0 / np.sqrt(spread)
     if gamma is not None:
         scale = scale * np.asarray(gamma, dtype=np.float64)
     shift = -np.asarray(mean, dtype=np.float64) * scale

@@ -18,7 +18,7 @@ from saccade.models.layers import Value, dims
 from saccade.models.mxnet.graph import Layer, scalar
 
 MAX_BOXES = 1 << 16
-"""Most boxes that suppression works on."""
+"""Most boxes that suppression compares with each other."""
 
 
 def multi_box_prior(layer: Layer) -> Value:
@@ -110,6 +110,8 @@ def suppressed(
     x1, of the score and of the class; with a class, boxes suppress only their own.
     """
     batch, boxes, width = dims(rows)
+    if keep > MAX_BOXES:
+        raise UnsupportedError(f"compares {keep} boxes with each other; at most {MAX_BOXES} are supported")
     pictures = []
     for picture in range(batch):
         own = best_rows(layers.crop(rows, (picture, 0, 0), (1, boxes, width)), score, keep)
@@ -132,8 +134,6 @@ def suppressed(
 def best_rows(rows: Value, score: int, count: int) -> Value:
     """The `count` rows of (1, boxes, width) with the best scores, best first: (count, width)."""
     _, boxes, width = dims(rows)
-    if boxes > MAX_BOXES:
-        raise UnsupportedError(f"sorts {boxes} boxes; at most {MAX_BOXES} are supported")
     table = layers.reshape(rows, (boxes, width))
     _, order = layers.top_k(layers.reshape(_column(table, score), (boxes,)), count, axis=0)
     # One picture at a time: the gather over a batch crashes in OpenVINO's CPU plugin (2026.4).
