@@ -255,6 +255,17 @@ def test_precision_is_reported() -> None:
     assert Model(classifier(), precision="auto").precision == ("bf16" if "BF16" in supported else "f32")
 
 
+def test_a_precision_that_the_device_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from saccade.models import devices
+
+    monkeypatch.setattr(devices, "running_precision", lambda compiled: "f32")
+    with caplog.at_level("WARNING"):
+        assert Model(classifier(), precision="bf16").precision == "f32"
+    assert "small cannot compute in bf16 here: it runs in f32" in caplog.text
+
+
 def test_streams_run_side_by_side() -> None:
     model = Model(classifier(), precision="f32", streams=2, threads=2)
     expected = [model.infer(picture(seed))["prob"] for seed in range(2)]

@@ -6,6 +6,7 @@ OpenVINO, so that a frame is written once, where the network reads it, and resul
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import re
@@ -24,6 +25,8 @@ from saccade.errors import ConfigError, ModelError
 from saccade.models.cache import CompileCache
 from saccade.models.devices import Device, Precision, compile_for, core, reason
 from saccade.models.load import Shapes, input_name, make_static, read_model
+
+_log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 Inputs = Array | Mapping[str, Array]
@@ -91,6 +94,8 @@ class Model:
         self._compiled = choice.compiled
         self.device = choice.device
         self.precision = choice.precision
+        if precision not in ("auto", choice.precision):
+            _log.warning("%s cannot compute in %s here: it runs in %s", self.name, precision, choice.precision)
         self.inputs = tuple(_port(port) for port in choice.compiled.inputs)
         self.outputs = tuple(
             _port(port, maker.get_type_name()) for port, maker in zip(choice.compiled.outputs, makers, strict=True)
