@@ -10,6 +10,9 @@ need mosquitto mosquitto
 need mplayer mplayer
 need qemu-x86_64 qemu-user
 need valgrind valgrind
+rtsp="import gi; gi.require_version('GstRtspServer', '1.0')"
+/usr/bin/python3 -c "$rtsp" >/dev/null 2>&1 && gst-inspect-1.0 x264enc >/dev/null 2>&1 \
+    || missing="$missing gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "not installed:$missing; the tests that need them will skip (sudo apt-get install$missing)" >&2
