@@ -283,7 +283,7 @@ def test_a_stalled_client_changes_nothing_for_others() -> None:
 
         def rates() -> tuple[float, float]:
             start, before = monotonic(), feeder.frames
-            seen = len(_pictures_for(response, 2.0))
+            seen = len(_pictures_for(response, 1.5))
             passed = monotonic() - start
             return seen / passed, (feeder.frames - before) / passed
 

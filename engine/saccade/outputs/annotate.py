@@ -6,6 +6,7 @@ height, so that a 480-line view and a 1520-line still look alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -179,9 +180,9 @@ class Annotator:
         brush.frame(x1, y1, x2, y2, CROP_FRAME)
         text = f"{pose.name} {_percent(pose.scores[pose.direction])}"
         angles = [
-            f"{name} {value:+.0f}"
+            f"{name} {round(value):+d}"
             for name, value in (("yaw", pose.yaw), ("pitch", pose.pitch), ("roll", pose.roll))
-            if value is not None
+            if value is not None and math.isfinite(value)
         ]
         brush.tag(text, x1, y1, CROP_FRAME, scale=1.35)
         if angles:

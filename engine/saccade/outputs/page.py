@@ -313,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._host_is_ours():
             self._text(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "This page is not served under that host name; open it by address, or allow the name.",
+                "This page is not served under that host name; open it by its address.",
             )
         elif self.headers.get("Sec-Fetch-Site") == "cross-site" and self.headers.get("Sec-Fetch-Mode") != "navigate":
             self._text(HTTPStatus.FORBIDDEN, "Other sites may not use this page.")

@@ -224,7 +224,7 @@ async function poll() {
   clearTimeout(timer);
   try {
     const answer = await fetch("statistics.json", { signal: AbortSignal.timeout(8000) });
-    if (!answer.ok) throw new Error(await answer.text());
+    if (!answer.ok) throw new Error(answer.status);
     const figures = await answer.json();
     ended = Boolean(figures.ended);
     show(figures);
@@ -234,7 +234,9 @@ async function poll() {
     reachable = false;
     failures = 0;
     unwatch();
-    say("gone", "not reachable", "saccade has ended or cannot be reached", "This page goes on when it is back.");
+    if (error.message === "401")
+      say("gone", "locked", "This page needs a new token", "Open the whole address that saccade printed when it started.");
+    else say("gone", "not reachable", "saccade has ended or cannot be reached", "This page goes on when it is back.");
     document.title = "offline · saccade";
   }
   if (!document.hidden) timer = setTimeout(poll, POLL_MS);
