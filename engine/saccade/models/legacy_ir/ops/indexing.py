@@ -184,9 +184,9 @@ def _depth_layout(node: Node, deep: tuple[int, ...], flat: tuple[int, ...]) -> t
 
 @layer("DepthToSpace")
 def depth_to_space(node: Node) -> Value:
-    """As the engine computed it: rows of cells come before channels in memory, and `mode` is ignored.
+    """As the engine computed it: it took the large side for rows of cells before channels, and ignored `mode`.
 
-    With one output channel this is the textbook operation.
+    With one channel on that side this is the textbook operation, depth first.
     """
     batch, channels, height, width, block = _depth_layout(node, node.dims(), node.out())
     x = layers.reshape(node.input(0), (batch, channels * block, block, height, width))
@@ -195,9 +195,9 @@ def depth_to_space(node: Node) -> Value:
 
 @layer("SpaceToDepth")
 def space_to_depth(node: Node) -> Value:
-    """As the engine computed it: rows of cells come before blocks and channels in memory."""
+    """The inverse of `DepthToSpace`, with the same slip in memory order."""
     batch, channels, height, width, block = _depth_layout(node, node.out(), node.dims())
-    x = layers.reshape(node.input(0), (batch, channels, height, block, width, block))
+    x = layers.reshape(node.input(0), (batch, height, channels, block, width, block))
     return layers.reshape(layers.transpose(x, (0, 2, 3, 5, 1, 4)), node.out())
 
 

@@ -17,5 +17,6 @@ def memory(node: Node) -> list[Value]:
     if node.layer.outputs:
         start = layers.constant(np.zeros(node.out(), np.float32))
         return [opset6.read_value(start, name).output(0)]
-    node.graph.sinks.append(opset6.assign(node.input(0), name))
+    stored = opset6.reshape(node.input(0), layers.ints(node.dims()), False)  # `assign` takes nodes of one output only
+    node.graph.sinks.append(opset6.assign(stored, name))
     return []

@@ -15,6 +15,9 @@ from saccade.models.legacy_ir.table import Node, layer
 def fake_quantize(node: Node) -> Value:
     """Inputs: data, input low and high, output low and high."""
     levels = node.integer("levels", low=2)
+    low, high = node.known(1), node.known(2)
+    if low.shape == high.shape and np.array_equal(low, high):  # a threshold: today's CPU divides by its width, zero
+        return opset1.select(opset1.greater(node.input(0), node.input(1)), node.input(4), node.input(3)).output(0)
     return opset1.fake_quantize(*(node.input(i) for i in range(5)), levels).output(0)
 
 

@@ -41,7 +41,7 @@ def interp(node: Node) -> Value:
 
 @layer("Resample")
 def resample(node: Node) -> Value:
-    """Nearest, or linear with the engine's triangle filter."""
+    """Nearest, or linear, which shrinks with a triangle filter where antialiasing is asked for."""
     size, out = _sizes(node)
     kind = node.text("type", "caffe.ResampleParameter.NEAREST").rsplit(".", 1)[-1].upper()
     if kind == "NEAREST":
@@ -51,27 +51,20 @@ def resample(node: Node) -> Value:
     if len(size) != 2:
         raise node.unsupported(f"resamples shape {list(node.dims())} linearly; expected N, C, H, W")
     factors = [n / o for n, o in zip(size, out, strict=True)]
-    antialias = node.flag("antialias", False)
-    if factors[0] == factors[1] and (factors[0] <= 1 or not antialias):
-        return layers.resize_linear(node.input(0), (out[0], out[1]))
+    if not node.flag("antialias", False) or max(factors) <= 1:
+        return node.input(0) if size == out else layers.resize_linear(node.input(0), (out[0], out[1]))
     node.made(size[0] * out[0] + size[1] * out[1])
-    rows = _triangle(size[0], out[0], factors[0], factors[1], antialias)
-    columns = _triangle(size[1], out[1], factors[1], factors[0], antialias)
-    return layers.resize_matrices(node.input(0), rows, columns)
+    return layers.resize_matrices(node.input(0), _triangle(size[0], out[0]), _triangle(size[1], out[1]))
 
 
-def _triangle(size: int, out: int, factor: float, other: float, antialias: bool) -> npt.NDArray[np.float64]:
-    """Return (out, size) weights of a triangle filter.
+def _triangle(size: int, out: int) -> npt.NDArray[np.float64]:
+    """Return (out, size) weights of a triangle filter as wide as the factor, normalised at the borders.
 
-    The half-pixel offset uses the other axis's factor: a slip in the engine, kept because models ran with it.
+    OpenVINO's own antialiasing gives other numbers (resample node of the engine's CPU plugin).
     """
-    sharpness = 1.0 / factor if antialias else 1.0
-    reach = 2 if factor < 1 else int(np.ceil(2 / sharpness))
-    centre = np.arange(out) * factor + other / 2 - 0.5
-    nearest = np.sign(centre) * np.floor(np.abs(centre) + 0.5)  # C's round(): halves away from zero
-    position = np.arange(size)
-    weight: npt.NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(sharpness * (centre[:, None] - position)))
-    weight[np.abs(position - nearest[:, None]) > reach] = 0
+    factor = size / out
+    centre = (np.arange(out) + 0.5) * factor - 0.5
+    weight: npt.NDArray[np.float64] = np.maximum(0.0, 1.0 - np.abs(centre[:, None] - np.arange(size)) / factor)
     total = weight.sum(axis=1, keepdims=True)
     weight /= np.where(total > 0, total, 1)
     return weight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from openvino import opset1, opset3
+from openvino import opset1, opset4
 
 from saccade.models import layers
 from saccade.models.layers import Value
@@ -49,4 +49,4 @@ def sparse_to_dense(node: Node) -> Value:
     """Indices, dense shape (the declared one), values, and optionally what stands elsewhere."""
     default = layers.as_float(node.input(3)) if len(node.inputs) > 3 else layers.constant(np.float32(0))
     dense = opset1.broadcast(layers.reshape(default, [1] * len(node.out())), layers.ints(node.out()))
-    return opset3.scatter_nd_update(dense, _int(node.input(0)), layers.as_float(node.input(2))).output(0)
+    return opset4.scatter_nd_update(dense, _int(node.input(0)), layers.as_float(node.input(2))).output(0)

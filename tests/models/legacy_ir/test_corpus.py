@@ -1,0 +1,88 @@
+"""Real old files against the outputs of Intel's original engine 2020.3, and against their modern twins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saccade.models import legacy_ir
+
+from .running import assert_close, core, detections, difference, infer, synthesise, unmatched
+
+pytestmark = pytest.mark.corpus
+
+
+def _references(npz: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    data = np.load(npz)
+    feeds = {key[3:]: data[key] for key in data.files if key.startswith("in:")}
+    return feeds, {key[4:]: data[key].astype(np.float32) for key in data.files if key.startswith("out:")}
+
+
+def test_single_layers(corpus: Path) -> None:
+    paths = sorted((corpus / "corpus" / "ir" / "layers").glob("*.xml"))
+    assert len(paths) == 75
+    for path in paths:
+        feeds, expected = _references(path.with_suffix(".npz"))
+        assert_close(infer(legacy_ir.read(path), feeds), expected, 1e-5)
+
+
+@pytest.mark.parametrize("version", ["v2", "v3", "v4", "v5", "v6", "v7"])
+def test_whole_models(version: str, corpus: Path, tmp_path: Path) -> None:
+    checked = 0
+    for xml in sorted((corpus / "corpus" / "ir" / version).glob("*/*.xml")):
+        references = sorted(xml.parent.glob("reference/*.npz"))
+        if not references:
+            continue
+        source = xml
+        if not xml.with_suffix(".bin").exists():
+            source = synthesise(corpus / "tools" / "synthetic_weights.py", xml, tmp_path)
+        compiled = core().compile_model(legacy_ir.read(source), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        for npz in references:
+            feeds, expected = _references(npz)
+            request = compiled.create_infer_request()
+            request.infer(feeds)
+            found = {port.any_name: request.get_tensor(port).data.copy() for port in compiled.outputs}
+            assert set(found) == set(expected)
+            for name, values in expected.items():
+                if values.ndim == 4 and values.shape[-1] == 7:
+                    assert unmatched(detections(found[name]), detections(values), 1e-4) == 0, (xml, npz, name)
+                else:
+                    assert difference(found[name], values) < 1e-4, (xml, npz, name)
+                checked += 1
+    assert checked >= 3
+
+
+@pytest.mark.parametrize(
+    ("modern", "legacy"),
+    [
+        ("face-detection-retail-0004-FP16", "v3/face-detection-retail-0004-FP16"),
+        ("face-detection-retail-0005-FP32", "v6/face-detection-retail-0005-FP16"),
+        ("landmarks-regression-retail-0009-FP32", "v5/landmarks-regression-retail-0009-FP32"),
+    ],
+)
+def test_modern_twins(modern: str, legacy: str, corpus: Path) -> None:
+    folder = corpus / "corpus" / "ir"
+    ours = legacy_ir.read(next((folder / legacy).glob("*.xml")))
+    twin = core().read_model(next((folder / "modern" / modern).glob("*.xml")))
+    feeds, _ = _references(sorted((folder / legacy / "reference").glob("*.npz"))[0])
+    found = list(infer(ours, feeds).values())
+    compiled = core().compile_model(twin, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    expected = list(compiled(list(feeds.values())).values())
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        # half-precision weights of one twin are rounded single-precision weights of the other
+        tolerance = 1e-6 if modern.split("-")[-1] == legacy.split("-")[-1] else 2e-3
+        if a.ndim == 4 and a.shape[-1] == 7:
+            assert unmatched(detections(a), detections(b), tolerance) == 0
+        else:
+            assert difference(a, b) <= tolerance
+
+
+def test_statistics_of_int8_files_are_read(corpus: Path) -> None:
+    path = next((corpus / "corpus" / "ir" / "v6" / "face-detection-retail-0004-INT8").glob("*.xml"))
+    twin = next((corpus / "corpus" / "ir" / "v4" / "face-detection-retail-0004-FP32").glob("*.xml"))
+    feeds, expected = _references(sorted((twin.parent / "reference").glob("*.npz"))[0])
+    found = infer(legacy_ir.read(path), feeds)
+    assert unmatched(detections(found["detection_out"]), detections(expected["detection_out"]), 1e-4) == 0
