@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.errors import ModelError
-from saccade.models.legacy_ir.build import all_layers, build, input_mean, inputs, is_supported
+from saccade.models.legacy_ir.build import all_layers, input_mean, inputs, is_supported
 from saccade.models.legacy_ir.graph import Network
 from saccade.models.legacy_ir.weights import Weights
 from saccade.models.legacy_ir.xml_reader import read_network
@@ -23,41 +23,31 @@ _TOOLS = {
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """Describe an artifact; `runs` tells whether it does, `problem` why not.
+    """Describe an artifact by what its XML says; nothing is built.
 
-    Raises ModelError only where the XML itself cannot be read.
+    Raises ModelError where the XML cannot be read.
     """
     path = Path(path)
     network = read_network(path)
-    weights = path.with_suffix(".bin")
-    blobs = [blob for layer in all_layers(network) for blob in layer.blobs.values()]
-    unknown = sorted({layer.type for layer in all_layers(network) if not is_supported(layer)})
-    result: dict[str, Any] = {
+    blobs = {blob for layer in all_layers(network) for blob in layer.blobs.values()}
+    sizes: Counter[str] = Counter()
+    for blob in blobs:
+        sizes[blob.precision.lower()] += blob.size
+    return {
         "path": str(path),
         "format": "OpenVINO IR",
         "version": network.version,
         "name": network.name,
         "origin": origin(network),
         "written_by": network.meta.get("MO_version") or _TOOLS[network.version],
-        "weights": sorted({blob.precision for blob in blobs}),
-        "weights_bytes": {
-            "needed": max((b.offset + b.size for b in blobs), default=0),
-            "found": weights.stat().st_size if weights.is_file() else 0,
-        },
-        "quantised": bool(network.statistics),
+        "weights": dict(sizes),
+        "calibrated_for_int8": bool(network.statistics),
         "labels": label_text(network),
         "inputs": _inputs(network, path),
         "outputs": _outputs(network),
         "layers": dict(Counter(layer.type for layer in all_layers(network))),
-        "unsupported": unknown,
-        "runs": True,
-        "problem": "",
+        "unsupported": sorted({layer.type for layer in all_layers(network) if not is_supported(layer)}),
     }
-    try:
-        build(network, path)
-    except ModelError as error:
-        result["runs"], result["problem"] = False, str(error)
-    return result
 
 
 def origin(network: Network) -> str:
@@ -99,7 +89,7 @@ def _inputs(network: Network, path: Path) -> list[dict[str, Any]]:
         try:
             mean = input_mean(network, layer, Weights(path.with_suffix(".bin")), path)
         except ModelError:
-            mean = None  # told as the problem of the whole file
+            mean = None  # told when the file is built
         if mean is not None:
             flat = mean.reshape(mean.shape[1], -1)
             row["mean"] = [round(float(v), 6) for v in flat.mean(axis=1)]
