@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP = CPATH="$$(cat $(VENV)/cpath 2>/dev/null)" $(BIN)/python -m pip
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 DEMO_SECONDS ?= 20
 DEMO_VIEW ?= 127.0.0.1:0
@@ -36,22 +37,22 @@ lint: $(VENV)/test.stamp $(VENV)/lint.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-wheel: $(VENV)/lint.stamp
-	$(BIN)/python -m build --wheel --outdir dist .
+wheel: $(BIN)/python
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
 $(BIN)/python:
 	@sh .ci/venv.sh "$(PYTHON)" $(VENV)
 
 $(VENV)/demo.stamp: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable .
+	@$(PIP) install --quiet --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp
 
 $(VENV)/lint.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet '.[lint]' --editable .
+	@$(PIP) install --quiet '.[lint]' --editable .
 	@touch $@
 
 clean:
