@@ -28,6 +28,7 @@ class Means:
     """An app whose result is the mean of each channel."""
 
     name = "means"
+    model_name = "means"
     mirror = False
     input = InputSpec(32, 32)
 

@@ -67,6 +67,7 @@ class App(Protocol):
 
     name: str
     model: Model
+    model_name: str
     input: InputSpec
     mirror: bool
 
@@ -255,7 +256,7 @@ class Pipeline:
             age=self._age.statistics(),
             device=model.device,
             precision=model.precision,
-            model=model.name,
+            model=self.app.model_name,
             source=self.capture.source.name,
             app=self.app.name,
             latest=latest.to_event() if latest else {},

@@ -25,6 +25,7 @@ class Classify:
 
     def __init__(self, model: Model, classifier: Classifier, *, top: int = 5) -> None:
         self.model = model
+        self.model_name = model.name
         self.classifier = classifier
         self.input = classifier.spec
         self.top = top

@@ -27,6 +27,7 @@ class Faces:
 
     def __init__(self, model: Model, detector: Detector, *, threshold: float = 0.5) -> None:
         self.model = model
+        self.model_name = model.name
         self.detector = detector
         self.threshold = threshold
         self.input = detector.spec

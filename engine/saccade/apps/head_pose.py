@@ -92,6 +92,7 @@ class CentredHeadPose:
 
     def __init__(self, model: Model, task: Classifier | AngleRegressor) -> None:
         self.model = model
+        self.model_name = model.name
         self.task = task
         self.input = replace(task.spec, letterbox=False)
 
@@ -147,6 +148,7 @@ class FaceHeadPose:
     ) -> None:
         self.threshold = threshold
         self.model = model
+        self.model_name = f"{model.name} + {second.name}"
         self.detector = detector
         self.input = detector.spec
         self.regressor = regressor
