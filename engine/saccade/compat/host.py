@@ -96,6 +96,7 @@ class Host:
             timer = threading.Timer(self.options.seconds, self._end)
             timer.daemon = True
             timer.start()
+        threading.excepthook = self._thread_crashed
         threading.Thread(target=self._watch, name="saccade-end", daemon=True).start()
         try:
             self._execute(code)
@@ -247,15 +248,25 @@ class Host:
         return False
 
     def _crashed(self, error: BaseException) -> None:
-        if self._ended.is_set():
-            return
-        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.options.script]
-        where = f"{self.options.script}, line {lines[-1].lineno}" if lines else self.options.script
-        first = (str(error).splitlines() or [""])[0]
-        self._status = 2 if isinstance(error, SaccadeError) else 1
-        self._problem = first if isinstance(error, SaccadeError) else f"{where}: {type(error).__name__}: {first}"
+        if not self._ended.is_set():
+            self._status = 2 if isinstance(error, SaccadeError) else 1
+            self._problem = self._described(error)
+
+    def _thread_crashed(self, arguments: Any) -> None:
+        """A thread of the script ended by an error; the others go on, as on the device."""
+        if not self._ended.is_set() and not issubclass(arguments.exc_type, SystemExit):
+            name = arguments.thread.name if arguments.thread else "?"
+            _say(f"saccade run-script: thread {name}: {self._described(arguments.exc_value)}")
+
+    def _described(self, error: BaseException) -> str:
         if os.environ.get("SACCADE_DEBUG"):
             traceback.print_exception(error)
+        first = (str(error).splitlines() or [""])[0]
+        if isinstance(error, SaccadeError):
+            return first
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.options.script]
+        where = f"{self.options.script}, line {lines[-1].lineno}" if lines else self.options.script
+        return f"{where}: {type(error).__name__}: {first}"
 
     def _fail(self, problem: str) -> NoReturn:
         self._status, self._problem = 2, problem

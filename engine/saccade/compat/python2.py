@@ -49,6 +49,10 @@ _OLD_URLLIB = _words("quote quote_plus unquote unquote_plus urlencode urlopen ur
 _NEW_MODULES = _words("queue configparser http urllib.request urllib.parse urllib.error pathlib asyncio dataclasses")
 
 
+_THREAD_NAMES = _words("_stop _started _target _args _kwargs _name _ident _handle _delete _tstate_lock _is_stopped")
+"""Attributes of today's Thread, which scripts use as their own: Python 2 had hidden names for its."""
+
+
 @dataclass(slots=True)
 class Converted:
     """A script that Python 3 can run.
@@ -258,6 +262,13 @@ class _Rewriter(ast.NodeTransformer):
             if value != node.value:
                 self._note("paths of the device", node)
                 return ast.copy_location(ast.Constant(value), node)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if self._old and node.attr in _THREAD_NAMES and isinstance(node.value, ast.Name) and node.value.id == "self":
+            self._note("attributes that Thread has now", node)
+            node.attr = "_script" + node.attr
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:

@@ -1,0 +1,385 @@
+"""Unmodified scripts through `saccade run-script`: the tutorials' own, and others in the style of their time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+
+import local_s3
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+@dataclass
+class Run:
+    status: int
+    out: str
+    err: str
+    messages: list[dict[str, Any]]
+    report: dict[str, Any]
+
+    @property
+    def payloads(self) -> list[str]:
+        return [message["payload"] for message in self.messages]
+
+    @property
+    def adapted(self) -> str:
+        return "\n".join(self.report["adapted"])
+
+
+class Device:
+    """A folder of artifacts and a way to run scripts on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.artifacts, self.fifo = folder, folder / "artifacts", folder / "results.mjpeg"
+        self.artifacts.mkdir()
+        self.environment: dict[str, str] = {}
+
+    def command(self, script: Path, *options: str) -> list[str]:
+        return [
+            sys.executable, "-m", "saccade", "run-script", str(script), "--source", "demo:", "--fifo", str(self.fifo),
+            "--artifacts", str(self.artifacts), "--events", str(self.folder / "messages"),
+            "--report", str(self.folder / "report"), *options,
+        ]  # fmt: skip
+
+    def run(self, script: Path, *options: str, frames: int = 4, status: int = 0, timeout: float = 60) -> Run:
+        for name in ("messages", "report"):
+            (self.folder / name).unlink(missing_ok=True)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.environment
+        done = subprocess.run(
+            self.command(script, "--frames", str(frames), *options),
+            capture_output=True, text=True, timeout=timeout, env=environment,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        messages = self.folder / "messages"
+        lines = [json.loads(line) for line in messages.read_text().splitlines()] if messages.exists() else []
+        report = self.folder / "report"
+        told = json.loads(report.read_text()) if report.exists() else {}
+        return Run(done.returncode, done.stdout, done.stderr, lines, told)
+
+    def sample(self, name: str, **options: Any) -> Run:
+        return self.run(_copy(self, name), **options)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    with local_s3.moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(device: Device, s3_server: str) -> Iterator[Any]:
+    client = local_s3.client(s3_server)
+    client.create_bucket(Bucket="your-bucket")
+    device.environment = local_s3.CREDENTIALS | {"AWS_ENDPOINT_URL": s3_server}
+    yield client
+    for item in client.list_objects_v2(Bucket="your-bucket").get("Contents", []):
+        client.delete_object(Bucket="your-bucket", Key=item["Key"])
+    client.close()
+
+
+def seed(corpus: Path, file: str, holds: str) -> str:
+    """The code block of a tutorial that holds a text."""
+    text = (corpus / "seeds" / file).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return next(block for block in blocks if holds in block)
+
+
+# The tutorials
+
+
+@pytest.mark.corpus
+def test_tutorial_head_pose(device: Device, corpus: Path) -> None:
+    model = corpus / "corpus" / "tensorflow" / "seeded_headpose_like_84" / "frozen_model.pb"
+    (device.artifacts / "frozen_model.pb").symlink_to(model)
+    script = device.folder / "head_pose.py"
+    script.write_text(seed(corpus, "head-pose-lambda.txt", "head_detection()"))
+    run = device.run(script, frames=5)
+    assert run.payloads[:4] == ["Optimizing model", "Model optimization complete", "Loading model", "Model loaded"]
+    results = [json.loads(payload) for payload in run.payloads[4:]]
+    assert len(results) == 4  # the first frame is only measured
+    assert all(len(result) == 9 and abs(sum(result.values()) - 1) < 0.01 for result in results)
+    assert {m["topic"] for m in run.messages} == {"$aws/things/deeplens/infer"}
+    assert "division of integers" in run.adapted
+    assert "`is` between values" in run.adapted
+
+
+@pytest.mark.corpus
+def test_tutorial_cat_dog(device: Device, corpus: Path) -> None:
+    other = tiny_models.classifier(device.folder / "substitute.xml")
+    script = device.folder / "cat_dog.py"
+    script.write_text(seed(corpus, "inference-lambda-cat-dog.txt", "Copyright 2018 Amazon"))
+    run = device.run(script, "--model", f"mxnet_resnet18-catsvsdogs_FP32_FUSED={other}")
+    assert run.payloads[:2] == ["Loading action cat-dog model", "Cat-Dog model loaded"]
+    results = [json.loads(payload) for payload in run.payloads[2:]]
+    assert [set(result) for result in results] == [{"cat", "dog"}] * 4
+
+
+@pytest.mark.corpus
+def test_tutorial_faces_to_s3(device: Device, corpus: Path, s3: Any) -> None:
+    tiny_models.ssd(device.artifacts / "mxnet_deploy_ssd_FP16_FUSED.xml")
+    script = device.folder / "faces.py"
+    script.write_text(seed(corpus, "edge-faces-to-s3.txt", "greengrass_infinite_infer_run"))
+    run = device.run(script)
+    assert "Face detection starts now" in run.payloads
+    assert run.payloads.count("Face pushed to S3") == 2 * 2  # one frame at import, one to measure
+    assert not any("failed" in payload for payload in run.payloads)
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket="your-bucket")["Contents"]]
+    assert all(re.fullmatch(r"faces/\d+_\d+/\d+_\d+/\d+_[01]\.jpg", key) for key in keys)
+    body = s3.get_object(Bucket="your-bucket", Key=keys[0])["Body"].read()
+    assert body[:2] == b"\xff\xd8"
+    for what in ("boto3 is installed here", "ACL='public-read' was left out", "division of integers"):
+        assert what in run.adapted
+
+
+# Others
+
+
+def test_object_detection(device: Device) -> None:
+    tiny_models.ssd(device.artifacts / "mxnet_deploy_ssd_resnet50_300_FP16_FUSED.xml")
+    run = device.sample("object_detection")
+    results = [json.loads(payload) for payload in run.payloads[2:]]
+    assert [set(result) for result in results] == [{"aeroplane", "bicycle"}] * 4
+    # 1920x1080 over 300x300, divided as Python 2.7 does.
+    assert run.out.splitlines() == ["scale 6.0 3.0"] * 8
+    assert "is no Python 3" in run.err
+
+
+def test_labels_file(device: Device) -> None:
+    tiny_models.classifier(device.artifacts / "squeezenet_v1.1.xml", size=227, classes=3)
+    (device.artifacts / "synset.txt").write_text("cat\ndog\nm\u00f6we\n", encoding="utf-8")
+    run = device.sample("labels_file")
+    assert len(run.payloads) == 4
+    assert all(set(json.loads(p)) == {"cat", "dog", "möwe"} for p in run.payloads)
+    assert run.out.splitlines() == run.payloads
+
+
+def test_hotdog(device: Device) -> None:
+    tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
+    run = device.sample("hotdog")
+    results = [json.loads(p) for p in run.payloads if p.startswith("{")]
+    assert len(results) == 3
+    assert all(r["label"] in ("hotdog", "not hotdog") for r in results)
+    assert "cv2.putText: floats were cut" in run.adapted
+    assert not any("failed" in p for p in run.payloads)
+
+
+def test_bird(device: Device) -> None:
+    tiny_models.classifier(device.artifacts / "birds.xml", size=112, classes=3)
+    run = device.sample("bird")
+    assert [m["topic"] for m in run.messages] == ["birds/deeplens"] * 4
+    assert [json.loads(p)["n"] for p in run.payloads][-1] >= 2
+    assert all(json.loads(p)["bird"] in ("Rotkehlchen", "Zaunkönig", "Grünfink") for p in run.payloads)
+
+
+def test_style_transfer_with_a_viewer(device: Device) -> None:
+    tiny_models.picture_to_picture(device.artifacts / "mxnet_style_FP32_FUSED.xml", size=224)
+    os.mkfifo(device.fifo)
+    got = bytearray()
+
+    def view() -> None:
+        with open(device.fifo, "rb") as fifo:
+            got.extend(fifo.read())
+
+    viewer = threading.Thread(target=view)
+    viewer.start()
+    run = device.sample("style_transfer", frames=8)
+    viewer.join(10)
+    assert len([p for p in run.payloads if p.startswith("{")]) == 8
+    assert got.count(b"\xff\xd8\xff\xe0") >= 5
+    assert got.startswith(b"\xff\xd8")
+
+
+def test_face_detection_with_mo(device: Device) -> None:
+    other = tiny_models.ssd(device.folder / "other.xml")
+    run = device.run(_copy(device, "face_mo"), "--model", f"deploy_faces={other}", frames=6)
+    results = [json.loads(p) for p in run.payloads[1:]]
+    assert len(results) == 3  # three frames flush the buffer
+    assert results[0]["faces"][0]["box"] == pytest.approx([192, 216, 768, 648], rel=1e-3)
+    assert run.out.splitlines() == ["2 faces"] * 3
+
+
+def _copy(device: Device, name: str) -> Path:
+    script = device.folder / f"{name}.py"
+    script.write_bytes((SCRIPTS / f"{name}.py.txt").read_bytes())
+    return script
+
+
+def test_upload_queue(device: Device, s3: Any) -> None:
+    run = device.sample("upload_queue")
+    keys = sorted(item["Key"] for item in s3.list_objects_v2(Bucket="your-bucket")["Contents"])
+    assert len(keys) == 4
+    assert all(re.fullmatch(r"frames/\d+_\d+/\d+ [0-3]\.jpg", key) for key in keys)
+    assert all("frames%2F" in json.loads(p)["url"] for p in run.payloads)
+    assert "pip install boto3" in run.adapted
+
+
+def test_opencv_2_and_3(device: Device) -> None:
+    run = device.sample("opencv2")
+    assert [json.loads(p)["width"] for p in run.payloads] == [480] * 4
+    for what in ("three results of findContours", "cv2.CV_AA is cv2.LINE_AA", "windows of cv2 are not shown",
+                 "createBackgroundSubtractorMOG is", "cv2.resize: floats", "cv2.circle: floats"):  # fmt: skip
+        assert what in run.adapted, what
+
+
+def test_python_3_is_left_alone(device: Device) -> None:
+    tiny_models.ssd(device.artifacts / "mxnet_deploy_ssd_FP16_FUSED.xml")
+    run = device.sample("python3")
+    assert run.report["python"] == 3
+    assert [json.loads(p)["yscale"] for p in run.payloads] == [pytest.approx(3.6)] * 4
+    assert "division" not in run.adapted
+
+
+def test_restarts_by_timer(device: Device) -> None:
+    tiny_models.classifier(device.artifacts / "m.xml", size=16)
+    run = device.sample("restarts")
+    assert run.payloads[:2] == ["failed", "failed"]
+    assert [p[:16] for p in run.payloads[2:]] == ["try 3 alive True"] * 4
+    assert "failed: camera is busy" in run.err
+
+
+def test_base64_in_json(device: Device) -> None:
+    run = device.sample("base64_image")
+    messages = [json.loads(p) for p in run.payloads]
+    assert [m["half"] for m in messages] == [0, 0, 1, 1]
+    assert messages[0]["image"].startswith("data:image/jpeg;base64,/9j/")
+    assert messages[0]["short"] == "/9j/"
+    assert messages[0]["rounded"] == 3.0
+    assert re.fullmatch("[0-9a-f]{8}", messages[0]["device"])
+
+
+def test_old_habits(device: Device) -> None:
+    run = device.sample("old_habits", frames=2)
+    assert run.out.splitlines() == [
+        "1; 2500 3 548 a-b (0, 50) 3 -4 3.5", "2; 2500 6 548 a-b (0, 50) 3 -4 3.5",
+    ]  # fmt: skip
+    assert run.payloads[0] == "2500 3 \xe9"
+    assert "tabs in the indentation" in run.adapted
+
+
+def test_handler_only(device: Device) -> None:
+    run = device.sample("handler_only")
+    assert run.payloads == ["(1080, 1920, 3)"] * 4
+    assert "lambda_handler({}, None) was called" in run.adapted
+
+
+def test_modules_beside_the_script(device: Device) -> None:
+    (device.folder / "helpers.py").write_text(
+        "LABELS = map(str, [1, 2])\ndef describe(f):\n    print 'describing'\n    return '%dx%d' % f.shape[1::-1]\n"
+        "def halves(n):\n    return str(n / 2)\n"
+    )
+    (device.folder / "more.py").write_text("greeting = 'h' + `1/2`\nprint greeting\n")
+    (device.folder / "settings.ini").write_text("[iot]\ntopic = own/topic\n")
+    (device.folder / "greengrasssdk").mkdir()
+    (device.folder / "greengrasssdk" / "__init__.py").write_text("raise ImportError('from the deployment package')\n")
+    run = device.sample("neighbours")
+    assert run.payloads == ["1920x1080 2 2 h0"] * 4
+    assert run.messages[0]["topic"] == "own/topic"
+    assert "helpers.py: Python 2 syntax" in run.adapted
+    assert not list(device.folder.rglob("*.pyc"))
+
+
+def test_a_script_that_catches_everything_is_ended(device: Device) -> None:
+    run = device.sample("bare_except", timeout=20)
+    assert run.payloads == ["1920x1080"] * 4
+    assert "messages after the last frame were not sent" in run.adapted
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--artifacts", "/nowhere"], "no such folder"),
+        (["--frames", "0"], "--frames: got 0"),
+        (["--model", "x="], "expected NAME=PATH"),
+        (["--source", "/nowhere.mp4"], "/nowhere.mp4"),
+        (["--events", "http://x"], "expected a file, -, mqtt://"),
+    ],
+)
+def test_bad_options(device: Device, options: list[str], says: str) -> None:
+    run = device.run(_copy(device, "handler_only"), *options, status=2)
+    assert says in run.err
+    assert len(run.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (b"def f(:\n    pass\n", "line 1: neither Python 2.7 nor 3"),
+        (b"x = 1\nprint 'a' 'b' (\n", "neither Python 2.7 nor 3"),
+        (b"\0\0", "null bytes"),
+        (b"\xff\xfe\x00", "null bytes"),
+    ],
+)
+def test_sources_that_are_none(device: Device, source: bytes, says: str) -> None:
+    script = device.folder / "broken.py"
+    script.write_bytes(source)
+    run = device.run(script, status=2)
+    assert says in run.err
+    assert str(script) in run.err
+    assert len(run.err.strip().splitlines()) == 1
+
+
+def test_no_such_script(device: Device) -> None:
+    assert "no such file" in device.run(device.folder / "gone.py", status=2).err
+
+
+def test_a_missing_model_ends_the_run(device: Device) -> None:
+    run = device.sample("hotdog", status=2)
+    assert "--model hotdog=PATH" in run.err
+
+
+def test_an_error_of_the_script_is_one_line(device: Device) -> None:
+    script = device.folder / "broken.py"
+    script.write_text("import awscam\nret, frame = awscam.getLastFrame()\nprint frame.shape\nprint frame.nothing\n")
+    run = device.run(script, status=1)
+    assert f"{script}, line 4: AttributeError: 'numpy.ndarray' object has no attribute 'nothing'" in run.err
+    assert run.out == "(1080, 1920, 3)\n"
+
+
+def test_removed_opencv_calls_are_named(device: Device) -> None:
+    script = device.folder / "cascade.py"
+    script.write_text("import awscam, cv2\nfaces = cv2.CascadeClassifier('haar.xml')\n")
+    run = device.run(script, status=1)
+    assert "Haar cascades left OpenCV" in run.err
+
+
+def test_stops_when_told(device: Device) -> None:
+    script = _copy(device, "bare_except")
+    process = subprocess.Popen(device.command(script), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        messages = device.folder / "messages"
+        for _ in range(200):
+            if messages.exists() and messages.stat().st_size > 500:
+                break
+            threading.Event().wait(0.05)
+        process.terminate()
+        _, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "frames in" in err
+
+
+def test_seconds(device: Device) -> None:
+    run = device.run(_copy(device, "handler_only"), "--seconds", "1", frames=10**6)
+    assert run.payloads
