@@ -2,8 +2,8 @@
 
 Plain flags, never `-march=native`: each source of ext/ that needs more than the baseline says so itself and is only
 called on processors that have it. Without a compiler the package installs all the same and uses its Numba twins.
-`SACCADE_BOUNDS_CHECK=1` builds the Cython layer with bounds checks and the C sources with assertions,
-`SACCADE_SANITIZE=address` with AddressSanitizer.
+`SACCADE_BOUNDS_CHECK=1` builds with bounds checks in the Cython layer and in the C library's own functions,
+`SACCADE_SANITIZE=address` with AddressSanitizer; see .ci/sanitize.sh.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class BuildKernels(build_ext):
             extension.extra_compile_args += ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
             if platform.machine() in ("x86_64", "AMD64"):
                 extension.extra_compile_args += ["-march=x86-64-v2", "-mtune=generic"]
+            if CHECKED:
+                extension.extra_compile_args += ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-all"]
             if SANITIZE:
                 extension.extra_compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
                 extension.extra_link_args += [f"-fsanitize={SANITIZE}"]
@@ -39,7 +41,7 @@ class BuildKernels(build_ext):
 def extensions() -> list[Extension]:
     try:
         from Cython.Build import cythonize
-    except ImportError:
+    except ImportError:  # `setup.py` run by hand without the build requirements: a pure installation
         return []
     native = Extension(
         "saccade.kernels._native",
@@ -60,7 +62,8 @@ def extensions() -> list[Extension]:
             "embedsignature": False,
             "freethreading_compatible": True,
         },
-        force=CHECKED or bool(SANITIZE),
+        # Apart, so that an ordinary build never takes up what a checked one generated.
+        build_dir="build/checked" if CHECKED else None,
     )
 
 

@@ -46,6 +46,9 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20261120)
 
 
+if (build := os.environ.get("SACCADE_TEST_BUILD")) and not (_native and _native.__file__.startswith(build)):
+    raise pytest.UsageError(f"the kernels under test were to be those in {build}")
+
 needs_native = pytest.mark.skipif(
     importlib.util.find_spec("saccade.kernels._native") is None, reason="installed without the compiled kernels"
 )

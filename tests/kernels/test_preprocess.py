@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "120"))
 sizes = st.tuples(st.integers(1, 120), st.integers(1, 150))
 targets = st.tuples(st.integers(1, 90), st.one_of(st.integers(1, 120), st.sampled_from([511, 512, 513, 700])))
 sweep = settings(
-    max_examples=120,
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -116,7 +118,7 @@ class TestYuv:
     @pytest.mark.parametrize("full_range", [False, True])
     @pytest.mark.parametrize("pixels", ["i420", "i422", "nv12", "nv16"])
     def test_within_one_of_the_exact_value(self, kernels, pixels, full_range):
-        @settings(sweep, max_examples=60)
+        @settings(sweep, max_examples=max(EXAMPLES // 2, 1))
         @example(size=(1, 1), target=(5, 5), mirror=True, part=False, seed=0)
         @example(size=(17, 33), target=(64, 600), mirror=True, part=True, seed=0)
         @given(
