@@ -15,7 +15,7 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
 from saccade.models.layers import Value
 from saccade.models.legacy_ir import ops  # noqa: F401  (fills the table)
-from saccade.models.legacy_ir.graph import Endpoint, Layer, Network
+from saccade.models.legacy_ir.graph import Blob, Dims, Endpoint, Layer, Network
 from saccade.models.legacy_ir.table import LAYERS, Node
 from saccade.models.legacy_ir.weights import Weights, check_overlaps
 
@@ -67,7 +67,7 @@ def inputs(network: Network) -> list[Layer]:
     return [layer for layer in network.layers.values() if layer.type.lower() == "input"]
 
 
-def _blobs(network: Network) -> Iterator[tuple[ov.op.Constant, str]]:
+def _blobs(network: Network) -> Iterator[tuple[Blob, str]]:
     for layer in all_layers(network):
         for name, blob in layer.blobs.items():
             yield blob, f"{layer}: {name}"
@@ -91,6 +91,7 @@ class GraphBuilder:
         self.path = path
         self.weights = weights
         self.values: dict[Endpoint, Value] = {}
+        self.shapes: dict[Endpoint, Dims] = {}  # of the values; the same as theirs, and quicker to ask
         self.parameters: dict[str, ov.op.Parameter] = {}
         self.sinks: list[ov.Node] = []
 
@@ -163,6 +164,7 @@ class GraphBuilder:
         if layer.name in self.parameters:
             raise self.fail(f"{layer} has the name of another input; expected names of their own")
         port = layer.outputs[0]
+        self.shapes[layer.id, port.id] = port.dims
         if (layer.id, port.id) in self.feeds:
             self.values[layer.id, port.id] = self.feeds[layer.id, port.id]
             return
@@ -178,17 +180,16 @@ class GraphBuilder:
 
     def _layer(self, layer: Layer) -> None:
         sources = self.network.sources
-        operands = [
-            self.values[sources[end]] if end in sources else self.feeds[end]
-            for end in ((layer.id, port.id) for port in layer.inputs)
-        ]
-        for port, value in zip(layer.inputs, operands, strict=True):
-            if math.prod(port.dims) != math.prod(layers.dims(value)):
+        ends = [(layer.id, port.id) for port in layer.inputs]
+        operands = [self.values[sources[end]] if end in sources else self.feeds[end] for end in ends]
+        shapes = [self.shapes[sources[end]] if end in sources else layers.dims(self.feeds[end]) for end in ends]
+        for port, shape in zip(layer.inputs, shapes, strict=True):
+            if port.dims != shape and math.prod(port.dims) != math.prod(shape):
                 raise self.fail(
-                    f"{layer}: input port {port.id} declares {list(port.dims)} but gets {list(layers.dims(value))}; "
+                    f"{layer}: input port {port.id} declares {list(port.dims)} but gets {list(shape)}; "
                     "expected the same shape: the file is damaged or was edited"
                 )
-        node = Node(str(self.path), layer, operands, self.weights, self)
+        node = Node(str(self.path), layer, operands, shapes, self.weights, self)
         try:
             result = LAYERS[layer.type.lower()](node)
         except ModelError as error:
@@ -203,12 +204,13 @@ class GraphBuilder:
         if len(values) < len(layer.outputs):
             raise self.fail(f"{layer} declares {len(layer.outputs)} outputs; expected {len(values)}")
         for port, value in zip(layer.outputs, values, strict=False):
-            if layers.dims(value) != port.dims:
+            if value.get_shape() != list(port.dims):
                 raise self.fail(
                     f"{layer}: output port {port.id} comes out as {list(layers.dims(value))} but declares "
                     f"{list(port.dims)}; expected the same shape: the file is damaged or was edited"
                 )
             self.values[layer.id, port.id] = value
+            self.shapes[layer.id, port.id] = port.dims
         if layer.name and values:
             producer = values[0].get_node()
             if producer.get_type_name() not in ("Parameter", "Constant") and all(v is not values[0] for v in operands):

@@ -22,9 +22,8 @@ import numpy.typing as npt
 import openvino as ov
 
 from saccade.errors import ModelError, UnsupportedError
-from saccade.models import layers
 from saccade.models.layers import Value
-from saccade.models.legacy_ir.graph import Endpoint, Layer, Network
+from saccade.models.legacy_ir.graph import Dims, Endpoint, Layer, Network
 from saccade.models.legacy_ir.weights import Weights
 
 Builder = Callable[["Node"], Value | list[Value]]
@@ -63,10 +62,19 @@ class Node:
     default it is an error. `fail` makes the error that names file, layer and type.
     """
 
-    def __init__(self, where: str, layer: Layer, inputs: Sequence[Value], weights: Weights, graph: Graph) -> None:
+    def __init__(
+        self,
+        where: str,
+        layer: Layer,
+        inputs: Sequence[Value],
+        shapes: Sequence[Dims],
+        weights: Weights,
+        graph: Graph,
+    ) -> None:
         self.where = where
         self.layer = layer
         self.inputs = list(inputs)
+        self.shapes = list(shapes)
         self.weights = weights
         self.graph = graph
 
@@ -88,7 +96,8 @@ class Node:
 
     def dims(self, index: int = 0) -> tuple[int, ...]:
         """Return the shape of an operand."""
-        return layers.dims(self.input(index))
+        self.input(index)
+        return self.shapes[index]
 
     def spatial(self, index: int = 0) -> tuple[int, ...]:
         """Return the spatial shape of an operand (N, C, ...)."""

@@ -32,14 +32,13 @@ ITEM_BYTES = {
 
 
 class _Element:
-    __slots__ = ("attributes", "children", "loop", "size", "tag", "text")
+    __slots__ = ("attributes", "children", "loop", "tag", "text")
 
     def __init__(self, tag: str, attributes: dict[str, str]) -> None:
         self.tag = tag
         self.attributes = attributes
         self.children: list[_Element] = []
         self.text: list[str] = []
-        self.size = 0
         self.loop: Loop | None = None
 
     def find(self, tag: str) -> _Element | None:
@@ -116,7 +115,6 @@ class _Reader:
 
     KEPT = frozenset({"layers", "edges", "pre-process", "statistics", "meta_data"})
     CONTAINERS = frozenset({"net", "body", "layers", "edges", "statistics", "meta_data", "cli_parameters"})
-    UNCOUNTED = frozenset({"layers", "edges", "statistics"})  # their members have limits of their own
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,6 +123,7 @@ class _Reader:
         self.loops: list[Loop] = []
         self.stack: list[_Element] = []
         self.skipping = 0
+        self.kept = 0
         self.depth = 0
         self.edges: list[list[tuple[Endpoint, Endpoint]]] = [[]]
         self.parser = _parser()
@@ -144,7 +143,7 @@ class _Reader:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.fail(f"elements are nested more than {MAX_DEPTH} deep; expected a model's IR")
-        if len(attributes) > MAX_ATTRIBUTES or any(len(v) > MAX_LABEL for v in attributes.values()):
+        if attributes and (len(attributes) > MAX_ATTRIBUTES or max(map(len, attributes.values())) > MAX_LABEL):
             self.fail(f"<{tag[:40]}> has too many or too long attributes; expected a model's IR")
         if self.skipping:
             self.skipping += 1
@@ -159,11 +158,13 @@ class _Reader:
         elif self.stack[-1].tag == "net" and tag not in self.KEPT:
             self.skipping = 1
             return
+        if self.stack:
+            # what is inside a layer is kept until it ends; layers, edges and statistics have bounds of their own
+            member = len(self.stack) == 2 and self.stack[-1].tag in ("layers", "edges", "statistics")
+            self.kept = 0 if member else self.kept + 1
+            if self.kept > MAX_CHILDREN:
+                self.fail(f"more than {MAX_CHILDREN} elements inside one; expected a model's IR")
         self.stack.append(_Element(tag, attributes))
-        for owner in self.stack[1:-1]:
-            owner.size += 1
-            if owner.size > MAX_CHILDREN and owner.tag not in self.UNCOUNTED:
-                self.fail(f"<{owner.tag[:40]}> has more than {MAX_CHILDREN} elements inside; expected a model's IR")
 
     def _root(self, tag: str, attributes: dict[str, str]) -> None:
         if tag.lower() != "net":
