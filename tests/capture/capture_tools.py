@@ -8,10 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
-from saccade.capture import Picture, Source
+from saccade.capture import Picture, Source, jpeg
 from saccade.frame import Image
 
 
@@ -34,26 +33,28 @@ def mark(picture: Image) -> int:
 
 
 def write_video(path: Path, codec: str, frames: int, size: tuple[int, int] = (360, 640), rate: int = 30) -> Path:
-    """A real video file through FFmpeg; frame i is `scene(..., i)`."""
+    """A real video file; frame i is `scene(..., i)`. MJPEG is compressed as cameras do it, the rest by FFmpeg."""
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.time_base = Fraction(1, rate)
-        if codec == "mjpeg":
-            stream.codec_context.qscale = True
-            stream.codec_context.global_quality = 3 * 118
-        else:
+        if codec != "mjpeg":
             stream.options = {"preset": "ultrafast", "crf": "18"}
-            if codec == "libx265":
-                stream.options["x265-params"] = "log-level=none:pools=1"
+        if codec == "libx265":
+            stream.options["x265-params"] = "log-level=none:pools=1"
         for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(scene(*size, index), cv2.COLOR_BGR2RGB), "rgb24")
-            for packet in stream.encode(frame):
+            picture = scene(*size, index)
+            if codec == "mjpeg":
+                packet = av.Packet(jpeg.encode(picture))
+                packet.pts = packet.dts = index
+                packet.stream, packet.time_base, packet.is_keyframe = stream, stream.time_base, True
                 container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+            else:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        if codec != "mjpeg":
+            container.mux(stream.encode())
     return path
 
 

@@ -88,6 +88,21 @@ def test_planes_are_what_opencv_reads(h264_mp4):
     reader.release()
 
 
+def test_a_new_frame_size_in_mid_stream(tmp_path):
+    parts = [write_video(tmp_path / f"{h}.h264", "libx264", 5, size=(h, 2 * h)) for h in (96, 144)]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    held = []
+    with Capture(open_source(path), slots=12) as capture:
+        while (frame := capture.latest()) is not None:
+            held.append(frame)
+        assert capture.statistics().resizes == 1
+    assert [(f.height, f.planes[0].shape) for f in held] == [(96, (96, 192))] * 5 + [(144, (144, 288))] * 5
+    for index, frame in enumerate(held):
+        assert abs(mark(frame.bgr()) - index % 5) <= 1
+        frame.release()
+
+
 def test_ten_bit_video_is_converted(tmp_path):
     path = tmp_path / "ten.mkv"
     with av.open(str(path), "w") as container:
@@ -182,6 +197,22 @@ def test_damage_in_a_file_is_counted_and_passed_over(kind, request, tmp_path):
     assert damaged >= 1
     assert frames >= 12
     assert frames + damaged >= 20
+
+
+def test_hostile_files_end_in_frames_or_one_error(mjpeg_avi, h264_mp4, h265_mkv, tmp_path):
+    random = np.random.default_rng(3)
+    for index in range(90):
+        original = (mjpeg_avi, h264_mp4, h265_mkv)[index % 3]
+        content = bytearray(original.read_bytes()[: 40_000 if index % 2 else None])
+        reach = (300, 3000, len(content))[index // 3 % 3]
+        for position in random.integers(0, min(reach, len(content)), 12):
+            content[position] = random.integers(256)
+        path = tmp_path / original.name
+        path.write_bytes(content)
+        with contextlib.suppress(SourceError), Capture(open_source(path), size=(45, 80)) as capture:
+            while (frame := capture.latest(20)) is not None:
+                frame.release()
+            assert capture.ended
 
 
 def test_a_truncated_file_gives_what_is_there(mjpeg_avi, tmp_path):

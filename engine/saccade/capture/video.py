@@ -51,7 +51,7 @@ class _ContainerSource(Source):
         self.close()
         start = time.monotonic()
         try:
-            container = av.open(self._url, timeout=self._timeout, options=self._options())
+            container = av.open(self._url, timeout=self._timeout, options=self._options(), metadata_errors="replace")
         except (av.error.FFmpegError, OSError, ValueError) as error:
             seconds = time.monotonic() - start
             # FFmpeg has several names for what a timeout did to it.
@@ -67,7 +67,10 @@ class _ContainerSource(Source):
         if not container.streams.video:
             self.close()
             raise SourceError(f"{self.name}: holds no video; expected MJPEG, H.264, H.265 or another FFmpeg format")
-        stream = container.streams.video[0]
+        stream: Any = container.streams.video[0]
+        if stream.codec_context is None:
+            self.close()
+            raise SourceError(f"{self.name}: holds video in a form that FFmpeg cannot decode")
         rate = stream.average_rate or stream.guessed_rate
         self.frame_rate = float(rate) if rate else None
         stream.thread_type = self._threads
