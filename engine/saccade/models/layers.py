@@ -60,8 +60,14 @@ def constant(array: npt.ArrayLike) -> Value:
         values = np.array(values, order="C")
     node = Constant(values, shared_memory=shared and values.ndim > 0)
     if values.dtype == np.float16:
-        return opset1.convert(node, "f32").output(0)
+        widened = opset1.convert(node, "f32")
+        widened.set_rt_info("", _DECOMPRESSION)
+        return widened.output(0)
     return node.output(0)
+
+
+_DECOMPRESSION = "decompression_0"
+"""OpenVINO's mark of stored weights: they are widened while kernels are made, not into a second copy before."""
 
 
 def floats(array: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -274,15 +280,13 @@ def window_counts(
     if clip:
         places = zip(counts, size, strides, pads, strict=True)
         counts = [c - 1 if (c - 1) * s >= n + p else c for c, n, s, p in places]
-    check_windows(size, kernel, strides, pads, counts)
     return counts
 
 
-def check_windows(size: Ints, kernel: Ints, strides: Ints, pads: Ints, counts: Ints) -> None:
-    """Refuse windows without a single real pixel: the frameworks divide by zero there."""
-    for n, k, s, p, c in zip(size, kernel, strides, pads, counts, strict=True):
-        if (c - 1) * s - p >= n or k <= p:
-            raise UnsupportedError(f"has windows in the padding alone (kernel {k}, stride {s}, padding {p}, input {n})")
+def _all_padding(size: Ints, kernel: Ints, strides: Ints, pads: Ints, out: Ints) -> bool:
+    # such windows exist in real files (rounding up with padding), but OpenVINO's pooling refuses them
+    places = zip(size, kernel, strides, pads, out, strict=True)
+    return any((o - 1) * s - p >= n or k <= p for n, k, s, p, o in places)
 
 
 def _window_ends(x: Value, kernel: Ints, strides: Ints, pads_begin: Ints, out: Ints) -> list[int]:
@@ -301,6 +305,10 @@ def max_pool(
     if dilations is not None and any(d != 1 for d in dilations):
         raise UnsupportedError("max pooling with dilation is not supported; expected dilation 1")
     ends = _window_ends(x, kernel, strides, pads_begin, out)
+    if _all_padding(dims(x)[2:], kernel, strides, pads_begin, out):
+        lowest = float(np.finfo(np.float32).min)  # what the frameworks leave where a window has no pixel
+        x = pad(x, (0, 0, *pads_begin), (0, 0, *ends), value=lowest)
+        pads_begin = ends = [0] * len(ends)
     return opset1.max_pool(x, list(strides), list(pads_begin), ends, list(kernel), "floor").output(0)
 
 
@@ -323,15 +331,22 @@ def avg_pool(
     size = dims(x)[2:]
     ends = _window_ends(x, kernel, strides, pads_begin, out)
     counted = list(pads_begin if counted_end is None else counted_end)
-    y = opset1.avg_pool(
-        x, list(strides), list(pads_begin), ends, list(kernel), exclude_pad and any((*pads_begin, *ends)), "floor"
-    ).output(0)
-    if exclude_pad or all(e <= c for e, c in zip(ends, counted, strict=True)):
-        return y
+    hollow = _all_padding(size, kernel, strides, pads_begin, out)
+    if hollow:
+        x = pad(x, (0, 0, *pads_begin), (0, 0, *ends))
+        y = opset1.avg_pool(x, list(strides), [0] * len(ends), [0] * len(ends), list(kernel), False, "floor").output(0)
+    else:
+        masked = exclude_pad and any((*pads_begin, *ends))
+        y = opset1.avg_pool(x, list(strides), list(pads_begin), ends, list(kernel), masked, "floor").output(0)
+        if exclude_pad or all(e <= c for e, c in zip(ends, counted, strict=True)):
+            return y
     correction = np.ones(tuple(out), dtype=np.float64)
     for axis, (n, o, k, s, b, c) in enumerate(zip(size, out, kernel, strides, pads_begin, counted, strict=True)):
         start = np.arange(o) * s - b
-        inside = np.minimum(start + k, n + c) - start
+        if exclude_pad:
+            inside = np.minimum(start + k, n) - np.maximum(start, 0)
+        else:
+            inside = np.minimum(start + k, n + c) - start
         ratio = k / np.maximum(inside, 1)
         correction *= ratio.reshape([-1 if a == axis else 1 for a in range(len(size))])
     return opset1.multiply(y, constant(correction.astype(np.float32)[None, None])).output(0)

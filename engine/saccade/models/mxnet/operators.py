@@ -150,7 +150,6 @@ def _pooling(layer: Layer) -> Value:
     size = dims(x)[2:]
     if convention == "same":
         out = [-(-(n + 2 * p) // s) for n, s, p in zip(size, stride, pad, strict=True)]
-        layers.check_windows(size, kernel, stride, pad, out)
     else:
         out = layers.window_counts(size, kernel, stride, pad, round_up=convention == "full")
     geometry = {"kernel": kernel, "strides": stride, "pads_begin": pad, "out": out}
