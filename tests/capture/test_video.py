@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -213,6 +214,20 @@ def test_hostile_files_end_in_frames_or_one_error(mjpeg_avi, h264_mp4, h265_mkv,
             while (frame := capture.latest(20)) is not None:
                 frame.release()
             assert capture.ended
+
+
+def test_titles_that_are_not_utf8_do_no_harm(tmp_path):
+    path = tmp_path / "titled.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "abcdefgh"
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuvj420p"
+        packet = av.Packet(jpeg.encode(scene(96, 128, 3)))
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 10)
+        container.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"abcdefgh", b"\xe4\xf6\xfc\xdf\xff\xfe\x80\x81"))
+    with Capture(open_source(path)) as capture, capture.latest() as frame:
+        assert mark(frame.bgr()) == 3
 
 
 def test_a_truncated_file_gives_what_is_there(mjpeg_avi, tmp_path):

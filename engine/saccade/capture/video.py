@@ -51,7 +51,7 @@ class _ContainerSource(Source):
         self.close()
         start = time.monotonic()
         try:
-            container = av.open(self._url, timeout=self._timeout, options=self._options(), metadata_errors="replace")
+            container = self._container_of(self._url)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             seconds = time.monotonic() - start
             # FFmpeg has several names for what a timeout did to it.
@@ -78,6 +78,16 @@ class _ContainerSource(Source):
             self._pictures = self._packets(stream)
         else:
             self._pictures = self._frames(stream)
+
+    def _container_of(self, url: str) -> InputContainer:
+        import av
+
+        options = self._options()
+        try:
+            return av.open(url, timeout=self._timeout, options=options)
+        except UnicodeDecodeError:
+            # A title that is not UTF-8. PyAV from 19 on does not mind, and does not know the option.
+            return av.open(url, timeout=self._timeout, options=options, metadata_errors="replace")
 
     def read(self) -> Picture | None:
         """The next picture, compressed (MJPEG) or as planes."""
