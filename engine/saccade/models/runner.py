@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import openvino as ov
@@ -261,12 +261,16 @@ def _completion(request: weakref.ref[Request]) -> Callable[[object], None]:
 
 
 def open_model(address: str | os.PathLike[str], **options: Any) -> Model:
-    """A model from wherever it lives: a file, or a name of the catalogue (downloaded when it is not there yet).
+    """A model from wherever it lives: a file, a name of the catalogue (downloaded when it is not there yet), or an
+    address of a server that runs it (see `saccade.models.remote`).
 
-    options : as for `Model`.
+    options : as for `Model`; a server has its own.
     """
     from saccade.models.catalogue import resolve
+    from saccade.models.remote import RemoteModel, is_remote
 
+    if isinstance(address, str) and is_remote(address):
+        return cast(Model, RemoteModel(address))  # the same attributes and methods, with no network in this process
     return Model(resolve(address), **options)
 
 

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.kernels import decode_anchors
 from saccade.models import catalogue
 from saccade.models.labels import read_labels
+from saccade.models.remote import RemoteDetector, RemoteModel
 from saccade.models.spec import InputSpec
 from saccade.results import DIRECTIONS, Classification, Detections
 
@@ -220,11 +221,11 @@ class LandmarkRegressor:
         return points, float(1 / (1 + np.exp(-np.clip(logit, -30, 30))))
 
 
-Task = BlazeFace | SsdDetector | BoxesAndLabels | Classifier | AngleRegressor | LandmarkRegressor
+Task = BlazeFace | SsdDetector | BoxesAndLabels | Classifier | AngleRegressor | LandmarkRegressor | RemoteDetector
 
 
 def task_for(
-    model: Model,
+    model: Model | RemoteModel,
     *,
     name: str | os.PathLike[str] | None = None,
     labels: str | os.PathLike[str] | Sequence[str] | None = None,
@@ -243,10 +244,12 @@ def task_for(
     Raises UnsupportedError if the model's input is no picture or no parser fits its outputs.
     """
     entry = next(iter(catalogue.find(os.fspath(name)) if name is not None else ()), None)
-    spec = (entry.spec if entry is not None else None) or _input_spec(model)
     if isinstance(labels, (str, os.PathLike)):
         labels = read_labels(labels)
+    if isinstance(model, RemoteModel):
+        return model.task or model.adapt(_by_outputs(cast(Any, model), model.spec, tuple(labels or model.names), task))
     names = tuple(labels or ())
+    spec = (entry.spec if entry is not None else None) or _input_spec(model)
     found = _by_outputs(model, spec, names, task)
     changes: dict[str, Any] = {
         key: value for key, value in (("swap_rb", swap_rb), ("letterbox", letterbox)) if value is not None
