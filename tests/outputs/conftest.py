@@ -23,10 +23,11 @@ def _one_opencv_thread() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_thread_stays() -> Iterator[None]:
     """Whatever a test opened it has closed: none of this room's threads outlives it."""
+    before = set(threading.enumerate())
     yield
     deadline = monotonic() + 3
     names = ("saccade-display", "saccade-fifo", "saccade-page", "saccade-crops", "saccade-pictures")
-    while left := [t.name for t in threading.enumerate() if t.name.startswith(names)]:
+    while left := [t.name for t in set(threading.enumerate()) - before if t.name.startswith(names)]:
         assert monotonic() < deadline, f"threads still run: {left}"
         threading.Event().wait(0.02)
 

@@ -224,7 +224,7 @@ def test_every_single_picture_of_a_folder_counts() -> None:
 
 def test_a_slow_decoder_never_holds_up_a_live_pipeline() -> None:
     def decode(height: int, width: int) -> np.ndarray:
-        sleep(0.1)
+        sleep(0.3)
         return picture()
 
     writer = CropWriter(lambda crop: None)
@@ -243,7 +243,7 @@ def test_a_slow_decoder_never_holds_up_a_live_pipeline() -> None:
         assert len(held) <= CropWriter.leases
         sleep(0.005)
     writer.close()
-    assert slowest < 0.04
+    assert slowest < 0.15
     assert not held
     assert writer.statistics().skipped > 0
 

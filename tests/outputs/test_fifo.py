@@ -56,8 +56,8 @@ def test_a_reader_gets_whole_pictures(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(path.stat().st_mode)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with Feeder(display.accept) as feeder:
-        assert len(whole_pictures(read_for(path, 1.2))) > 12
-        assert feeder.slowest < 0.05
+        assert len(whole_pictures(read_for(path, 1.2))) > 5
+        assert feeder.slowest < 0.2
     fifo.close()
     display.close()
     assert not path.exists()
@@ -70,7 +70,7 @@ def test_readers_come_and_go(tmp_path: Path) -> None:
         for _ in range(4):
             data = read_for(path, 0.6)
             assert data.startswith(b"\xff\xd8\xff")
-            assert len(whole_pictures(data)) > 3
+            assert len(whole_pictures(data)) >= 2
             sleep(0.1)
     threads = [t.name for t in threading.enumerate() if t.name == "saccade-fifo"]
     assert len(threads) == 1
@@ -86,7 +86,7 @@ def test_a_reader_that_stalls_gets_the_rest_and_then_the_present(tmp_path: Path)
         sleep(0.8)  # the pipe fills
         encoded, frames = display.statistics().encoded, feeder.frames
         sleep(0.8)
-        assert feeder.frames - frames > 20
+        assert feeder.frames - frames > 8
         assert display.statistics().encoded - encoded <= 1  # nothing is made for a reader that takes nothing
         data = b""
         end = monotonic() + 0.8
@@ -96,7 +96,7 @@ def test_a_reader_that_stalls_gets_the_rest_and_then_the_present(tmp_path: Path)
             except BlockingIOError:
                 sleep(0.002)
         os.close(file)
-    assert len(whole_pictures(data)) > 8
+    assert len(whole_pictures(data)) > 2
     fifo.close()
     display.close()
 
@@ -132,7 +132,7 @@ def test_the_thread_sleeps(tmp_path: Path, stalled: bool, monkeypatch: pytest.Mo
     display.close()
     if file is not None:
         os.close(file)
-    assert used[0] < 0.05
+    assert used[0] < 0.1
 
 
 def test_close_is_quick_from_any_state(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_close_is_quick_from_any_state(tmp_path: Path) -> None:
             sleep(0.7)
             start = monotonic()
             fifo.close()
-            assert monotonic() - start < 0.9
+            assert monotonic() - start < 1.5
         display.close()
         if file is not None:
             os.close(file)
@@ -253,7 +253,7 @@ def test_ffmpeg_reads_it_is_killed_and_comes_back(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
-        assert feeder.slowest < 0.1
+        assert feeder.slowest < 0.2
     fifo.close()
     display.close()
 

@@ -294,9 +294,9 @@ def test_a_stalled_client_changes_nothing_for_others() -> None:
         beside = rates()
         for client in stalled:
             client.close()
-    assert beside[0] > 0.85 * alone[0]
-    assert beside[1] > 0.95 * alone[1]
-    assert feeder.slowest < 0.1
+    assert beside[0] > 0.75 * alone[0]
+    assert beside[1] > 0.9 * alone[1]
+    assert feeder.slowest < 0.2
 
 
 def _pictures_for(response: HTTPResponse, seconds: float) -> list[bytes]:
@@ -404,7 +404,7 @@ def test_close_is_quick_with_clients_in_every_state() -> None:
         sleep(0.4)
         start = monotonic()
         page.close()
-        assert monotonic() - start < 1
+        assert monotonic() - start < 2
         assert not [t for t in threading.enumerate() if t.name.startswith("saccade-page")]
         for client in clients:
             client.close()
