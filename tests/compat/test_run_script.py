@@ -383,3 +383,39 @@ def test_stops_when_told(device: Device) -> None:
 def test_seconds(device: Device) -> None:
     run = device.run(_copy(device, "handler_only"), "--seconds", "1", frames=10**6)
     assert run.payloads
+
+
+def test_botocore_sessions_and_files_beside_the_script(device: Device, s3: Any) -> None:
+    script = device.folder / "session.py"
+    script.write_text(
+        "from botocore.session import Session\nimport awscam, cv2, json, greengrasssdk, time\n"
+        "names = [line.strip() for line in open('names.txt')]\n"
+        "while True:\n\tret, frame = awscam.getLastFrame()\n\ts3 = Session().create_client('s3')\n"
+        "\t_, jpg = cv2.imencode('.jpg', frame[0:frame.shape[0]/4, 0:frame.shape[1]/4])\n"
+        "\tkey = 'images/' + names[0] + '-' + time.strftime('%Y%m%d') + '.jpg'\n"
+        "\ts3.put_object(Body=jpg.tostring(), Bucket='your-bucket', Key=key, ACL='public-read')\n"
+        "        print json.dumps({'key': key, 'size': len(jpg)})\n"
+    )
+    (device.folder / "names.txt").write_text("anna\nberta\n")
+    run = device.run(script, frames=3)
+    assert len(run.out.splitlines()) == 3
+    assert [item["Key"][:12] for item in s3.list_objects_v2(Bucket="your-bucket")["Contents"]] == ["images/anna-"]
+    assert "the client for s3 is made once" in run.adapted
+    assert "ACL='public-read' was left out" in run.adapted
+
+
+def test_a_missing_module_is_named(device: Device) -> None:
+    script = device.folder / "needs.py"
+    script.write_text("import awscam\nimport mxnet_that_is_not_there\n")
+    assert "install it into this Python, or lay it beside" in device.run(script, status=1).err
+
+
+def test_a_display_thread_alone_keeps_nothing_running(device: Device) -> None:
+    script = device.folder / "display.py"
+    script.write_text(
+        "import awscam, greengrasssdk, os\nfrom threading import Thread\nclient = greengrasssdk.client('iot-data')\n"
+        "class Show(Thread):\n    def run(self):\n        f = open('/tmp/results.mjpeg', 'w')\n"
+        "        while True:\n            f.write('picture')\n"
+        "Show().start()\ntry:\n    raise Exception('no luck')\nexcept Exception as e:\n    client.publish('t', str(e))\n"
+    )
+    assert device.run(script, timeout=20).payloads == ["no luck"]

@@ -69,13 +69,15 @@ def run(options: argparse.Namespace) -> int:
         name, sign, path = text.partition("=")
         if sign and not (name and path):
             raise ConfigError(f"--model {text}: expected NAME=PATH")
-        models[name if sign else "*"] = path if sign else text
+        path = path if sign else text
+        models[name if sign else "*"] = _absolute(path) if Path(path).exists() else path
     artifacts = str(Path(options.artifacts).resolve()) if options.artifacts is not None else None
     settings = HostOptions(
-        script=str(script), source=options.source, artifacts=artifacts,
-        models=models, device=options.device, precision=options.precision, frames=options.frames,
-        seconds=options.seconds, realtime=options.realtime, events=options.events, fifo=options.fifo,
-        view=options.view, python=options.python, report=options.report, arguments=tuple(options.arguments),
+        script=str(script.absolute()), source=options.source, artifacts=artifacts, models=models,
+        device=options.device, precision=options.precision, frames=options.frames, seconds=options.seconds,
+        realtime=options.realtime, events=_absolute_events(options.events), fifo=_absolute(options.fifo),
+        view=options.view, python=options.python, report=options.report and _absolute(options.report),
+        arguments=tuple(options.arguments),
     )  # fmt: skip
     sys.stdout.flush()
     command = [sys.executable, "-W", "ignore", "-m", "saccade.compat.host", settings.to_json()]
@@ -94,3 +96,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"saccade run-script: the script's process died of {signal.Signals(-status).name}", file=sys.stderr)
         return 1
     return status
+
+
+def _absolute(path: str) -> str:
+    """The script runs in its own folder."""
+    return str(Path(path).absolute())
+
+
+def _absolute_events(text: str) -> str:
+    return text if text == "-" or ":" in text else _absolute(text)

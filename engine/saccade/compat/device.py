@@ -64,6 +64,8 @@ class CompatDevice:
         self.models = {_plain(name): target for name, target in (models or {}).items()}
         self.gpu, self.precision = device, precision
         self.delivered = 0
+        self.readers: set[int] = set()
+        """Threads that have asked for a frame."""
         self.notes: Callable[[str], None] = log.info
         """Told what was done differently from the device, in words."""
         self.on_failure: Callable[[SaccadeError], None] = lambda error: None
@@ -84,6 +86,7 @@ class CompatDevice:
 
     def last_frame(self, timeout: float = 5.0) -> tuple[bool, NDArray[np.uint8] | None]:
         """(True, the next frame that was not given out yet, a BGR array of the caller's own), or (False, None)."""
+        self.readers.add(threading.get_ident())
         with self._lock:
             capture = self._opened()
             frame = None
@@ -111,6 +114,13 @@ class CompatDevice:
 
             self._capture = Capture(open_source(self.source, realtime=self.realtime)).start()
         return self._capture
+
+    def finish(self) -> None:
+        """Give out no more frames."""
+        self.frames = self.delivered
+        capture = self._capture
+        if capture is not None:
+            capture.stop()
 
     def path(self, path: str) -> str:
         """`path` with /opt/awscam/artifacts replaced by this device's folder."""

@@ -6,6 +6,7 @@ of its own, because the adaptations change modules, and because a script may lea
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import contextlib
 import importlib.abc
 import importlib.machinery
@@ -13,6 +14,7 @@ import importlib.util
 import json
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
@@ -26,7 +28,7 @@ from typing import Any, NoReturn
 
 from saccade import compat
 from saccade.compat import device as devices
-from saccade.compat import old_libraries, old_python, python2
+from saccade.compat import fifo_file, old_libraries, old_python, python2
 from saccade.config import DEFAULT_FIFO
 from saccade.errors import SaccadeError
 
@@ -34,6 +36,9 @@ log = logging.getLogger(__name__)
 
 _GRACE = 3.0
 """Seconds that a script has to end by itself after its last frame."""
+_POOL = concurrent.futures.thread.__file__
+"""Workers of a pool that have nothing to do wait here."""
+_WAITING = frozenset({threading.__file__, queue.__file__, ""})
 _HANDLERS = ("lambda_handler", "function_handler", "handler")
 
 
@@ -76,6 +81,7 @@ class Host:
         self._ended = threading.Event()
         self._body_done = threading.Event()
         self._lock = threading.Lock()
+        self._told: set[int] = set()
         self._finished = False
         self._status = 0
         self._problem = ""
@@ -100,7 +106,6 @@ class Host:
         threading.Thread(target=self._watch, name="saccade-end", daemon=True).start()
         try:
             self._execute(code)
-            self._wait_for_threads()
         except ScriptEnd:
             pass
         except SystemExit as stop:
@@ -109,6 +114,8 @@ class Host:
                 self._status, self._problem = 1, f"the script ended itself with {stop.code!r}"
         except BaseException as error:
             self._crashed(error)
+        if not self._problem:
+            self._wait_for_threads()
         self._body_done.set()
         self._finish()
 
@@ -145,10 +152,12 @@ class Host:
         old_libraries.adapt_numpy(self.report)
         old_libraries.adapt_opencv(self.report)
         old_libraries.adapt_shell(self.report)
-        if "boto" in text:
-            old_libraries.adapt_boto3(self.report)
         folder = str(Path(name).resolve().parent)
+        if "boto" in text or any(b"boto" in file.read_bytes() for file in Path(folder).glob("*.py")):
+            old_libraries.adapt_boto3(self.report)
         sys.path.insert(0, folder)
+        # The function's own folder, as for Lambda: scripts open files beside them by name.
+        os.chdir(folder)
         sys.argv = [name, *options.arguments]
         sys.meta_path.insert(0, _Neighbours(self, folder))
         code: CodeType = python2.compiled(converted, name)
@@ -186,42 +195,35 @@ class Host:
 
     def _threads(self) -> list[threading.Thread]:
         """Threads of the script that are still at work."""
-        found = []
-        for thread in threading.enumerate():
-            if thread is threading.main_thread() or thread.daemon:
-                continue
-            found.append(thread)
-        return found
+        return [
+            thread
+            for thread in threading.enumerate()
+            if thread is not threading.main_thread() and not thread.daemon and _file(thread) != _POOL
+        ]
 
     def _wait_for_threads(self) -> None:
-        while self._threads() and not self._ended.is_set():
-            self._ended.wait(0.1)
-        if self._ended.is_set():
-            end = time.monotonic() + _GRACE
-            while self._working() and time.monotonic() < end:
-                time.sleep(0.02)
+        """Until the script's threads are done; after the last frame only for what they have in hand."""
+        while not self._ended.is_set() and any(not self._shows(thread) for thread in self._threads()):
+            self._ended.wait(0.05)
+        end = time.monotonic() + _GRACE
+        while any(not _idle(thread) for thread in self._threads()) and time.monotonic() < end:
+            time.sleep(0.02)
 
-    def _working(self) -> bool:
-        """True while a thread of the script may still be handling its last frame."""
-        return any(thread.name not in self._idle for thread in self._threads())
-
-    @property
-    def _idle(self) -> set[str]:
-        # Timers that have not fired and display threads never end by themselves: nobody waits for them.
-        return {
-            thread.name
-            for thread in self._threads()
-            if isinstance(thread, threading.Timer) or hasattr(thread, "stop_request") or _in_write(thread)
-        }
+    def _shows(self, thread: threading.Thread) -> bool:
+        """True for a thread that does nothing but show pictures, and so never ends."""
+        assert self._device is not None
+        return thread.ident not in self._device.readers and (hasattr(thread, "stop_request") or _in_fifo(thread))
 
     # The end
 
     def _on_end(self) -> None:
         """Called by `getLastFrame()` when there are no more frames."""
-        if not self._ended.is_set():
-            self._end()
+        self._end()
+        thread = threading.get_ident()
+        if thread not in self._told:
+            self._told.add(thread)
             raise ScriptEnd(0)
-        # Something caught ScriptEnd and came back: it waits here until the process is gone.
+        # The script caught ScriptEnd and came back: it waits here until the process is gone.
         self._body_done.set()
         threading.Event().wait()
 
@@ -233,11 +235,13 @@ class Host:
 
     def _end(self) -> None:
         self._ended.set()
+        if self._device is not None:
+            self._device.finish()
 
     def _watch(self) -> None:
         """Ends the process when the script does not end by itself."""
         self._ended.wait()
-        self._body_done.wait(_GRACE)
+        self._body_done.wait(2 * _GRACE)
         self._finish()
 
     def muted(self) -> bool:
@@ -264,6 +268,8 @@ class Host:
         first = (str(error).splitlines() or [""])[0]
         if isinstance(error, SaccadeError):
             return first
+        if isinstance(error, ModuleNotFoundError):
+            first += "; install it into this Python, or lay it beside the script"
         lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.options.script]
         where = f"{self.options.script}, line {lines[-1].lineno}" if lines else self.options.script
         return f"{where}: {type(error).__name__}: {first}"
@@ -367,14 +373,24 @@ class _Loader(importlib.machinery.SourceFileLoader):
         super().exec_module(module)
 
 
-def _in_write(thread: threading.Thread) -> bool:
-    """True if a thread is busy showing pictures."""
+def _file(thread: threading.Thread) -> str:
+    """File of the code that a thread is in."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame.f_code.co_filename if frame is not None else ""
+
+
+def _in_fifo(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None:
-        if frame.f_code.co_filename.endswith("fifo_file.py"):
+        if frame.f_code.co_filename == fifo_file.__file__:
             return True
         frame = frame.f_back
     return False
+
+
+def _idle(thread: threading.Thread) -> bool:
+    """True if a thread of the script waits, for a timer, a queue or a viewer, and has nothing in hand."""
+    return _file(thread) in _WAITING or hasattr(thread, "stop_request") or _in_fifo(thread)
 
 
 def _say(text: str) -> None:

@@ -44,40 +44,38 @@ def retrieving(report: Report) -> Callable[..., Any]:
 
 
 def adapt_boto3(report: Report) -> None:
-    """One client a service, objects that stay private, a region where none is set."""
-    if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
-        import botocore.session
+    """One client a service, objects that stay private, a region where none is set; for boto3 and botocore."""
+    import botocore.session
 
-        if botocore.session.Session().get_config_variable("region") is None:
+    session_class = botocore.session.Session
+    if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+        if session_class().get_config_variable("region") is None:
             os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
             report.note("AWS region us-east-1 was taken, as none is set (AWS_DEFAULT_REGION)")
-    import boto3
-
-    make = boto3.client
-    clients: dict[Any, Any] = {}
+        else:
+            os.environ["AWS_DEFAULT_REGION"] = str(session_class().get_config_variable("region"))
+    make = session_class.create_client
+    clients: dict[str, Any] = {}
     lock = threading.Lock()
 
     def private(params: dict[str, Any], **_: Any) -> None:
         if str(params.get("ACL", "")).startswith("public"):
-            report.note(
-                f"ACL={params['ACL']!r} was left out of S3 uploads: new buckets refuse it, and faces are private"
-            )
+            report.note(f"ACL={params['ACL']!r} was left out of S3 uploads: new buckets refuse it; faces are private")
             del params["ACL"]
 
     @functools.wraps(make)
-    def client(*arguments: Any, **options: Any) -> Any:
-        key = repr((arguments, sorted(options.items(), key=lambda item: item[0])))
+    def create_client(self: Any, service_name: str, *arguments: Any, **options: Any) -> Any:
+        key = repr((self.profile, service_name, arguments, sorted(options.items(), key=lambda item: item[0])))
         with lock:
-            if key in clients:
-                report.note(f"boto3.client({str(arguments[0] if arguments else '')!r}) is made once and shared")
-                return clients[key]
-            made = clients[key] = make(*arguments, **options)
-        if made.meta.service_model.service_name == "s3":
-            made.meta.events.register("provide-client-params.s3.PutObject", private)
-            made.meta.events.register("provide-client-params.s3.PutObjectAcl", private)
-        return made
+            if key not in clients:
+                made = clients[key] = make(self, service_name, *arguments, **options)
+                if service_name == "s3":
+                    made.meta.events.register("provide-client-params.s3.PutObject", private)
+            else:
+                report.note(f"the client for {service_name} is made once and shared")
+            return clients[key]
 
-    boto3.client = client
+    session_class.create_client = create_client  # type: ignore[method-assign]
 
 
 def adapt_shell(report: Report) -> None:
