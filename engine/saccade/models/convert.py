@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import openvino as ov
 from openvino import opset1
+from openvino._offline_transformations import compress_model_transformation
 from openvino.op import Constant
 from openvino.utils import replace_node
 
@@ -44,6 +45,7 @@ def save(model: ov.Model, target: Path, precision: Literal["f16", "f32"]) -> Non
     """Write a model as `target` (.xml) and its .bin; at no moment does the .xml stand beside weights of another."""
     if precision == "f16":
         _compress(model)
+        _mark(model)
     else:
         _expand(model)
     folder, stem = target.parent, target.stem
@@ -75,12 +77,33 @@ def _compress(model: ov.Model) -> None:
                 replace_node(weights, half)
 
 
+def _mark(model: ov.Model) -> None:
+    """Write OpenVINO's own mark on stored half-precision weights, so that loading them does not copy them twice.
+
+    The mark in the file must be OpenVINO's attribute object, which Python cannot make: a small model gives one.
+    """
+    x = opset1.parameter([1, 16], np.float32)
+    small = ov.Model([opset1.matmul(x, Constant(np.ones((16, 16), np.float32)), False, True)], [x], "small")
+    compress_model_transformation(small)
+    sample = next(node for node in small.get_ordered_ops() if node.get_type_name() == "Convert")
+    for key, attribute in sample.get_rt_info().items():
+        for node in model.get_ordered_ops():
+            if _is_widening(node):
+                node.set_rt_info(attribute, key)
+
+
 def _expand(model: ov.Model) -> None:
     """Store float16 constants as float32."""
     for node in model.get_ordered_ops():
-        if node.get_type_name() == "Convert" and node.get_element_type() == ov.Type.f32:
-            weights = node.input_value(0).get_node()
-            if weights.get_type_name() == "Constant" and weights.get_element_type() == ov.Type.f16:
-                whole = Constant(weights.data.astype(np.float32))
-                whole.set_friendly_name(node.get_friendly_name())
-                replace_node(node, whole)
+        if _is_widening(node):
+            whole = Constant(node.input_value(0).get_node().data.astype(np.float32))
+            whole.set_friendly_name(node.get_friendly_name())
+            replace_node(node, whole)
+
+
+def _is_widening(node: ov.Node) -> bool:
+    """Tell whether a node turns a float16 constant into float32."""
+    if node.get_type_name() != "Convert" or node.get_element_type() != ov.Type.f32:
+        return False
+    source = node.input_value(0).get_node()
+    return bool(source.get_type_name() == "Constant" and source.get_element_type() == ov.Type.f16)

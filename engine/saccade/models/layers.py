@@ -82,7 +82,9 @@ def ints(values: Sequence[int]) -> Value:
 
 def _along(array: npt.ArrayLike, rank: int, axis: int) -> Array:
     """Reshape a vector so that it broadcasts along one axis; a single value broadcasts everywhere."""
-    vector = floats(array).reshape(-1)
+    vector = np.asarray(array).reshape(-1)
+    if vector.dtype != np.float16:
+        vector = floats(vector)
     if vector.size == 1:
         return vector.reshape((1,) * rank)
     shape = [1] * rank

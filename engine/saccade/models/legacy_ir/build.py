@@ -94,6 +94,7 @@ class GraphBuilder:
         self.shapes: dict[Endpoint, Dims] = {}  # of the values; the same as theirs, and quicker to ask
         self.parameters: dict[str, ov.op.Parameter] = {}
         self.sinks: list[ov.Node] = []
+        self.made = 0
 
     def fail(self, message: str) -> ModelError:
         """Return the error that names the file."""
@@ -153,7 +154,9 @@ class GraphBuilder:
     def inside(self, body: Network, feeds: Mapping[Endpoint, Value]) -> dict[Endpoint, Value]:
         """Build the body of a loop."""
         inner = GraphBuilder(body, self.path, self.weights, feeds)
+        inner.made = self.made
         inner.run()
+        self.made = inner.made
         if inner.parameters:
             raise self.fail(f"the body of a loop has an input '{next(iter(inner.parameters))}' that nothing feeds")
         return inner.values

@@ -29,7 +29,7 @@ from saccade.models.legacy_ir.weights import Weights
 Builder = Callable[["Node"], Value | list[Value]]
 LAYERS: dict[str, Builder] = {}
 MAX_LIST = 4096
-MAX_MADE = 1 << 24  # values in a constant that is computed at import
+MAX_MADE = 1 << 25  # values in all constants that are computed at import
 
 _TRUE = frozenset({"1", "true", "yes"})
 _FALSE = frozenset({"0", "false", "no"})
@@ -39,6 +39,7 @@ class Graph(Protocol):
     """What a builder may ask of the graph that is being built."""
 
     sinks: list[ov.Node]
+    made: int
 
     def inside(self, body: Network, feeds: Mapping[Endpoint, Value]) -> dict[Endpoint, Value]:
         """Build the body of a loop from the values at its input ports; return those at its output ports."""
@@ -214,6 +215,8 @@ class Node:
         if found is None:
             raise self.fail(f"has no {name}; expected a blob of that name: the .xml is incomplete")
         values = self.weights.array(found, f"{self.where}: {self.layer}: {name}")
+        if not values.flags.aligned:
+            self.made(values.size)  # such memory cannot be shared with OpenVINO and is copied
         if not shape:
             return values
         if values.size != math.prod(shape):
@@ -225,6 +228,7 @@ class Node:
         return self.blob(name, *shape) if name in self.layer.blobs else None
 
     def made(self, count: int) -> None:
-        """Refuse to compute a constant of `count` values at import when that is absurd."""
-        if count > MAX_MADE:
-            raise self.fail(f"needs a constant of {count} values; expected at most {MAX_MADE}")
+        """Account for a constant of `count` values that is computed at import; refuse absurd sums of them."""
+        self.graph.made += count
+        if self.graph.made > MAX_MADE:
+            raise self.fail(f"needs {count} computed values; expected at most {MAX_MADE} in the whole file")

@@ -31,6 +31,7 @@ def batch_normalization(node: Node) -> Value:
     """The blob `weights` is the variance and `biases` the mean; gamma and beta are a layer of their own."""
     channels = node.dims()[1]
     epsilon = node.number("epsilon", 1e-3)
+    node.made(2 * channels)
     variance = node.blob("weights", channels).astype(np.float64)
     if not np.all(variance + epsilon > 0):
         raise node.fail("has a variance that is not positive; expected the weights that belong to this .xml")

@@ -31,6 +31,7 @@ class _Cell:
         self.options = {"activations": names, "clip": node.number("clip", 0.0)}
         self.linear_before_reset = kind == "GRU" and node.flag("linear_before_reset", False)
         weights = node.blob("weights", gates * self.hidden, width + self.hidden)
+        node.made(weights.size)  # its two halves are not contiguous, and are copied
         count = (gates + self.linear_before_reset) * self.hidden
         biases = node.maybe_blob("biases", count)
         self.w: Array = weights[:, :width]
