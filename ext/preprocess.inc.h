@@ -32,7 +32,7 @@ static const int8_t PAIRS_R_LOW[16] = {2, Z, 5, Z, 10, Z, 13, Z, Z, Z, Z, Z, Z, 
 static const int8_t PAIRS_R_HIGH[16] = {Z, Z, Z, Z, Z, Z, Z, Z, 2, Z, 5, Z, 10, Z, 13, Z};
 static const int8_t PAIRS_U[16] = {0, Z, 2, Z, 4, Z, 6, Z, 8, Z, 10, Z, 12, Z, 14, Z};      /* of four */
 static const int8_t PAIRS_V[16] = {1, Z, 3, Z, 5, Z, 7, Z, 9, Z, 11, Z, 13, Z, 15, Z};
-enum { HALF = 2 * VECTOR_LANES, GROUP = 2 * HALF, BATCH = 8 * VECTOR_LANES };
+enum { HALF = 2 * VECTOR_LANES, GROUP = 2 * HALF, BATCH = 8 * VECTOR_LANES, FLOATS = 4 * VECTOR_LANES };
 
 static inline void prefetch(const uint8_t *row, int32_t a, int32_t b) {
     for (int32_t at = a < b ? a : b, end = a < b ? b : a; at <= end; at += 64)
@@ -40,6 +40,12 @@ static inline void prefetch(const uint8_t *row, int32_t a, int32_t b) {
 }
 
 static inline vector_t weighted(vector_t pairs, vector_t weights) { return V_SRL32(V_MADD(pairs, weights), 4); }
+
+static inline floats_t f_normalised(floats_t v, int divide, floats_t mean, floats_t scale, floats_t high,
+                                    floats_t low) {
+    v = F_SUB(v, mean);
+    return divide ? F_DIV(v, scale) : F_ADD(F_MUL(v, high), F_MUL(v, low));
+}
 #endif
 
 /* `end - begin` is a multiple of LANES. Up to two bytes behind the last pixel of the row are read if `slack`. The same
@@ -198,30 +204,41 @@ static void convert_yuv(const int16_t *restrict y, const int16_t *restrict u, co
 
 /* ---- last step: lines of bytes to elements --------------------------------------------------------------------- */
 
+static inline float normalised(float v, int divide, float mean, float scale, float high, float low) {
+    v -= mean;
+    return divide ? v / scale : v * high + v * low;
+}
+
 static void write_floats(const norm_t *norm, int divide, const uint8_t *restrict from, int32_t n,
                          float *restrict to) {
     const float mean = norm->mean, scale = norm->scale, high = norm->high, low = norm->low;
-    if (divide)
-        for (int32_t i = 0; i < n; i++)
-            to[i] = ((float)from[i] - mean) / scale;
-    else
-        for (int32_t i = 0; i < n; i++)
-            to[i] = ((float)from[i] - mean) * high + ((float)from[i] - mean) * low;
+    int32_t i = 0;
+#if VECTOR_LANES
+    const floats_t means = F_SET(mean), scales = F_SET(scale), highs = F_SET(high), lows = F_SET(low);
+    for (; n >= FLOATS; i += FLOATS) {
+        i = i < n - FLOATS ? i : n - FLOATS; /* the last vector may overlap the one before */
+        F_STORE(to + i, f_normalised(f_from_bytes(from + i), divide, means, scales, highs, lows));
+        if (i == n - FLOATS)
+            return;
+    }
+#endif
+    for (; i < n; i++)
+        to[i] = normalised(from[i], divide, mean, scale, high, low);
 }
 
-/* The same for n interleaved pixels, whose channels differ. */
+/* The same for interleaved pixels, whose channels differ; n elements. */
 static void write_pixels(const plan_t *plan, const uint8_t *restrict from, int32_t n, float *restrict to) {
-    const float *restrict mean = plan->spread.mean, *restrict scale = plan->spread.scale;
-    const float *restrict high = plan->spread.high, *restrict low = plan->spread.low;
+    const float *mean = plan->spread.mean, *scale = plan->spread.scale;
+    const float *high = plan->spread.high, *low = plan->spread.low;
+    const int divide = plan->divide;
     int32_t i = 0;
-    if (plan->divide)
-        for (; i < 3 * n; i++)
-            to[i] = ((float)from[i] - mean[i % SPREAD]) / scale[i % SPREAD];
-    for (; i + SPREAD <= 3 * n; i += SPREAD)
-        for (int32_t k = 0; k < SPREAD; k++)
-            to[i + k] = ((float)from[i + k] - mean[k]) * high[k] + ((float)from[i + k] - mean[k]) * low[k];
-    for (int32_t k = 0; i < 3 * n; i++, k++)
-        to[i] = ((float)from[i] - mean[k]) * high[k] + ((float)from[i] - mean[k]) * low[k];
+#if VECTOR_LANES
+    for (int32_t k = 0; i + FLOATS <= n; i += FLOATS, k = k + FLOATS < SPREAD ? k + FLOATS : 0)
+        F_STORE(to + i, f_normalised(f_from_bytes(from + i), divide, F_LOAD(mean + k), F_LOAD(scale + k),
+                                     F_LOAD(high + k), F_LOAD(low + k)));
+#endif
+    for (; i < n; i++)
+        to[i] = normalised(from[i], divide, mean[i % 3], scale[i % 3], high[i % 3], low[i % 3]);
 }
 
 static inline void copy(uint8_t *restrict to, const uint8_t *restrict from, int32_t n) {
@@ -267,44 +284,50 @@ static void interleave(const uint8_t *const line[3], int32_t n, uint8_t *restric
         to[3 * i] = a[i], to[3 * i + 1] = b[i], to[3 * i + 2] = c[i];
 }
 
+#if VECTOR_LANES >= 2
+/* Floats to float16, rounded to nearest even. */
+static void write_halves(const float *restrict from, int32_t n, uint16_t *restrict to) {
+    int32_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++)
+        to[i] = (uint16_t)_mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(from[i]), _MM_FROUND_TO_NEAREST_INT), 0);
+}
+#endif
+
 /* `line[c]` is the line of output channel c; elements (row, x .. x + n, c) of the target. */
 static void write_row(const plan_t *plan, const uint8_t *const line[3], int32_t row, int32_t x, int32_t n,
                       void *out) {
     const ptrdiff_t area = (ptrdiff_t)plan->width * plan->height, start = (ptrdiff_t)row * plan->width + x;
     const int planar = plan->layout == LAYOUT_NCHW;
     uint8_t pixels[3 * STRIP];
-    if (plan->dtype == DTYPE_FLOAT32) {
-        if (planar) {
-            for (int c = 0; c < 3; c++)
-                write_floats(&plan->norm[c], plan->divide, line[c], n, (float *)out + c * area + start);
-        } else {
-            interleave(line, n, pixels);
-            if (plan->alike)
-                write_floats(plan->norm, plan->divide, pixels, 3 * n, (float *)out + 3 * start);
-            else
-                write_pixels(plan, pixels, n, (float *)out + 3 * start);
-        }
-        return;
-    }
-    const ptrdiff_t step = planar ? 1 : 3, channel = planar ? area : 1, origin = planar ? start : 3 * start;
-    if (plan->dtype == DTYPE_FLOAT16) {
-        for (int c = 0; c < 3; c++) {
-            uint16_t *to = (uint16_t *)out + origin + c * channel;
-            for (int32_t i = 0; i < n; i++)
-                to[i * step] = plan->norm[c].halves[line[c][i]];
-        }
-    } else if (!plan->plain) {
-        for (int c = 0; c < 3; c++) {
-            uint8_t *to = (uint8_t *)out + origin + c * channel;
-            for (int32_t i = 0; i < n; i++)
-                to[i * step] = plan->norm[c].bytes[line[c][i]];
-        }
-    } else if (planar) {
-        for (int c = 0; c < 3; c++)
-            copy((uint8_t *)out + origin + c * area, line[c], n);
-    } else {
+    /* Planar, three runs of n elements from three lines; interleaved, one of 3 n from one. */
+    const int runs = planar ? 3 : 1, length = planar ? n : 3 * n;
+    if (!planar)
         interleave(line, n, pixels);
-        copy((uint8_t *)out + origin, pixels, 3 * n);
+    for (int c = 0; c < runs; c++) {
+        const uint8_t *from = planar ? line[c] : pixels;
+        const ptrdiff_t at = planar ? c * area + start : 3 * start;
+        const norm_t *norm = plan->norm + c;
+        if (plan->dtype == DTYPE_UINT8 && plan->plain) {
+            copy((uint8_t *)out + at, from, length);
+        } else if (plan->dtype == DTYPE_UINT8) {
+            for (int32_t i = 0; i < length; i++)
+                ((uint8_t *)out)[at + i] = (planar ? norm : norm + i % 3)->bytes[from[i]];
+        } else if (plan->dtype == DTYPE_FLOAT16 && VECTOR_LANES < 2) {
+            for (int32_t i = 0; i < length; i++)
+                ((uint16_t *)out)[at + i] = (planar ? norm : norm + i % 3)->halves[from[i]];
+        } else {
+            float floats[3 * STRIP], *to = plan->dtype == DTYPE_FLOAT32 ? (float *)out + at : floats;
+            if (planar || plan->alike)
+                write_floats(norm, plan->divide, from, length, to);
+            else
+                write_pixels(plan, from, length, to);
+#if VECTOR_LANES >= 2
+            if (plan->dtype == DTYPE_FLOAT16)
+                write_halves(floats, length, (uint16_t *)out + at);
+#endif
+        }
     }
 }
 

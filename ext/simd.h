@@ -64,6 +64,13 @@ static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
     _mm_storeh_pd((double *)high, _mm_castsi128_pd(v));
 }
 
+typedef __m128 floats_t;
+static inline floats_t f_from_bytes(const uint8_t *p) {
+    int32_t word;
+    memcpy(&word, p, 4);
+    return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(word)));
+}
+
 #elif VECTOR_LANES == 2
 typedef __m256i vector_t;
 #define V_OP(name) _mm256_##name
@@ -103,6 +110,11 @@ static inline vector_t v_order_lanes(vector_t v) { return _mm256_permute4x64_epi
 static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
     _mm_storeu_si128((__m128i *)low, _mm256_castsi256_si128(v));
     _mm_storeu_si128((__m128i *)high, _mm256_extracti128_si256(v, 1));
+}
+
+typedef __m256 floats_t;
+static inline floats_t f_from_bytes(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
 #elif VECTOR_LANES == 4
@@ -148,6 +160,10 @@ static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
     _mm256_storeu_si256((__m256i *)low, _mm512_castsi512_si256(v));
     _mm256_storeu_si256((__m256i *)high, _mm512_extracti64x4_epi64(v, 1));
 }
+typedef __m512 floats_t;
+static inline floats_t f_from_bytes(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_16(p)));
+}
 #endif
 
 #if VECTOR_LANES
@@ -165,6 +181,14 @@ static inline void v_store_halves(int16_t *low, int16_t *high, vector_t v) {
 #define V_SLL16 V_OP(slli_epi16)
 #define V_MULHI V_OP(mulhi_epi16)
 #define V_MULHRS V_OP(mulhrs_epi16)
+
+#define F_SET V_OP(set1_ps)
+#define F_ADD V_OP(add_ps)
+#define F_SUB V_OP(sub_ps)
+#define F_MUL V_OP(mul_ps)
+#define F_DIV V_OP(div_ps)
+#define F_LOAD V_OP(loadu_ps)
+#define F_STORE V_OP(storeu_ps)
 #endif
 
 #endif
