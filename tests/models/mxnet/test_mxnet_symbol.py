@@ -60,7 +60,8 @@ def test_batch_norm_without_averages_in_the_graph(tmp_path: Path) -> None:
     ("old", "new"),
     [
         ("_Plus", "elemwise_add"), ("_plus", "elemwise_add"), ("_PlusScalar", "plus_scalar"),
-        ("Softmax", "SoftmaxOutput"),         ("_contrib_MultiBoxPrior", "MultiBoxPrior"), ("BatchNorm_v1", "BatchNorm"), ("ElementWiseSum", "add_n"),
+        ("Softmax", "SoftmaxOutput"),
+        ("_contrib_MultiBoxPrior", "MultiBoxPrior"), ("BatchNorm_v1", "BatchNorm"), ("ElementWiseSum", "add_n"),
         ("concat", "Concat"),
         ("_copy", "copy"), ("identity", "copy"), ("split", "SliceChannel"), ("crop", "slice"),
         ("_RMinusScalar", "rminus_scalar"), ("_Maximum", "broadcast_maximum"), ("_lesser", "broadcast_lesser"),

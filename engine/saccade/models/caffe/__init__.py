@@ -232,5 +232,5 @@ def _build(
     outputs = [(label, blobs[blob]) for blob, label in unread.items()]
     if not outputs:
         raise ModelError("has no output: every blob is read by some layer")
-    used = [parameter for parameter in parameters.values() if parameter.output(0).get_target_inputs()]
-    return layers.model(outputs, used, name)
+    read = {blob for layer in description if layer.kind in OPERATORS for blob in layer.message.texts("bottom")}
+    return layers.model(outputs, [parameter for blob, parameter in parameters.items() if blob in read], name)
