@@ -1,6 +1,6 @@
 """Writes recorded.npz: what the original engine 2020.3 gives for the cases.
 
-    cd tests/models && SACCADE_ORIGINAL_ENGINE=.../cv2 python -m legacy_ir.record
+    PYTHONPATH=.:tests/models python -m legacy_ir.record
 
 Each case runs in a process of its own, for the engine may crash.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.original_engine import OriginalNet, fetch
 
 from .cases import CASES
-from .original_engine import OriginalNet
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,6 +27,7 @@ def run(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    fetch()
     found: dict[str, np.ndarray] = {}
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name, case in CASES.items():

