@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.figures import Figure, as_line
 from bench.reference import old_loop
 from saccade.apps.faces import Faces
 from saccade.capture import Capture, Picture, Source, open_source
@@ -39,28 +40,6 @@ from saccade.results import Result
 MODEL = "blazeface-full"
 LEAST_MATCHED = 0.95
 """Part of the reference's faces that saccade must find at the same place; it sees a DCT-scaled picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured figure and what it shall be.
-
-    ratio : median over the rounds. low, high : least and largest of the rounds. target : least (at_least) or largest
-    ratio that passes.
-    """
-
-    name: str
-    ratio: float
-    low: float
-    high: float
-    target: float
-    at_least: bool
-    detail: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the target is met."""
-        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +287,7 @@ def result_age(rounds: int, frames: int = 150) -> tuple[list[float], str]:
     return ratios, f"age p50 {p50:.1f} ms, p99 {p99:.1f} ms; steps alone {sum_alone:.1f} ms"
 
 
-def measure(rounds: int, frames: int, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int, frames: int = 300, say: Callable[[str], None] = print) -> list[Figure]:
     """All figures of this suite."""
     figures: list[Figure] = []
 
@@ -332,14 +311,6 @@ def measure(rounds: int, frames: int, say: Callable[[str], None] = print) -> lis
     return figures
 
 
-def as_line(figure: Figure) -> str:
-    """One line for a terminal."""
-    bound = f"{'at least' if figure.at_least else 'at most'} {figure.target:g}"
-    mark = "ok  " if figure.passed else "MISS"
-    spread = f"{figure.low:.2f}-{figure.high:.2f}"
-    return f"{mark} {figure.ratio:6.2f} ({spread}, {bound})  {figure.name}\n     {figure.detail}"
-
-
 def main() -> int:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -350,7 +321,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(options.rounds, options.frames)
     if options.json:
-        options.json.write_text(json.dumps([asdict(f) | {"passed": f.passed} for f in figures], indent=2) + "\n")
+        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
     return int(options.check and not all(figure.passed for figure in figures))
 
 

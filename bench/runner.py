@@ -20,7 +20,8 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 
-from bench.pipeline import MODEL, Figure, as_line
+from bench.figures import Figure, as_line
+from bench.pipeline import MODEL
 from saccade.models import Model, catalogue, read_model
 
 
