@@ -140,3 +140,15 @@ def test_padding_behind_the_picture_is_no_damage(device):
     with Capture(open_camera(path)) as capture:
         capture.latest(5).release()
         assert capture.statistics().damaged == 0
+
+
+def test_size_and_rate_are_asked_for(device):
+    path, fake = device
+    with Capture(camera.CameraSource(f"{path}@2688x1520@15")) as capture:
+        assert capture.latest(5) is not None
+    settings = fake.instances[0].settings
+    assert settings[cv2.CAP_PROP_FRAME_WIDTH] == 2688
+    assert settings[cv2.CAP_PROP_FRAME_HEIGHT] == 1520
+    assert settings[cv2.CAP_PROP_FPS] == 15
+    with pytest.raises(SourceError, match="is not understood; give 0, /dev/video0 or"):
+        open_source("/dev/video0@large")

@@ -7,6 +7,7 @@ picture in `select` for at most ten seconds, so that a dead camera is noticed.
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,25 @@ from saccade.capture.source import Picture, Source
 from saccade.errors import SourceError
 
 WIDTH, HEIGHT, FRAME_RATE = 1920, 1080, 30
-"""Asked for; the driver chooses the nearest that the camera has."""
+"""Asked for where the name does not say; the driver chooses the nearest that the camera has."""
+
+_NAME = re.compile(r"(?P<path>[^@]+)(@(?P<width>\d{1,5})x(?P<height>\d{1,5})(@(?P<rate>\d{1,3}))?)?")
 
 
 class CameraSource(Source):
-    """A camera by number or device path."""
+    """A camera by number or device path, with a size and a frame rate if wanted: `/dev/video0@2688x1520@15`."""
 
     live = True
     every_frame = False
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._path = f"/dev/video{int(name)}" if name.isdecimal() else name
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise SourceError(f"camera {name!r} is not understood; give 0, /dev/video0 or /dev/video0@1280x720@30")
+        path = match["path"]
+        self._path = f"/dev/video{int(path)}" if path.isdecimal() else path
+        self._wish = int(match["width"] or WIDTH), int(match["height"] or HEIGHT), int(match["rate"] or FRAME_RATE)
         self._camera: Any = None
         self._compressed = True
 
@@ -45,9 +53,10 @@ class CameraSource(Source):
             raise SourceError(f"camera {self._path}: cannot be opened; it may be in use by another program")
         mjpeg = cv2.VideoWriter.fourcc(*"MJPG")
         camera.set(cv2.CAP_PROP_FOURCC, mjpeg)
-        camera.set(cv2.CAP_PROP_FRAME_WIDTH, WIDTH)
-        camera.set(cv2.CAP_PROP_FRAME_HEIGHT, HEIGHT)
-        camera.set(cv2.CAP_PROP_FPS, FRAME_RATE)
+        width, height, rate = self._wish
+        camera.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        camera.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        camera.set(cv2.CAP_PROP_FPS, rate)
         # Two buffers of the driver: one being filled, one waiting. More only make pictures older.
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         self._compressed = int(camera.get(cv2.CAP_PROP_FOURCC)) == mjpeg

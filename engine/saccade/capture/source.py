@@ -122,7 +122,7 @@ def open_source(text: str | int | Path, *, realtime: bool | None = None) -> Sour
 
     Parameters
     ----------
-    text : a camera (``0``, ``/dev/video0``), a video file, a folder or glob of pictures, ``rtsp://...``,
+    text : a camera (``0``, ``/dev/video0``, ``/dev/video0@2688x1520@15``), a video file, a folder or glob of pictures, ``rtsp://...``,
         ``http://...``, an MJPEG pipe (path of a FIFO, or ``-`` for standard input), ``demo:`` or ``demo:4mp``.
     realtime : True: files play at their frame rate, and pictures nobody was ready for are dropped. False: every
         picture counts, live or not (``demo:`` then runs as fast as it is read). None: live sources are real time,
@@ -156,7 +156,7 @@ def _find(text: str, realtime: bool | None) -> Source:
         from saccade.capture.pipe import PipeSource
 
         return PipeSource(text)
-    if text.isdecimal() or text.startswith("/dev/video"):
+    if text.partition("@")[0].isdecimal() or text.startswith("/dev/video"):
         from saccade.capture.camera import CameraSource
 
         return CameraSource(text)
