@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import queue
 import threading
 from collections.abc import Iterator, Mapping
@@ -143,7 +144,7 @@ class Service:
         else:
             raise RefusedError(415, f"content type {content_type!r} is not known; send {JPEG}, {PNG} or {NPY}")
         if raw:
-            return self._raw(frame), NPZ, 1
+            return self._raw(frame, _threshold(accept)), NPZ, 1
         return _dump(self._event(frame)), JSON, 1
 
     def _decoded(self, body: bytes, kind: str) -> Frame:
@@ -195,14 +196,14 @@ class Service:
                 event["pose"] = {"yaw": yaw, "pitch": pitch, "roll": roll}
         return event
 
-    def _raw(self, frame: Frame) -> bytes:
+    def _raw(self, frame: Frame, threshold: float) -> bytes:
         """Arrays for a pipeline elsewhere: a detector's rows in parts of its input, or the network's outputs."""
         buffer = io.BytesIO()
         with self._run(frame) as (outputs, _):
             if self.task.kind == "detection":
                 spec = self.task.spec
-                # Every candidate worth a threshold; the caller applies its own.
-                found = self.task.decode(outputs, (1 / spec.width, 1 / spec.height, 0.0, 0.0), score_threshold=0.1)
+                unit = (1 / spec.width, 1 / spec.height, 0.0, 0.0)
+                found = self.task.decode(outputs, unit, score_threshold=threshold)
                 arrays: dict[str, Any] = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
                 if found.keypoints is not None:
                     arrays["keypoints"] = found.keypoints
@@ -342,21 +343,32 @@ def _http(server: Server, address: tuple[str, int]) -> ThreadingHTTPServer:
     return http
 
 
+def _threshold(accept: str) -> float:
+    """The threshold that an Accept header asks for, as `application/x-npz; threshold=0.3`."""
+    _, _, text = accept.partition("threshold=")
+    try:
+        return min(max(float(text), 0.01), 0.99) if text else 0.5
+    except ValueError:
+        raise RefusedError(400, f"threshold is {text!r}; expected a number from 0 to 1") from None
+
+
 def _array(body: bytes) -> NDArray[np.uint8]:
     """One picture (h, w, 3) or several (n, h, w, 3), uint8 BGR, from the .npy format."""
     stream = io.BytesIO(body)
     try:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-        if dtype != np.uint8 or len(shape) not in (3, 4) or shape[-1] != 3 or min(shape) < 1:
-            raise RefusedError(400, f"array is {dtype} {list(shape)}; expected uint8 (h, w, 3) or (n, h, w, 3)")
-        if len(shape) == 4 and shape[0] > MAX_BATCH:
-            raise RefusedError(413, f"{shape[0]} pictures in one array; {MAX_BATCH} are allowed")
-        stream.seek(0)
-        return np.ascontiguousarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except (ValueError, EOFError, OSError, TypeError, OverflowError) as error:
+        shape, by_columns, dtype = read(stream)
+    except (ValueError, EOFError, OSError, TypeError) as error:
         raise RefusedError(400, f"the body is no NumPy array: {error}") from None
+    if dtype != np.uint8 or by_columns or len(shape) not in (3, 4) or shape[-1] != 3 or min(shape) < 1:
+        raise RefusedError(400, f"array is {dtype} {list(shape)}; expected uint8 (h, w, 3) or (n, h, w, 3)")
+    if len(shape) == 4 and shape[0] > MAX_BATCH:
+        raise RefusedError(413, f"{shape[0]} pictures in one array; {MAX_BATCH} are allowed")
+    content = memoryview(body)[stream.tell() :]
+    if math.prod(shape) != len(content):
+        raise RefusedError(400, f"array {list(shape)} needs {math.prod(shape)} bytes and has {len(content)}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -109,7 +109,9 @@ def test_the_page_in_a_browser(demo: CloudDemo) -> None:
         wait(page, f"document.querySelector('polyline[data-emotion=HAPPY]').getAttribute('points') !== '{line}'")
         wait(page, "[...document.querySelectorAll('.crops img')].every(image => image.complete && image.naturalWidth)")
         assert page.locator(".crops figure").count() >= 2
-        assert page.evaluate("[...document.querySelectorAll('.crops figure')].some(f => f.dataset.face.includes('<img'))")
+        assert page.evaluate(
+            "[...document.querySelectorAll('.crops figure')].some(f => f.dataset.face.includes('<img'))"
+        )
         assert "no emotion network is installed" in page.inner_text("#source") or "network" in page.inner_text(
             "#source"
         )

@@ -17,7 +17,7 @@ from typing import Any
 from saccade import __version__
 from saccade.errors import SaccadeError
 
-COMMANDS = ("run", "models", "inspect", "convert", "infer", "run_script", "spool", "doctor", "bench")
+COMMANDS = ("run", "models", "inspect", "convert", "infer", "run_script", "spool", "serve", "cloud", "doctor", "bench")
 
 
 class Help(argparse.RawDescriptionHelpFormatter):

@@ -6,8 +6,8 @@ input leaves the device, as a JPEG of that size (or as raw pixels, with `?encodi
 scales and colour order are the server's affair. A detector's boxes are decoded where it runs, so that a few hundred
 bytes come back.
 
-Options stand in the address: `?encoding=jpeg|npy`, `?quality=1..100` of the JPEG, `?timeout=` in seconds; for
-SageMaker also `?region=`.
+Options stand in the address: `?encoding=jpeg|npy`, `?quality=1..100` of the JPEG, `?threshold=` (percent) below which
+a detector's boxes stay there, `?timeout=` in seconds; for SageMaker also `?region=`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,18 +74,21 @@ class RemoteModel:
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        unknown = set(query) - {"encoding", "quality", "timeout", "region"}
+        unknown = set(query) - {"encoding", "quality", "threshold", "timeout", "region"}
         if unknown:
             raise ConfigError(f"{address}: {', '.join(sorted(unknown))} is not an option of a model address")
         self._encoding = query.get("encoding", "jpeg")
         if self._encoding not in ("jpeg", "npy"):
             raise ConfigError(f"{address}: encoding is {self._encoding!r}; expected jpeg or npy")
         self._quality = _number(address, query, "quality", 90, 1, 100)
+        self.threshold = _number(address, query, "threshold", 50, 1, 99) / 100
         timeout = _number(address, query, "timeout", 10, 1, 60)
         if parts.scheme == "sagemaker":
             self._line: _Line = _SageMakerLine(parts.netloc, query.get("region"), timeout)
         else:
             self._line = _HttpLine(parts.scheme, parts.netloc, parts.path, timeout)
+        # A pipeline does not close its model; its connections go when it goes.
+        self._finalizer = weakref.finalize(self, self._line.close)
         self.address = address
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="remote")
         self._lock = threading.Lock()
@@ -107,7 +111,7 @@ class RemoteModel:
     @property
     def task(self) -> RemoteDetector | None:
         """The task of a detector, whose boxes the server decodes; None for other networks."""
-        return RemoteDetector(self.spec, self.names) if self.kind == "detection" else None
+        return RemoteDetector(self.spec, self.names, self.threshold) if self.kind == "detection" else None
 
     def adapt(self, task: Task) -> Task:
         """A task whose network is there: the pixels are made ready there, too."""
@@ -139,7 +143,7 @@ class RemoteModel:
             buffer = io.BytesIO()
             np.save(buffer, picture[0])
             body, kind = buffer.getvalue(), "application/x-npy"
-        answer = self._post(body, kind, "application/x-npz")
+        answer = self._post(body, kind, f"application/x-npz; threshold={self.threshold}")
         try:
             with np.load(io.BytesIO(answer), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
@@ -153,7 +157,7 @@ class RemoteModel:
     def close(self) -> None:
         """Let threads and connections go."""
         self._threads.shutdown()
-        self._line.close()
+        self._finalizer()
 
     def __repr__(self) -> str:
         return f"<RemoteModel {self.name} on {self.device} in {self.precision}>"
@@ -252,18 +256,25 @@ class RemoteRequest:
 
 
 class RemoteDetector:
-    """A detector whose rows come decoded, in parts of the network's input."""
+    """A detector whose boxes come decoded, in parts of the network's input, from `threshold` up."""
 
     kind: Literal["detection"] = "detection"
 
-    def __init__(self, spec: InputSpec, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, spec: InputSpec, names: tuple[str, ...], threshold: float) -> None:
         self.spec = spec
         self.names = names
+        self.threshold = threshold
+        self._warned = False
 
     def decode(
         self, outputs: Outputs, to_source: ToSource, *, score_threshold: float = 0.5, iou_threshold: float = 0.3
     ) -> Detections:
         """Objects of one run, best first, source px. Overlapping boxes are gone already."""
+        if score_threshold < self.threshold and not self._warned:
+            self._warned = True
+            log.warning(
+                "boxes below %.2f are not sent; add ?threshold=%d to the address", self.threshold, 100 * score_threshold
+            )
         keep = outputs["scores"] >= score_threshold
         sx, sy, tx, ty = to_source
         unit = np.array([sx * self.spec.width, sy * self.spec.height], np.float32)
