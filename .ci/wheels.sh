@@ -30,3 +30,12 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
     echo "Python $version: wheel built, installed and tried"
     rm -rf "$venv"
 done
+
+# Without a compiler the Numba twins serve, and say so once.
+python=$(command -v "${PYTHON:-python3}")
+"$python" -m venv "$work/plain"
+CC=false "$work/plain/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist-plain" "$work/clone" 2>/dev/null
+"$work/plain/bin/python" -m pip install --quiet "$work"/dist-plain/saccade-*.whl
+(cd "$work" && SACCADE_TRY=numba "$work/plain/bin/python" -W always "$root/.ci/try_wheel.py" 2>"$work/warnings")
+test "$(grep -c 'Numba twins are used' "$work/warnings")" = 1 || { cat "$work/warnings"; exit 1; }
+echo "without a compiler: works on the Numba twins, with one warning"
