@@ -15,7 +15,7 @@ from saccade import kernels
 assert "site-packages" in saccade.__file__, f"imported from {saccade.__file__}, not from the wheel"
 expected = os.environ.get("SACCADE_TRY", "compiled")
 assert (kernels.variant() == "numba") == (expected == "numba"), f"kernels are {kernels.variant()}, not {expected}"
-assert (Path(saccade.__file__).parent / "outputs" / "static" / "page.html").is_file(), "the live page is missing"
+assert (Path(saccade.__file__).parent / "outputs" / "static" / "index.html").is_file(), "the live page is missing"
 frame = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
 out = np.empty((1, 3, 32, 32), np.float32)
 kernels.Preprocess(source=(120, 160), size=(32, 32))(frame, out=out)
