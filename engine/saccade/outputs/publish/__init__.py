@@ -179,7 +179,9 @@ class QueuedPublisher:
             return self._change.wait_for(lambda: not self._queue and not self._unconfirmed(), timeout)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Send what is queued for at most `timeout` s, then end the connection."""
+        """Send what is queued for at most `timeout` s, then end the connection; once is enough."""
+        if self._stop.is_set():
+            return
         self.drained(timeout)
         self._stop.set()
         with self._change:
