@@ -86,3 +86,19 @@ def test_statistics_of_int8_files_are_read(corpus: Path) -> None:
     feeds, expected = _references(sorted((twin.parent / "reference").glob("*.npz"))[0])
     found = infer(legacy_ir.read(path), feeds)
     assert unmatched(detections(found["detection_out"]), detections(expected["detection_out"]), 1e-4) == 0
+
+
+def test_int8_statistics_are_used_where_asked_for(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = next((corpus / "corpus" / "ir" / "v6" / "face-detection-retail-0004-INT8").glob("*.xml"))
+    feeds, _ = _references(
+        corpus / "corpus" / "ir" / "v4" / "face-detection-retail-0004-FP32" / "reference" / "fr_obama.npz"
+    )
+    with caplog.at_level("INFO"):
+        whole = infer(legacy_ir.read(path), feeds)["detection_out"]
+        model = legacy_ir.read(path, int8=True)
+    assert "runs in floating point" in caplog.text
+    assert "33 layers quantised" in caplog.text
+    best = detections(infer(model, feeds)["detection_out"])[0]
+    # the original engine, which quantises by the same statistics, gives 1.000 0.411 0.074 0.669 0.364
+    assert np.abs(best[2:] - [1.0, 0.411, 0.074, 0.669, 0.364]).max() < 0.004
+    assert np.abs(best[2:] - detections(whole)[0][2:]).max() < 0.01

@@ -6,13 +6,17 @@ type, `build` makes the `ov.Model`. Constants of the model are views of the mapp
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import openvino as ov
 
 from saccade.models.legacy_ir.build import build
 from saccade.models.legacy_ir.describe import describe, label_base, origin
+from saccade.models.legacy_ir.int8 import quantise
 from saccade.models.legacy_ir.xml_reader import read_network, sniff_version
+
+log = logging.getLogger(__name__)
 
 __all__ = ["describe", "is_legacy", "read"]
 
@@ -23,8 +27,10 @@ def is_legacy(path: str | Path) -> bool:
     return version is not None and version < 10
 
 
-def read(path: str | Path) -> ov.Model:
+def read(path: str | Path, *, int8: bool = False) -> ov.Model:
     """Read a legacy IR.
+
+    int8 : quantise nets that were calibrated for INT8; otherwise they run in floating point, and a log line says so.
 
     The model's inputs and outputs carry the names that the original engine gave them; input means declared in the
     file are part of the graph. `rt_info` "saccade" holds source, origin and, for an SSD head, the label base.
@@ -33,6 +39,10 @@ def read(path: str | Path) -> ov.Model:
     path = Path(path)
     network = read_network(path)
     model = build(network, path)
+    if network.statistics and int8:
+        log.info("%s: %d layers quantised by the statistics in the file", path, quantise(model, network, str(path)))
+    elif network.statistics:
+        log.info("%s is calibrated for INT8; it runs in floating point, whose results differ a little", path)
     model.set_rt_info(f"IR v{network.version}", ["saccade", "source"])
     model.set_rt_info(origin(network), ["saccade", "origin"])
     if (base := label_base(network)) is not None:
