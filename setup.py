@@ -48,9 +48,8 @@ def extensions() -> list[Extension]:
         ["ext/_native.pyx", *(f"ext/{name}.c" for name in SOURCES)],
         depends=[f"ext/{name}" for name in HEADERS],
         include_dirs=["ext"],
-        optional=True,
     )
-    return cythonize(
+    modules: list[Extension] = cythonize(
         [native],
         compiler_directives={
             "language_level": 3,
@@ -65,6 +64,9 @@ def extensions() -> list[Extension]:
         # Apart, so that an ordinary build never takes up what a checked one generated.
         build_dir="build/checked" if CHECKED else None,
     )
+    for module in modules:
+        module.optional = not CHECKED and not SANITIZE  # cythonize does not pass it on
+    return modules
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})
