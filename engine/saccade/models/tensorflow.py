@@ -144,6 +144,7 @@ class _Node:
     attributes: dict[str, memoryview] = field(default_factory=dict)
 
 
+@np.errstate(all="ignore")  # absurd ranges give absurd numbers, as they do in TensorFlow
 def _plain_weights(path: Path) -> bytes | None:
     """A binary graph whose 8-bit weights (a constant that goes through Dequantize) are floats; None: it has none."""
     data = path.read_bytes()
@@ -207,13 +208,15 @@ def _dequantized(node: _Node, by_name: Mapping[str, _Node]) -> NDArray[np.float3
         raise UnsupportedError(f"{node.name} (Dequantize) has a range for each channel; only one for all is supported")
     bounds = np.iinfo(values.dtype)
     least, most = float(low.reshape(-1)[0]), float(high.reshape(-1)[0])
+    if not (math.isfinite(least) and math.isfinite(most) and least <= most):
+        raise ModelError(f"{node.name} (Dequantize) goes from {least} to {most}; these are no bounds")
     steps = float(bounds.max) - float(bounds.min)
     exact = values.astype(np.float64)
     if mode == "MIN_COMBINED":
         result = least + (exact - bounds.min) * ((most - least) / steps)
     elif mode == "MIN_FIRST":
         scale = (most - least) / steps
-        start = round(least / scale) * scale if scale else least
+        start = np.round(least / scale) * scale if scale else least
         result = start + (exact - bounds.min) * scale
     elif mode == "SCALED":
         result = exact * (max(abs(least), abs(most)) / bounds.max if bounds.min else most / bounds.max)

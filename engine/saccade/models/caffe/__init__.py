@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 
 from saccade.errors import ModelError, UnsupportedError
@@ -195,6 +196,7 @@ def _declared(net: Message) -> dict[str, tuple[int, ...]]:
 # ------------------------------------------------------------------------------------------------------------ the graph
 
 
+@np.errstate(all="ignore")  # absurd weights give absurd numbers, as they do in Caffe
 def _build(
     description: list[Layer], weights: Mapping[str, list[Array]], inputs: Mapping[str, tuple[int, ...]], name: str
 ) -> ov.Model:

@@ -40,6 +40,7 @@ def read_caffemodel(path: Path) -> dict[str, list[Array]]:
         raise ModelError(f"{path}: {error}") from error
 
 
+@np.errstate(all="ignore")  # doubles that float32 does not reach become infinite
 def parse_caffemodel(data: bytes) -> dict[str, list[Array]]:
     """As `read_caffemodel`, from the file's bytes."""
     weights: dict[str, list[Array]] = {}

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import openvino as ov
 
 from saccade.errors import ModelError, UnsupportedError
@@ -187,6 +188,7 @@ def _guessed(symbol: Symbol, needed: list[int], weights: Mapping[str, Array], da
     return (1, 3, size, size)
 
 
+@np.errstate(all="ignore")  # absurd weights give absurd numbers, as they do in MXNet
 def _build(
     symbol: Symbol,
     needed: list[int],
