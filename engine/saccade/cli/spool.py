@@ -93,8 +93,8 @@ def _status(spool: Any, as_json: bool) -> int:
     print(f"{spool.folder}: {counts.pending} waiting, {counts.pending_bytes / 1e6:.1f} MB")
     if oldest:
         print(f"oldest: {oldest.key}, {_readable_age(spool.age(oldest))}")
-    for item in report["set_aside"]:  # type: ignore[union-attr]
-        print(f"set aside: {item['file']}: {item['why']}")  # type: ignore[index]
+    for item in report["set_aside"]:
+        print(f"set aside: {item['file']}: {item['why']}")
     return 0
 
 
