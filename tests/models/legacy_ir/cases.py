@@ -215,6 +215,15 @@ for _across in (False, True):
         )
 
 
+@case("const_scalar", version=7, recorded=False)
+def _(net: Net, m: Maker) -> Oracle:
+    x = m.feed(net, m.normal(2, 3))
+    factor = net.const(np.array([2.5], np.float32))
+    net.layers[-1] = net.layers[-1].replace("<dim>1</dim>", "")
+    net.layer("Eltwise", [x, Port(factor.layer, factor.port, ())], [(2, 3)], {"operation": "mul"})
+    return lambda f: {"L": f["in0"] * 2.5}
+
+
 @case("const", version=5)
 def _(net: Net, m: Maker) -> Oracle:
     values = m.half(2, 3)

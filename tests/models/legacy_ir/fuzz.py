@@ -215,7 +215,8 @@ def examine(folder: Path, data: bytes, weights: bytes, compiled: bool) -> str:
         return "refused"
     if not compiled:
         return "read"
-    sizes = [int(np.prod(list(node.get_output_shape(0)))) for node in model.get_ordered_ops() if node.get_output_size()]
+    ports = [port for node in model.get_ordered_ops() for port in node.outputs() if port.partial_shape.is_static]
+    sizes = [int(np.prod(list(port.get_shape()))) for port in ports]
     if max(sizes, default=0) > 1 << 22:
         return "too big to run here"
     try:

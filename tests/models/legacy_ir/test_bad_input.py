@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import time
@@ -100,6 +101,7 @@ BAD: dict[str, tuple[Change, type[Exception], str]] = {
     "encoding": (swap('<?xml version="1.0" ?>', '<?xml version="1.0" encoding="klingon"?>'), ModelError, "encoding"),
     "deep nesting": (swap("<layers>", "<meta_data>" + "<a>" * 500 + "</a>" * 500 + "</meta_data><layers>"), ModelError,
                      "nested more than"),
+    "name of lines": (swap('"act" type="ReLU"', '"a&#10;b" type="Re&#10;LU"'), UnsupportedError, "'a b' (Re LU)"),
     "no inputs": (swap('type="Input"', 'type="Const"'), ModelError, "has no Input layer"),
 }  # fmt: skip
 
@@ -138,6 +140,17 @@ def test_bad_weights(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=WEIGHTS[name][1]) as caught:
         legacy_ir.read(path)
     assert str(path.with_suffix(".bin")) in str(caught.value)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = network().write(tmp_path)
+    path.with_suffix(".bin").unlink()
+    os.mkfifo(path.with_suffix(".bin"))
+    os.mkfifo(tmp_path / "pipe.xml")
+    for each in (path, tmp_path / "pipe.xml", tmp_path, tmp_path / "absent.xml"):
+        with pytest.raises(ModelError, match="no file"):
+            legacy_ir.read(each)
+    assert not legacy_ir.is_legacy(tmp_path / "pipe.xml")
 
 
 def test_entities_are_not_expanded(tmp_path: Path) -> None:

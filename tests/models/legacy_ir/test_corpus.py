@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 
 from saccade.models import legacy_ir
@@ -54,6 +59,11 @@ def test_whole_models(version: str, corpus: Path, tmp_path: Path) -> None:
     assert checked >= 3
 
 
+def kernels(compiled: ov.CompiledModel) -> Counter[str]:
+    """What really runs, by kind: the same kernels mean the same speed."""
+    return Counter(str(node.get_rt_info()["layerType"].value) for node in compiled.get_runtime_model().get_ops())
+
+
 @pytest.mark.parametrize(
     ("modern", "legacy"),
     [
@@ -69,6 +79,7 @@ def test_modern_twins(modern: str, legacy: str, corpus: Path) -> None:
     feeds, _ = _references(sorted((folder / legacy / "reference").glob("*.npz"))[0])
     found = list(infer(ours, feeds).values())
     compiled = core().compile_model(twin, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert kernels(core().compile_model(ours, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})) == kernels(compiled)
     expected = list(compiled(list(feeds.values())).values())
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
@@ -102,3 +113,18 @@ def test_int8_statistics_are_used_where_asked_for(corpus: Path, caplog: pytest.L
     # the original engine, which quantises by the same statistics, gives 1.000 0.411 0.074 0.669 0.364
     assert np.abs(best[2:] - [1.0, 0.411, 0.074, 0.669, 0.364]).max() < 0.004
     assert np.abs(best[2:] - detections(whole)[0][2:]).max() < 0.01
+
+
+def test_the_deeplens_graph_runs_in_the_frame_pipeline(corpus: Path, tmp_path: Path) -> None:
+    xml = next((corpus / "corpus" / "ir" / "v2").glob("*/*.xml"))
+    model = synthesise(corpus / "tools" / "synthetic_weights.py", xml, tmp_path)
+    events = tmp_path / "events.jsonl"
+    command = [sys.executable, "-m", "saccade", "--quiet", "run", "faces", "--every-frame"]
+    command += ["--source", str(corpus / "images"), "--frames", "3", "--model", str(model), "--events", str(events)]
+    subprocess.run(command, check=True, timeout=120)
+    rows = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [row["frame"] for row in rows] == [0, 1, 2]
+    boxes = [d for row in rows for d in row["detections"]]
+    assert boxes
+    assert all(d["xmin"] < d["xmax"] and d["ymin"] < d["ymax"] and 0 < d["prob"] <= 1 for d in boxes)
+    assert {d["label"] for d in boxes} <= {"1", "2", 1, 2}, "labels count from 1, as the file has them"

@@ -32,7 +32,7 @@ def build(network: Network, path: Path) -> ov.Model:
     if unknown:
         first = next(layer for layer in all_layers(network) if layer.type == unknown[0])
         raise UnsupportedError(
-            f"{path}: {first}: layer types not supported: {', '.join(t[:60] for t in unknown[:20])}; expected types of "
+            f"{path}: {first}: layer types not supported: {', '.join(' '.join(t.split())[:60] for t in unknown[:20])}; expected types of "
             "the layer table: run `saccade inspect` for the list, or convert the original model again"
         )
     if not inputs(network):

@@ -66,7 +66,8 @@ class Layer:
     loop: Loop | None = None
 
     def __str__(self) -> str:
-        return f"layer {self.id} '{self.name}' ({self.type})"
+        name, type_ = (" ".join(text.split())[:80] for text in (self.name, self.type))
+        return f"layer {self.id} '{name}' ({type_})"
 
 
 @dataclass(frozen=True, slots=True)

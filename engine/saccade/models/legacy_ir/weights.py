@@ -48,6 +48,8 @@ class Weights:
 
     def _map(self, what: str) -> npt.NDArray[np.uint8]:
         if self._bytes is None:
+            if self.path.exists() and not self.path.is_file():
+                raise ModelError(f"{self.path} cannot be read: it is no file; expected the weights of the model")
             try:
                 with self.path.open("rb") as file:
                     head = file.read(len(LFS_MARK))

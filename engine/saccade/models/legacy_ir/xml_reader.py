@@ -68,6 +68,8 @@ def sniff_version(path: Path) -> int | None:
 
     parser = _parser()
     parser.StartElementHandler = start
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as file:
             parser.Parse(file.read(CHUNK), False)
@@ -87,6 +89,8 @@ def read_network(path: Path) -> Network:
         The version is not 2 to 7.
     """
     try:
+        if not path.is_file():
+            raise ModelError(f"{path} is no file; expected the .xml of an IR: check the path")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ModelError(f"{path}: {size} bytes of XML; expected at most {MAX_BYTES}: this is not a model's IR")
@@ -226,7 +230,7 @@ class _Reader:
         id_ = self._int(attributes.get("id", ""), "a layer's id", 0)
         type_ = attributes.get("type", "")
         name = attributes.get("name", "")
-        what = f"layer {id_} '{name[:80]}' ({type_[:80] or 'no type'})"
+        what = f"layer {id_} '{' '.join(name.split())[:80]}' ({' '.join(type_.split())[:80] or 'no type'})"
         if not type_ or len(type_) > 200:
             self.fail(f"{what} has no usable type; expected a layer type such as Convolution")
         if id_ in network.layers:

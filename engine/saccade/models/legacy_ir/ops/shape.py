@@ -14,8 +14,10 @@ from saccade.models.legacy_ir.table import Node, layer
 
 @layer("Const")
 def const(node: Node) -> Value:
-    values = node.blob("custom" if "custom" in node.layer.blobs else "weights", *node.out())
-    return layers.constant(values)
+    values = node.blob("custom" if "custom" in node.layer.blobs else "weights")
+    if values.size != math.prod(node.out()):
+        raise node.fail(f"has {values.size} values for shape {list(node.out())}; expected {math.prod(node.out())}")
+    return layers.constant(values.reshape(node.out()))
 
 
 @layer("Reshape", "Flatten", "Squeeze", "Unsqueeze")
