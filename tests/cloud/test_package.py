@@ -13,22 +13,19 @@ from pathlib import Path
 import boto3
 import pytest
 
-from saccade.deploy import package, stack
+from saccade.deploy import package, stack, template
 from saccade.errors import ConfigError
 
 from .conftest import LAMBDAS
 
 FORBIDDEN = ("cv2", "openvino", "numba", "numpy", "boto3", "botocore", "av", "saccade/models", "saccade/capture")
-NETWORK = pytest.mark.skipif(
-    os.environ.get("SACCADE_PACKAGES") != "1", reason="fetches wheels for another machine; set SACCADE_PACKAGES=1"
-)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> list[package.Package]:
     """Both packages for this machine."""
     out = tmp_path_factory.mktemp("packages")
-    return [package.build(folder, out, None) for folder in package.functions(LAMBDAS)]
+    return [package.build(folder, out, None) for folder in template.functions(LAMBDAS)]
 
 
 def names(path: Path) -> list[str]:
@@ -93,8 +90,11 @@ def test_too_large_a_package_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_functions_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no functions in"):
-        package.functions(tmp_path)
+    with pytest.raises(ConfigError, match="cannot read the template"):
+        template.functions(tmp_path)
+    (tmp_path / "template.yaml").write_text((LAMBDAS / "template.yaml").read_text())
+    with pytest.raises(ConfigError, match=r"no function in .*faces_zip, which the template names"):
+        template.functions(tmp_path)
 
 
 def test_an_interpreter_that_is_not_there_is_none() -> None:
@@ -102,9 +102,8 @@ def test_an_interpreter_that_is_not_there_is_none() -> None:
     assert package.find_python(f"{sys.version_info[0]}.{sys.version_info[1]}") == sys.executable
 
 
-@NETWORK
 def test_packages_for_lambda_are_below_15_mb(tmp_path: Path) -> None:
-    for folder in package.functions(LAMBDAS):
+    for folder in template.functions(LAMBDAS):
         made = package.build(folder, tmp_path, package.Target())
         check_contents(made)
         if made.name == "faces_zip":

@@ -14,7 +14,7 @@ from scenes import classes_result, faces_result, picture
 
 from saccade.errors import JpegError, OutputError
 from saccade.frame import Frame
-from saccade.outputs.crops import Crop, CropWriter, sharpness
+from saccade.outputs.crops import Crop, CropWriter, enlarged, sharpness
 
 FACE = (400.0, 200.0, 600.0, 460.0)
 
@@ -264,3 +264,18 @@ def test_closing_twice_and_accepting_afterwards_is_harmless() -> None:
     writer.close()
     feed(writer, 2, first=2)
     assert not [t for t in threading.enumerate() if t.name == "saccade-crops"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [((40, 30), (107, 80)), ((79, 300), (80, 304)), ((80, 90), (80, 90))])
+def test_small_crops_are_enlarged_where_a_least_side_is_asked_for(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    small = np.full((*size, 3), 90, np.uint8)
+    assert enlarged(small, 80).shape[:2] == expected
+    assert enlarged(small, 0) is small
+    kept: list[Crop] = []
+    with_least = CropWriter(kept.append, least_side=600)
+    feed(with_least, 3)
+    with_least.close()
+    assert kept
+    assert all(min(simplejpeg.decode_jpeg_header(crop.jpeg)[:2]) == 600 for crop in kept)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REKOGNITION_LEAST_SIDE = 80
+"""Amazon Rekognition refuses pictures with a smaller side, px."""
+
 DIRECTION_FIELDS = (
     "Bottom Right", "Middle Right", "Top Right", "Bottom Middle", "Middle Middle", "Top Middle",
     "Bottom Left", "Middle Left", "Top Left",
@@ -153,7 +156,9 @@ class FacesToS3:
         from saccade.outputs.crops import CropWriter
 
         self._spool = spool
-        self._crops = CropWriter(self._put, interval=interval, margin=margin, wait=wait)
+        self._crops = CropWriter(
+            self._put, interval=interval, margin=margin, least_side=REKOGNITION_LEAST_SIDE, wait=wait
+        )
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Follow the frame's faces."""

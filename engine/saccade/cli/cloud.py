@@ -138,9 +138,9 @@ def _report(summary: dict[str, Any], target: str | None) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from saccade.deploy import package
+    from saccade.deploy import package, template
 
-    for folder in package.functions(find_lambdas(options.lambdas)):
+    for folder in template.functions(find_lambdas(options.lambdas)):
         made = package.build(folder, Path(options.out), package.Target(), python=options.python)
         code = "with byte code" if made.compiled else "without byte code"
         print(f"{made.path}  {made.bytes / 1e6:.2f} MB  {code}  {made.digest[:12]}")
@@ -151,7 +151,7 @@ def _deploy(options: argparse.Namespace) -> int:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    from saccade.deploy import package, stack
+    from saccade.deploy import package, stack, template
 
     parameters = dict(text.partition("=")[::2] for text in options.set)
     lambdas = find_lambdas(options.lambdas)
@@ -161,7 +161,7 @@ def _deploy(options: argparse.Namespace) -> int:
         raise ConfigError(str(error)) from None
     packages = [
         package.build(folder, Path(options.out), package.Target(), python=options.python)
-        for folder in package.functions(lambdas)
+        for folder in template.functions(lambdas)
     ]
     outputs = stack.deploy(session, options.stack, lambdas / "template.yaml", packages, parameters)
     print(style.table(sorted(outputs.items()), ("output", "value")))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mypy_boto3_rekognition import RekognitionClient
     from mypy_boto3_s3 import S3Client
 
+REFUSED = frozenset({"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"})
+"""Rekognition's errors that the same picture will always get."""
+
 
 class Clients:
     """Clients, each made when first used and kept. The constructor makes nothing that talks to the network.

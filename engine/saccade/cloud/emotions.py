@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from saccade.cloud.aws import Clients, code
+from saccade.cloud.aws import REFUSED, Clients, code
 from saccade.cloud.events import MAX_KEY_BYTES, EventError, Message, Picture, messages
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ log = logging.getLogger("saccade.cloud")
 
 EMOTIONS = ("HAPPY", "SAD", "ANGRY", "CONFUSED", "DISGUSTED", "SURPRISED", "CALM", "FEAR")
 """Rekognition's emotion types; UNKNOWN may appear too."""
-
-REFUSED = frozenset({"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"})
-"""Rekognition's errors that the same picture will always get."""
 
 _NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _VALUES_PER_DATUM = 150  # limits of PutMetricData

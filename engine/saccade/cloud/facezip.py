@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from saccade.cloud.aws import Clients, code
-from saccade.cloud.emotions import REFUSED
+from saccade.cloud.aws import REFUSED, Clients, code
 from saccade.cloud.events import EventError, messages
 from saccade.cloud.upload import S3Writer
 

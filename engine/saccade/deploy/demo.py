@@ -22,6 +22,8 @@ from saccade.deploy.analyst import FaceAnalyst
 from saccade.deploy.dashboard import Dashboard
 from saccade.deploy.detect import MIN_SIDE
 from saccade.deploy.local import LocalAws
+from saccade.outputs.crops import enlarged
+from saccade.outputs.jpeg import encode_jpeg
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +160,7 @@ class Device:
             name = str(path.relative_to(self._folder))
             if name in self._known or name.startswith("pictures"):
                 continue
-            data = enlarged(path.read_bytes())
+            data = ready(path.read_bytes())
             if data is None:
                 continue  # not all of it is there yet
             try:
@@ -179,14 +181,11 @@ def crop_key(index: int) -> str:
     return f"faces/{now.tm_mon}_{now.tm_mday}/{now.tm_hour}_{now.tm_min}/{int(time.time())}_{index}.jpg"
 
 
-def enlarged(jpeg: bytes, least: int = MIN_SIDE) -> bytes | None:
-    """The crop with sides of at least Rekognition's minimum; None if it is no picture."""
+def ready(jpeg: bytes) -> bytes | None:
+    """The crop with sides that Rekognition takes; None if it is no whole picture."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if picture is None:
         return None
-    shortest = min(picture.shape[:2])
-    if shortest >= least:
+    if min(picture.shape[:2]) >= MIN_SIDE:
         return jpeg
-    factor = least / shortest
-    size = (max(least, round(picture.shape[1] * factor)), max(least, round(picture.shape[0] * factor)))
-    return cv2.imencode(".jpg", cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))[1].tobytes()
+    return encode_jpeg(enlarged(np.ascontiguousarray(picture, np.uint8), MIN_SIDE), quality=92)

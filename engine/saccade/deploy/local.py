@@ -176,7 +176,7 @@ class LocalAws:
         s3 = self.client("s3")
         s3.create_bucket(Bucket=ARTIFACTS, CreateBucketConfiguration={"LocationConstraint": self.region})
         locations = {}
-        for folder in package.functions(self._lambdas):
+        for folder in template.functions(self._lambdas):
             built = package.build(folder, self.folder / "packages", None)
             s3.put_object(Bucket=ARTIFACTS, Key=f"{built.name}.zip", Body=built.path.read_bytes())
             locations[built.name] = f"s3://{ARTIFACTS}/{built.name}.zip"

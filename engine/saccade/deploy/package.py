@@ -51,14 +51,6 @@ class Package:
     compiled: bool
 
 
-def functions(lambdas: Path) -> list[Path]:
-    """The folders of functions that the template names: those with an `app.py`."""
-    found = sorted(path.parent for path in lambdas.glob("*/app.py"))
-    if not found:
-        raise ConfigError(f"no functions in {lambdas}; give the project's lambdas folder")
-    return found
-
-
 def build(function: Path, out: Path, target: Target | None, *, python: str | None = None) -> Package:
     """Build `out`/NAME.zip.
 

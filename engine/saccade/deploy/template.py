@@ -25,6 +25,16 @@ def load(path: Path) -> Template:
         raise ConfigError(f"cannot read the template {path}: {error.strerror}") from None
 
 
+def functions(lambdas: Path) -> list[Path]:
+    """The folders of the functions that the template in `lambdas` deploys, by name."""
+    resources = load(lambdas / "template.yaml")["Resources"].values()
+    stems = sorted(Path(r["Properties"]["CodeUri"]).stem for r in resources if r["Type"] == "AWS::Serverless::Function")
+    for stem in stems:
+        if not (lambdas / stem / "app.py").is_file():
+            raise ConfigError(f"no function in {lambdas / stem}, which the template names")
+    return [lambdas / stem for stem in stems]
+
+
 def with_code(template: Template, locations: Mapping[str, str]) -> Template:
     """The template with each function's `CodeUri` (a zip's path) replaced. locations : zip's stem -> s3:// address."""
     template = copy.deepcopy(template)

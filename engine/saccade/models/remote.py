@@ -138,7 +138,7 @@ class RemoteModel:
     def call(self, picture: Array) -> dict[str, NDArray[np.float32]]:
         """Send one input, uint8 (1, h, w, 3) BGR, and read the outputs."""
         if self._encoding == "jpeg":
-            body, kind = simplejpeg.encode_jpeg(picture[0], self._quality, "BGR", "420"), "image/jpeg"
+            body, kind = simplejpeg.encode_jpeg(picture[0], self._quality, "BGR", "444"), "image/jpeg"
         else:
             buffer = io.BytesIO()
             np.save(buffer, picture[0])

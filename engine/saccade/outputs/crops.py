@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
 
+import cv2
+
 from saccade.errors import OutputError
 from saccade.frame import Frame, Image
 from saccade.outputs.folder import PictureFolder
@@ -23,6 +25,16 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 SCORED_SIDE = 96
 """Side to which a face is brought before its sharpness is measured, px."""
+
+
+def enlarged(picture: Image, least: int) -> Image:
+    """The picture with sides of at least `least` px and its shape kept; the picture itself where they are."""
+    height, width = picture.shape[:2]
+    factor = least / min(height, width)
+    if factor <= 1:
+        return picture
+    size = max(least, round(width * factor)), max(least, round(height * factor))
+    return cast(Image, cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,8 @@ class CropWriter:
     interval : between crops of one face, s of stream time.
     margin : around the face, as a part of its width and height.
     rate : candidates a second of stream time.
-    least : smallest side of a face that is kept, px.
+    least : smallest side of a face that is kept, px. least_side : a crop with a smaller side is enlarged to it, px;
+        Rekognition wants 80.
     wait : every frame matters (a source read frame by frame): wait for the thread rather than skip candidates.
     """
 
@@ -128,6 +141,7 @@ class CropWriter:
         margin: float = 0.25,
         rate: float = 5.0,
         least: int = 16,
+        least_side: int = 0,
         quality: int = 92,
         wait: bool = False,
     ) -> None:
@@ -136,6 +150,7 @@ class CropWriter:
         self._margin = margin
         self._period = 1 / rate
         self._least = least
+        self._least_side = least_side
         self._quality = quality
         # of the pipeline's thread
         self._tracker = Tracker(patience=min(1.0, interval))
@@ -248,7 +263,7 @@ class CropWriter:
         if best is None:
             return
         index = self._count[number] = self._count.get(number, 0) + 1
-        jpeg = encode_jpeg(best.picture, quality=self._quality)
+        jpeg = encode_jpeg(enlarged(best.picture, self._least_side), quality=self._quality)
         if self._keep(Crop(jpeg, best.time, best.frame, number, index, best.score, best.sharpness, best.box)):
             self._written += 1
         else:

@@ -1,0 +1,182 @@
+"""The cloud functions: cold start, rate and memory of one process under load.
+
+    python -m bench.cloud [--rounds N] [--crops N] [--out DIR] [--json FILE] [--check]
+
+Cold start: the function's own package, unpacked as Lambda does, imported by a fresh interpreter up to the point where
+it would take its first event (imports and clients made). It computes in one thread and waits for nothing, so its CPU
+time is what it takes on a quiet machine; the figure is that, whatever else runs. Writes Python's import-time report of
+it to DIR.
+
+Load: crops through the local AWS (S3 -> SQS -> one function process -> DynamoDB and CloudWatch, all over HTTP), with a
+DetectFaces that answers at once, so that the rate is the function's and the local services', not a network's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from bench.figures import Figure, as_line
+from saccade.cli.cloud import find_lambdas
+from saccade.deploy import package, template
+from saccade.deploy.local import LocalAws
+
+LIMIT_MS = 260
+"""Import and client set-up of a function, on a small x86 machine."""
+
+FACE = {
+    "BoundingBox": {"Left": 0.25, "Top": 0.25, "Width": 0.5, "Height": 0.5},
+    "Confidence": 99.5,
+    "Emotions": [
+        {"Type": "HAPPY", "Confidence": 70.5},
+        {"Type": "CALM", "Confidence": 20.25},
+        {"Type": "SAD", "Confidence": 9.25},
+    ],
+}
+
+
+def unpacked(folder: Path) -> dict[str, Path]:
+    """Both functions' packages, unpacked, by name."""
+    found = {}
+    for function in template.functions(find_lambdas()):
+        made = package.build(function, folder / "zips", None)
+        found[made.name] = folder / made.name
+        with zipfile.ZipFile(made.path) as archive:
+            archive.extractall(found[made.name])
+    return found
+
+
+def start_ms(code: Path, *options: str) -> tuple[float, float, str]:
+    """From the first line of a fresh interpreter to a function that is ready: CPU time and time, ms; and its stderr."""
+    script = (
+        "import time; t, c = time.perf_counter(), time.process_time(); import app;"
+        "print((time.process_time() - c) * 1e3, (time.perf_counter() - t) * 1e3)"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "BOTO_DISABLE_CRT": "true",  # as the template sets it
+    }
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script], cwd=code, env=environment, capture_output=True, text=True, check=True
+    )
+    cpu, wall = map(float, done.stdout.split())
+    return cpu, wall, done.stderr
+
+
+def cold_starts(rounds: int, out: Path) -> list[Figure]:
+    """A figure for each function."""
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, code in unpacked(Path(folder)).items():
+            start_ms(code)  # the files are in the page cache from here on
+            runs = [start_ms(code)[:2] for _ in range(3 * rounds + 2)]
+            out.mkdir(parents=True, exist_ok=True)
+            (out / f"import-times-{name}.txt").write_text(start_ms(code, "-X", "importtime")[2])
+            cpu, wall = (sorted(column) for column in zip(*runs, strict=True))
+            figures.append(
+                Figure(
+                    f"{name}: import and clients over {LIMIT_MS} ms",
+                    statistics.median(cpu) / LIMIT_MS,
+                    cpu[0] / LIMIT_MS,
+                    cpu[-1] / LIMIT_MS,
+                    1.0,
+                    False,
+                    f"{statistics.median(cpu):.0f} ms of CPU time; {wall[0]:.0f} to {wall[-1]:.0f} ms by the clock",
+                )
+            )
+    return figures
+
+
+def resident_kb(pid: int) -> int:
+    """Memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def load(crops: int) -> list[Figure]:
+    """Rate of one process, and how its memory grows."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (128, 128), (90, 120, 150)).save(buffer, "JPEG")
+    with LocalAws(find_lambdas(), lambda _: [FACE]) as aws:
+        (poller,) = aws.pollers
+        process = aws.function("RekognizeEmotionsName")
+        send(aws, 100, buffer.getvalue(), "warm")
+        aws.drain(120)
+        assert process.pid is not None
+        before = resident_kb(process.pid)
+        poller.pause()
+        send(aws, crops, buffer.getvalue(), "load")
+        start = time.perf_counter()
+        poller.resume()
+        aws.drain(600)
+        seconds = time.perf_counter() - start
+        after = resident_kb(process.pid)
+        assert process.starts == 1
+        table = aws.client("dynamodb").get_paginator("scan").paginate(TableName=aws.outputs["FacesTableName"])
+        rows = sum(len(page["Items"]) for page in table)
+        assert rows == crops + 100, f"{rows} rows of {crops + 100}"
+        assert aws.waiting("DeadFacesQueueUrl") == 0
+    rate = crops / seconds
+    return [
+        Figure(
+            "crops a second and function process", rate, rate, rate, 5, True,
+            f"{crops} crops in {seconds:.1f} s, {poller.invocations} invocations, every row there once",
+        ),
+        Figure(
+            "memory of the process after the load over before", after / before, after / before, after / before, 1.10,
+            False, f"{before / 1024:.1f} to {after / 1024:.1f} MB over {crops} crops",
+        ),
+    ]  # fmt: skip
+
+
+def send(aws: LocalAws, count: int, picture: bytes, name: str) -> None:
+    """Put crops into the bucket."""
+    s3: Any = aws.client("s3")
+    for number in range(count):
+        s3.put_object(Bucket=aws.outputs["FacesBucketName"], Key=f"faces/{name}/{number}.jpg", Body=picture)
+
+
+def measure(
+    rounds: int, say: Callable[[str], None] = print, *, crops: int = 1000, out: Path = Path("out/bench")
+) -> list[Figure]:
+    """All figures of this suite."""
+    figures = []
+    for figure in (*cold_starts(rounds, out), *load(crops)):
+        figures.append(figure)
+        say(as_line(figure))
+    return figures
+
+
+def main() -> int:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--crops", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    figures = measure(options.rounds, crops=options.crops, out=options.out)
+    if options.json:
+        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
+    return int(options.check and not all(figure.passed for figure in figures))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
