@@ -416,6 +416,7 @@ def test_a_display_thread_alone_keeps_nothing_running(device: Device) -> None:
         "import awscam, greengrasssdk, os\nfrom threading import Thread\nclient = greengrasssdk.client('iot-data')\n"
         "class Show(Thread):\n    def run(self):\n        f = open('/tmp/results.mjpeg', 'w')\n"
         "        while True:\n            f.write('picture')\n"
-        "Show().start()\ntry:\n    raise Exception('no luck')\nexcept Exception as e:\n    client.publish('t', str(e))\n"
+        "Show().start()\ntry:\n    raise Exception('no luck')\n"
+        "except Exception as e:\n    client.publish('t', str(e))\n"
     )
     assert device.run(script, timeout=20).payloads == ["no luck"]

@@ -228,10 +228,22 @@ def test_damaged_and_foreign_files_are_set_aside(tmp_path: Path, caplog: pytest.
 def test_a_lost_or_wrong_state_is_counted_anew(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
         last = [spool.put(bytes(10), KEY) for _ in range(3)][-1]
-    (tmp_path / "state").write_bytes(b"nonsense")
+    for nonsense in (b"nonsense", b"\xff" * 24, b""):
+        (tmp_path / "state").write_bytes(nonsense)
+        with make(tmp_path) as spool:
+            assert spool.statistics().pending == 3
+            entry = spool.put(b"x", KEY)
+            assert entry.number == last.number + 1
+            assert spool.remove(entry)
+
+
+def test_a_file_with_the_last_number_does_not_end_the_numbering(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
-        assert spool.statistics().pending == 3
-        assert spool.put(b"x", KEY).number == last.number + 1
+        spool.put(b"a", KEY)
+    (tmp_path / "queue" / "9999999999999999.entry").write_bytes(b"saccade-spool 1\n")
+    with make(tmp_path) as spool:
+        spool.put(b"b", KEY)
+        assert [module.read_entry(path).data for path in spool.entries()] == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere/spool", "/dev/null/spool"])

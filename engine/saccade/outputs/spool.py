@@ -48,8 +48,10 @@ log = logging.getLogger(__name__)
 _MAGIC = b"saccade-spool 1\n"
 _HEADER_LIMIT = 8192
 _STATE = struct.Struct("<QQQ")
-_NAME = re.compile(r"\d{16}\.entry")
-_TEMPORARY = re.compile(r"\.\d{16}\.tmp")
+_NAME = re.compile(r"0\d{15}\.entry")
+_TEMPORARY = re.compile(r"\.0\d{15}\.tmp")
+_NUMBERS = 10**15
+"""Entries are numbered below this, so that their names sort; a file with a larger number is not ours."""
 _EARLIEST = 1_700_000_000.0
 """A clock before 2023-11 has not been set: boards without a battery start in 1970 or at their image's date."""
 
@@ -324,6 +326,8 @@ class Spool:
     def _recover(self) -> None:
         """Count what is there, delete half-written files, and set foreign ones aside."""
         number, _, _ = self._counters()
+        if number >= _NUMBERS:
+            number = 0
         entries = size = 0
         foreign = []
         with os.scandir(self._queue) as found:
