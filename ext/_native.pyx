@@ -420,7 +420,7 @@ def nms(boxes, scores, iou_threshold, top_k=-1, *, variant=None):
     cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)
     cdef ptrdiff_t n = s.shape[0], kept
     cdef float threshold = iou_threshold
-    cdef ptrdiff_t limit = top_k
+    cdef ptrdiff_t limit = _limit(top_k)
     if b.shape[0] != n:
         raise ValueError(f"boxes and scores must be as many; got {b.shape[0]} boxes and {n} scores")
     result = np.empty(n, np.int64)

@@ -253,7 +253,7 @@ static inline void copy(uint8_t *restrict to, const uint8_t *restrict from, int3
 #endif
 }
 
-/* Three lines to one of interleaved pixels; both have room for a multiple of LANES. */
+/* Three lines to one of n interleaved pixels. */
 static void interleave(const uint8_t *const line[3], int32_t n, uint8_t *restrict to) {
     const uint8_t *restrict a = line[0], *restrict b = line[1], *restrict c = line[2];
     int32_t i = 0;
@@ -270,7 +270,7 @@ static void interleave(const uint8_t *const line[3], int32_t n, uint8_t *restric
          {Z, Z, 11, Z, Z, 12, Z, Z, 13, Z, Z, 14, Z, Z, 15, Z},
          {10, Z, Z, 11, Z, Z, 12, Z, Z, 13, Z, Z, 14, Z, Z, 15}},
     };
-    for (; i < n; i += 16) {
+    for (; i + 16 <= n; i += 16) {
         const __m128i x = load_16(a + i), y = load_16(b + i), z = load_16(c + i);
         for (int k = 0; k < 3; k++) {
             __m128i mix = _mm_or_si128(_mm_shuffle_epi8(x, load_16(places[k][0])),
@@ -303,6 +303,10 @@ static void write_row(const plan_t *plan, const uint8_t *const line[3], int32_t 
     uint8_t pixels[3 * STRIP];
     /* Planar, three runs of n elements from three lines; interleaved, one of 3 n from one. */
     const int runs = planar ? 3 : 1, length = planar ? n : 3 * n;
+    if (!planar && plan->dtype == DTYPE_UINT8 && plan->plain) {
+        interleave(line, n, (uint8_t *)out + 3 * start);
+        return;
+    }
     if (!planar)
         interleave(line, n, pixels);
     for (int c = 0; c < runs; c++) {

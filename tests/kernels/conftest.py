@@ -1,39 +1,10 @@
-"""Every kernel test runs on every variant that this processor has, and on the Numba twins."""
+"""Every kernel test runs on every implementation."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from dataclasses import dataclass
-from types import ModuleType
-
 import numpy as np
 import pytest
-
-from saccade.kernels import twin
-
-try:
-    from saccade.kernels import _native
-except ImportError:  # pure installation: only the twins are there
-    _native = None
-
-VARIANTS = (*(_native.variants_here() if _native else ()), "numba")
-WANTED = os.environ.get("SACCADE_TEST_VARIANTS", ",".join(VARIANTS)).split(",")
-
-
-@dataclass(frozen=True)
-class Kernels:
-    """One implementation, with its variant already chosen."""
-
-    variant: str
-
-    @property
-    def module(self) -> ModuleType:
-        return twin if self.variant == "numba" else _native
-
-    def __getattr__(self, name: str):
-        function = getattr(self.module, name)
-        return lambda *args, **options: function(*args, **options, variant=self.variant)
+from implementations import VARIANTS, WANTED, Kernels
 
 
 @pytest.fixture(params=[name for name in VARIANTS if name in WANTED], scope="session")
@@ -44,11 +15,3 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261120)
-
-
-if (build := os.environ.get("SACCADE_TEST_BUILD")) and not (_native and _native.__file__.startswith(build)):
-    raise pytest.UsageError(f"the kernels under test were to be those in {build}")
-
-needs_native = pytest.mark.skipif(
-    importlib.util.find_spec("saccade.kernels._native") is None, reason="installed without the compiled kernels"
-)

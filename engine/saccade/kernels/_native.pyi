@@ -38,7 +38,7 @@ class Preprocess:
     def crops(self, frame: Any, regions: ArrayLike, out: NDArray[Any]) -> NDArray[Any]: ...
 
 def nms(
-    boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, top_k: int = -1, *, variant: str | None = None
+    boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, top_k: int | None = -1, *, variant: str | None = None
 ) -> NDArray[np.int64]: ...
 def decode_ssd(
     loc: ArrayLike,

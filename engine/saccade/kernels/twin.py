@@ -244,7 +244,7 @@ def _limit(value: int | None) -> int:
 
 
 def nms(
-    boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, top_k: int = -1, *, variant: str | None = None
+    boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, top_k: int | None = -1, *, variant: str | None = None
 ) -> NDArray[np.int64]:
     """Twin of the compiled `nms`; see there."""
     _check_variant(variant)
@@ -252,7 +252,7 @@ def nms(
     s = np.ascontiguousarray(scores, np.float32).reshape(-1)
     if len(b) != len(s):
         raise ValueError(f"boxes and scores must be as many; got {len(b)} boxes and {len(s)} scores")
-    found: NDArray[np.int64] = _nms(b, _order(s, top_k), np.float32(iou_threshold))
+    found: NDArray[np.int64] = _nms(b, _order(s, _limit(top_k)), np.float32(iou_threshold))
     return found
 
 
