@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from saccade.cli import add_command
+from saccade.cli.shapes import add_input_shape, input_shapes
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,6 +17,8 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument("model", metavar="MODEL", help="artifact or catalogue name")
     parser.add_argument("-o", "--output", metavar="DIR", default=".", help="folder for the .xml and .bin")
+    add_input_shape(parser)
+    parser.add_argument("--epoch", type=int, metavar="N", help="which NAME-000N.params of an MXNet model (default: 0)")
     parser.add_argument("--precision", choices=("f16", "f32"), default="f16", help="how weights are stored")
 
 
@@ -24,5 +27,6 @@ def run(options: argparse.Namespace) -> int:
     from saccade.models import catalogue
     from saccade.models.convert import convert
 
-    print(convert(catalogue.resolve(options.model), options.output, options.precision))
+    path = catalogue.resolve(options.model)
+    print(convert(path, options.output, options.precision, input_shapes=input_shapes(options), epoch=options.epoch))
     return 0

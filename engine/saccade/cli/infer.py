@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saccade.cli import add_command, style
+from saccade.cli.shapes import add_input_shape, input_shapes
 from saccade.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
         "images", metavar="IMAGE", nargs="+", help="picture, or .npy with the input as the network declares it"
     )
     parser.add_argument("--json", action="store_true", help="print every value as JSON")
+    add_input_shape(parser)
     parser.add_argument("--device", choices=("AUTO", "CPU", "GPU"), default="CPU", help="inference device")
     parser.add_argument("--precision", choices=("auto", "f32", "bf16", "f16"), default="f32", help="arithmetic")
     parser.add_argument("--rgb", action="store_true", help="give the network RGB instead of BGR")
@@ -40,7 +42,12 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--scale: got 0; expected a divisor, as 255 for networks that want [0, 1]")
     from saccade.models import Model, catalogue
 
-    model = Model(catalogue.resolve(options.model), device=options.device, precision=options.precision)
+    model = Model(
+        catalogue.resolve(options.model),
+        device=options.device,
+        precision=options.precision,
+        input_shapes=input_shapes(options),
+    )
     port = model.inputs[0]
     report = []
     for image in options.images:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from saccade.cli import add_command, style
+from saccade.cli.shapes import add_input_shape, input_shapes
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,13 +18,14 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     parser.add_argument("model", metavar="MODEL", help="artifact or catalogue name")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_input_shape(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the description; status 2 where the artifact does not run."""
     from saccade.models import catalogue, describe
 
-    description = describe(catalogue.resolve(options.model))
+    description = describe(catalogue.resolve(options.model), input_shapes(options))
     if options.json:
         print(json.dumps(description, indent=2, default=str))
     else:

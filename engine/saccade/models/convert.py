@@ -15,7 +15,8 @@ from openvino.op import Constant
 from openvino.utils import replace_node
 
 from saccade.errors import ConfigError, ModelError
-from saccade.models.load import read_model
+from saccade.models import mxnet
+from saccade.models.load import Shapes, identify, read_model
 
 _WEIGHTED = frozenset(
     {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
@@ -23,12 +24,18 @@ _WEIGHTED = frozenset(
 
 
 def convert(
-    path: str | os.PathLike[str], folder: str | os.PathLike[str], precision: Literal["f16", "f32"] = "f16"
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    precision: Literal["f16", "f32"] = "f16",
+    *,
+    input_shapes: Shapes | None = None,
+    epoch: int | None = None,
 ) -> Path:
     """Write an artifact as current IR, names kept, and return the path of the new .xml.
 
     folder : is made if it does not exist; the files appear in it complete or not at all.
     precision : how the weights of layers are stored; prior boxes and other small numbers stay float32.
+    input_shapes : see `read_model`. epoch : which parameters of an MXNet symbol.
     """
     if precision not in ("f16", "f32"):
         raise ConfigError(f"precision {precision!r} cannot be stored; expected f16 or f32")
@@ -37,7 +44,13 @@ def convert(
     target = folder / f"{stem}.xml"
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} would overwrite the artifact itself; choose another folder")
-    save(read_model(source), target, precision)
+    if epoch is not None:
+        if identify(source).format != "mxnet":
+            raise ConfigError(f"{source} has no epochs; only MXNet models have")
+        model = mxnet.read(source, epoch, input_shapes=input_shapes)
+    else:
+        model = read_model(source, input_shapes)
+    save(model, target, precision)
     return target
 
 

@@ -140,6 +140,7 @@ def pad(x: Value, begin: Ints, end: Ints, *, mode: str = "constant", value: floa
     """Pad each axis; mode is constant, edge, reflect or symmetric."""
     if not any(begin) and not any(end):
         return x
+    check_size([n + b + e for n, b, e in zip(dims(x), begin, end, strict=True)], "a padded value")
     fill = constant(np.float32(value)) if mode == "constant" else None
     return opset1.pad(x, ints(begin), ints(end), mode, fill).output(0)
 
@@ -306,6 +307,7 @@ def max_pool(
     """
     if dilations is not None and any(d != 1 for d in dilations):
         raise UnsupportedError("max pooling with dilation is not supported; expected dilation 1")
+    check_size((*dims(x)[:2], *out), "a pooling layer")
     ends = _window_ends(x, kernel, strides, pads_begin, out)
     if _all_padding(dims(x)[2:], kernel, strides, pads_begin, out):
         lowest = float(np.finfo(np.float32).min)  # what the frameworks leave where a window has no pixel
@@ -330,6 +332,7 @@ def avg_pool(
     within the declared padding, `counted_end` behind each axis (default: as much as in front): positions beyond,
     which exist only because sizes were rounded up, are in neither the sum nor the divisor.
     """
+    check_size((*dims(x)[:2], *out), "a pooling layer")
     size = dims(x)[2:]
     ends = _window_ends(x, kernel, strides, pads_begin, out)
     counted = list(pads_begin if counted_end is None else counted_end)
@@ -342,7 +345,7 @@ def avg_pool(
         y = opset1.avg_pool(x, list(strides), list(pads_begin), ends, list(kernel), masked, "floor").output(0)
         if exclude_pad or all(e <= c for e, c in zip(ends, counted, strict=True)):
             return y
-    correction = np.ones(tuple(out), dtype=np.float64)
+    correction = np.ones(tuple(out), dtype=np.float32)
     for axis, (n, o, k, s, b, c) in enumerate(zip(size, out, kernel, strides, pads_begin, counted, strict=True)):
         start = np.arange(o) * s - b
         if exclude_pad:
@@ -350,8 +353,8 @@ def avg_pool(
         else:
             inside = np.minimum(start + k, n + c) - start
         ratio = k / np.maximum(inside, 1)
-        correction *= ratio.reshape([-1 if a == axis else 1 for a in range(len(size))])
-    return opset1.multiply(y, constant(correction.astype(np.float32)[None, None])).output(0)
+        correction *= ratio.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(len(size))])
+    return opset1.multiply(y, constant(correction[None, None])).output(0)
 
 
 def global_pool(x: Value, method: str) -> Value:
