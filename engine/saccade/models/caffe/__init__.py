@@ -216,7 +216,7 @@ def _build(
             made = OPERATORS[layer.kind](layer)
         except ModelError as error:
             raise type(error)(f"{layer}: {error}") from error
-        except (RuntimeError, ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
+        except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
             shapes = ", ".join(str(layers.dims(value)) for value in layer.bottoms)
             text = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise ModelError(f"{layer} does not fit its inputs {shapes}: {text[0]}") from error

@@ -59,7 +59,7 @@ class Graph:
             made = self._operators[node.op](layer)
         except ModelError as error:
             raise type(error)(f"layer {node}: {error}") from error
-        except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
+        except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
             shapes = ", ".join(str(shape) for shape in layer.shapes())
             text = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise ModelError(f"layer {node} does not fit its inputs {shapes}: {text[0]}") from error
