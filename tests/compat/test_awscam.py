@@ -208,3 +208,23 @@ def test_a_real_face_detector_of_2018(installed: Any, corpus: Path) -> None:
     assert found[0]["prob"] > 0.9
     assert found[0]["label"] == 1
     assert 0 < found[0]["xmin"] < found[0]["xmax"] < 300
+
+
+def test_large_pictures_are_read_where_they_are(installed: Any) -> None:
+    tiny_models.classifier(installed.artifacts / "m.xml", classes=3, size=128, nhwc=True)
+    model = awscam().Model(str(installed.artifacts / "m.xml"), {"GPU": 0})
+    copied = []
+    fill = model._fill
+    model._fill = lambda picture: (copied.append(1), fill(picture))
+    picture = np.random.default_rng(1).random((128, 128, 3), np.float32)
+    lent = model.doInference(picture)["SoftMax_67"]
+    assert not copied
+    read_only = picture.copy()
+    read_only.setflags(write=False)
+    for other in (read_only, np.asfortranarray(picture), picture.astype(np.float64)):
+        np.testing.assert_allclose(model.doInference(other)["SoftMax_67"], lent, rtol=1e-6)
+    assert len(copied) == 3
+    # The request is back on its own memory.
+    small = np.zeros((128, 128, 3), np.uint8)
+    np.testing.assert_allclose(model.doInference(small)["SoftMax_67"], [1 / 3] * 3, rtol=1e-6)
+    np.testing.assert_allclose(model.doInference(picture)["SoftMax_67"], lent, rtol=1e-6)

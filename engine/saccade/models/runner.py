@@ -206,6 +206,21 @@ class Request:
         finally:
             self._running = False
 
+    def infer_from(self, name: str, array: Array) -> None:
+        """Run in the caller's thread on an array of the caller's in place of input `name`; nothing is copied.
+
+        array : writable, C-contiguous, of the input's shape and dtype; not to be changed during the run.
+        """
+        own = self.inputs[name]
+        if array.shape != own.shape or array.dtype != own.dtype or not array.flags.c_contiguous:
+            raise ModelError(f"input {name}: got {array.dtype} {array.shape}; expected {own.dtype} {own.shape}")
+        index = list(self._inputs).index(name)
+        self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        try:
+            self.infer()
+        finally:
+            self._request.set_input_tensor(index, ov.Tensor(own, shared_memory=True))
+
     def start(self, callback: Callable[[Request], None] | None = None) -> None:
         """Begin a run and return at once.
 
