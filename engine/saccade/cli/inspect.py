@@ -36,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
 def readable(description: dict[str, Any]) -> str:
     """The description as a person reads it: facts first, then ports, then layers."""
     lines = []
-    for key, value in description.items():
+    first = ("path", "name", "format", "version", "origin")
+    for key in (*(key for key in first if key in description), *(key for key in description if key not in first)):
+        value = description[key]
         if key in ("inputs", "outputs", "layers") or value in (None, "", [], {}):
             continue
         if isinstance(value, (list, tuple)):

@@ -319,6 +319,9 @@ def _regressor(model: Model, spec: InputSpec, task: Kind | None) -> Task | None:
 
 def _classifier(model: Model, spec: InputSpec, names: tuple[str, ...], task: Kind | None) -> Task | None:
     ports = sorted(model.outputs, key=_size, reverse=True)
+    probable = [port for port in ports if port.made_by in _PROBABILITIES and _size(port) == max(port.shape)]
+    if len(probable) == 1:
+        ports = probable  # whatever else the graph leaves unused
     classes = _size(ports[0])
     if (len(ports) > 1 and task is None) or classes < 2 or classes != max(ports[0].shape):
         return None
