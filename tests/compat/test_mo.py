@@ -355,3 +355,46 @@ def test_real_models_run_in_the_pipeline(corpus: Path, artifacts: Path) -> None:
     poses = results(CentredHeadPose(model, Classifier(spec, port)))
     assert len(poses) == len(found)
     assert all(result.pose is not None and result.pose.scores.sum() == pytest.approx(1, abs=1e-3) for result in poses)
+
+
+def overlapping_ssd(folder: Path) -> None:
+    """Two boxes of two classes over each other, in a symbol with force_suppress."""
+    net = mxnet_files.Net()
+    data = net.var("data")
+    inputs = [net.var("loc", np.zeros((1, 8))), net.var("anchors", [[[0.1, 0.1, 0.5, 0.5], [0.1, 0.1, 0.5, 0.51]]])]
+    scores = net.op("Reshape", "scores", data, shape="(1, 3, 2)")
+    net.op("_contrib_MultiBoxDetection", "detection", scores, *inputs, nms_topk=2, force_suppress=True)
+    net.save(folder, name="ssd")
+
+
+@pytest.mark.parametrize(("aux", "count"), [({}, 2), ({"--force_suppress": "ON"}, 1), ({"--force-suppress": False}, 2)])
+def test_suppression_across_classes_is_an_option(aux: dict[str, Any], count: int, artifacts: Path) -> None:
+    overlapping_ssd(artifacts)
+    error, path = mo.optimize("ssd", 2, 1, "mxnet", {"--precision": "FP32", **aux})
+    assert error == 0
+    model = Model(path, precision="f32")
+    x = np.float32([[[0.1, 0.1]], [[0.8, 0.2]], [[0.1, 0.7]]])[None]
+    rows = model.infer(x)["detection"].reshape(-1, 7)
+    assert (rows[:, 2] > 0).sum() == count
+
+
+def test_options_change_the_cached_result(artifacts: Path) -> None:
+    overlapping_ssd(artifacts)
+    results = []
+    for aux in ({}, {"--force_suppress": "ON"}, {"--precision": "FP32"}):
+        assert mo.optimize("ssd", 2, 1, "mxnet", aux)[0] == 0
+        results.append((artifacts / "ssd.xml").read_bytes())
+    assert len(set(results)) == 3
+
+
+def test_detectors_of_all_kinds_answer_on_the_device_api(artifacts: Path) -> None:
+    """Rows that another layer than DetectionOutput makes keep their own labels."""
+    from saccade.compat import awscam
+
+    overlapping_ssd(artifacts)
+    error, path = mo.optimize("ssd", 2, 1, "mxnet", {"--precision": "FP32", "--force_suppress": "ON"})
+    assert error == 0
+    model = awscam.Model(path, {"GPU": 0})
+    picture = np.float32([[[0.1, 0.8, 0.1], [0.1, 0.2, 0.7]]])
+    found = model.parseResult("ssd", model.doInference(picture))["ssd"]
+    assert [(entry["label"], round(entry["prob"], 3)) for entry in found] == [(0, 0.8)]

@@ -19,6 +19,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", default=".", help="folder for the .xml and .bin")
     add_input_shape(parser)
     parser.add_argument("--epoch", type=int, metavar="N", help="which NAME-000N.params of an MXNet model (default: 0)")
+    parser.add_argument(
+        "--force-suppress", action="store_true",
+        help="let SSD boxes suppress those of other classes where an MXNet symbol asks for it; the device never did",
+    )  # fmt: skip
     parser.add_argument("--precision", choices=("f16", "f32"), default="f16", help="how weights are stored")
 
 
@@ -28,5 +32,13 @@ def run(options: argparse.Namespace) -> int:
     from saccade.models.convert import convert
 
     path = catalogue.resolve(options.model)
-    print(convert(path, options.output, options.precision, input_shapes=input_shapes(options), epoch=options.epoch))
+    target = convert(
+        path,
+        options.output,
+        options.precision,
+        input_shapes=input_shapes(options),
+        epoch=options.epoch,
+        force_suppress=options.force_suppress,
+    )
+    print(target)
     return 0

@@ -53,17 +53,19 @@ def _mo_module(device: CompatDevice) -> ModuleType:
         input_width: int = 224,
         input_height: int = 224,
         platform: str = "mxNet",
-        aux_inputs: dict[str, Any] | None = None,
+        aux_inputs: Any = None,
     ) -> tuple[int, str]:
         """Import an artifact; returns (status, path), status 0 where it worked."""
-        substitute = device.substitute(model_name)
+        substitute = device.substitute(model_name) if isinstance(model_name, str) else None
         if substitute is not None:
             return 0, substitute
         from saccade.compat import mo
 
+        if not isinstance(aux_inputs, (dict, type(None))):
+            return mo.optimize(model_name, input_width, input_height, platform, aux_inputs)  # which names the mistake
         options = dict(aux_inputs or {})
         if device.artifacts is not None:
-            keys = {key.replace("_", "-") for key in options}
+            keys = {str(key).replace("_", "-") for key in options}
             options |= {key: str(device.artifacts) for key in ("--models-dir", "--output-dir") if key not in keys}
         return mo.optimize(model_name, input_width, input_height, platform, options)
 

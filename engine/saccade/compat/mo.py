@@ -41,7 +41,7 @@ _PRECISIONS: dict[str, Literal["f16", "f32"]] = {
 _KEYS = frozenset(
     {
         "precision", "epoch", "img-format", "img-channels", "fuse", "models-dir", "output-dir", "input-proto",
-        "input-model-is-text", "input-shape",
+        "input-model-is-text", "input-shape", "force-suppress",
     }
 )  # fmt: skip
 _YES, _NO = ("on", "yes", "true", "1"), ("off", "no", "false", "0", "")
@@ -61,7 +61,8 @@ def optimize(
     platform : MXNet (also mx), Caffe, or TensorFlow (also tf), in any case of letters.
     aux_inputs : `--precision` (FP16, FP32), `--epoch`, `--models-dir`, `--output-dir`, `--input_proto`,
         `--input_shape`, `--input_model_is_text`, `--img-channels`, with dashes or underscores; `--img-format` and
-        `--fuse` change nothing in the numbers and are accepted.
+        `--fuse` change nothing in the numbers and are accepted. `--force_suppress` ON obeys an SSD symbol that wants
+        boxes to suppress those of other classes; the device never did.
 
     Returns 0 and the path of the .xml; or 1 (unknown platform) or 2 (anything else) and an empty path. The reason is
     logged.
@@ -86,7 +87,7 @@ class _Job:
 
     source : .json, .prototxt, .pb or .pbtxt. weights : .params or .caffemodel, or None.
     target : the .xml to be. old_name : the .xml's name of 2017.
-    shape : of the input, or empty. size : (width, height) px, 0 if unknown.
+    across : let boxes suppress other classes'. shape : of the input, or empty. size : (width, height) px, 0 if unknown.
     """
 
     platform: Platform
@@ -99,6 +100,7 @@ class _Job:
     channels: int
     size: tuple[int, int]
     shape: tuple[int, ...]
+    across: bool
 
 
 def _job(name: Any, width: Any, height: Any, platform: Platform, aux: Any) -> _Job:
@@ -128,6 +130,7 @@ def _job(name: Any, width: Any, height: Any, platform: Platform, aux: Any) -> _J
         _whole(options.get("img-channels", "3"), "--img-channels", 64),
         (_whole(width, "the width", MAX_SIZE), _whole(height, "the height", MAX_SIZE)),
         _shape(options.get("input-shape", "")),
+        _truth(options.get("force-suppress", "OFF"), "--force_suppress"),
     )
 
 
@@ -241,7 +244,16 @@ def _key(job: _Job) -> str:
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:
                 raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    options = (job.platform, job.precision, job.channels, job.size, job.shape, job.target.name, job.old_name)
+    options = (
+        job.platform,
+        job.precision,
+        job.channels,
+        job.size,
+        job.shape,
+        job.across,
+        job.target.name,
+        job.old_name,
+    )
     digest.update(repr((options, __version__, openvino.__version__)).encode())
     return digest.hexdigest()
 
@@ -270,7 +282,7 @@ def _write(job: _Job) -> None:
         picture = (height, width, job.channels) if job.platform == "tensorflow" else (job.channels, height, width)
         shape = (1, *picture)
     if job.platform == "mxnet":
-        model = mxnet.read(job.source, job.epoch, input_shapes=shape)
+        model = mxnet.read(job.source, job.epoch, input_shapes=shape, force_suppress=job.across)
     elif job.platform == "caffe":
         model = caffe.read(job.source, job.weights, input_shapes=shape)
     else:

@@ -30,12 +30,13 @@ def convert(
     *,
     input_shapes: Shapes | None = None,
     epoch: int | None = None,
+    force_suppress: bool = False,
 ) -> Path:
     """Write an artifact as current IR, names kept, and return the path of the new .xml.
 
     folder : is made if it does not exist; the files appear in it complete or not at all.
     precision : how the weights of layers are stored; prior boxes and other small numbers stay float32.
-    input_shapes : see `read_model`. epoch : which parameters of an MXNet symbol.
+    input_shapes : see `read_model`. epoch, force_suppress : see `saccade.models.mxnet.read`.
     """
     if precision not in ("f16", "f32"):
         raise ConfigError(f"precision {precision!r} cannot be stored; expected f16 or f32")
@@ -44,10 +45,10 @@ def convert(
     target = folder / f"{stem}.xml"
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target} would overwrite the artifact itself; choose another folder")
-    if epoch is not None:
+    if epoch is not None or force_suppress:
         if identify(source).format != "mxnet":
-            raise ConfigError(f"{source} has no epochs; only MXNet models have")
-        model = mxnet.read(source, epoch, input_shapes=input_shapes)
+            raise ConfigError(f"{source} has no epochs and suppresses as it is; only MXNet models have that choice")
+        model = mxnet.read(source, epoch, input_shapes=input_shapes, force_suppress=force_suppress)
     else:
         model = read_model(source, input_shapes)
     save(model, target, precision)
