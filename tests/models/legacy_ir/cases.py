@@ -1147,12 +1147,13 @@ def _segments(kind: str) -> Any:
         x = m.feed(net, m.normal(6, 3))
         indices = m.feed(net, np.array([0, 3, 5, 1, 1], np.float32))
         ids = m.feed(net, np.array([0, 0, 1, 1, 1], np.float32))
-        net.layer(f"SparseSegment{kind}", [x, indices, ids], [(2, 3)])
+        net.layer(f"SparseSegment{kind}", [x, indices, ids], [(5, 3)])
 
         def oracle(f: Feeds) -> Feeds:
             parts = [f["in0"][[0, 3]], f["in0"][[5, 1, 1]]]
             scale = {"Sum": lambda n: 1, "Mean": lambda n: n, "SqrtN": np.sqrt}[kind]
-            return {"L": np.stack([p.sum(0) / scale(len(p)) for p in parts])}
+            rows = [p.sum(0) / scale(len(p)) for p in parts]
+            return {"L": np.stack(rows + [np.zeros(3)] * 3)}
 
         return oracle
 
@@ -1160,7 +1161,54 @@ def _segments(kind: str) -> Any:
 
 
 for _kind in ("Sum", "Mean", "SqrtN"):
-    case(f"sparse_segment_{_kind.lower()}", version=7, recorded=False)(_segments(_kind))
+    case(f"sparse_segment_{_kind.lower()}", version=7)(_segments(_kind))
+
+
+def _fill_empty(indices: list[list[int]], out: int) -> Any:
+    def make(net: Net, m: Maker) -> Oracle:
+        places = np.array(indices, np.float32)
+        ports = [m.feed(net, places), m.feed(net, m.normal(len(indices)))]
+        ports += [net.const(np.array([5, 4], np.float32)), m.feed(net, m.normal(1))]
+        net.layer("SparseFillEmptyRows", ports, [(out, 2), (out,), (5,)])
+
+        def oracle(f: Feeds) -> Feeds:
+            rows = []
+            for (row, column), value in zip(f["in0"], f["in1"], strict=True):
+                if not (0 <= row < 5 and 0 <= column < 4):
+                    break
+                rows.append((row, column, value))
+            missing = [row for row in range(5) if row not in {r[0] for r in rows}]
+            rows = sorted(rows + [(row, 0, f["in3"][0]) for row in missing], key=lambda r: r[0])
+            table = np.zeros((out, 3))
+            table[: len(rows)] = rows
+            if len(rows) < out:
+                table[len(rows), :2] = -1
+            return {"L.0": table[:, :2], "L.1": table[:, 2], "L.2": np.isin(np.arange(5), missing)}
+
+        return oracle
+
+    return make
+
+
+case("sparse_fill_empty_rows", version=7)(_fill_empty([[1, 0], [1, 3], [4, 2], [-1, -1], [0, 0]], 8))
+case("sparse_fill_empty_rows_longer", version=7)(_fill_empty([[3, 1], [0, 2]], 12))
+
+
+@case("sparse_weighted_sum", version=7)
+def _(net: Net, m: Maker) -> Oracle:
+    table = m.normal(6, 3)
+    ports = [m.feed(net, np.array([[0, 0], [0, 1], [2, 0]], np.int32), "I32")]
+    ports += [m.feed(net, np.array([4, 1, 2], np.int32), "I32"), net.const(np.array([4, 2])), net.const(table)]
+    default = net.const(np.array([5]))
+    net.layers[-1] = net.layers[-1].replace("<dim>1</dim>", "")
+    ports += [Port(default.layer, default.port, ()), m.feed(net, m.normal(3))]
+    net.layer("ExperimentalSparseWeightedSum", ports, [(4, 3)])
+
+    def oracle(f: Feeds) -> Feeds:
+        w = f[f"in{ports[5].layer}"]
+        return {"L": np.stack([table[4] * w[0] + table[1] * w[1], table[5], table[2] * w[2], table[5]])}
+
+    return oracle
 
 
 @case("sparse_to_dense", version=7, recorded=False)

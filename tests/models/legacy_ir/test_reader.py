@@ -118,6 +118,15 @@ def test_half_precision_stays_half_in_memory(tmp_path: Path) -> None:
     assert model.input(0).get_element_type() == model.output(0).get_element_type() == ov.Type.f32
 
 
+def test_the_precision_of_the_net_is_that_of_layers_without_one(tmp_path: Path) -> None:
+    net = Net(version=2, half=True)
+    x = net.input((1, 2), "data")
+    net.layer("InnerProduct", [x], [(1, 1)], {"out-size": 1}, {"weights": np.array([2.0, 3.0])})
+    path = net.write(tmp_path)
+    path.write_text(path.read_text().replace(' precision="FP16"', "").replace("<net", '<net precision="FP16"'))
+    assert infer(legacy_ir.read(path), {"data": np.array([[1, 10]], np.float32)})["L"] == [[32]]
+
+
 def test_weights_are_views_of_the_mapped_file(tmp_path: Path) -> None:
     net = Net()
     x = net.input((1, 256), "data")

@@ -13,6 +13,7 @@ from openvino import opset1
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.models import layers
+from saccade.models.devices import reason
 from saccade.models.layers import Value
 from saccade.models.legacy_ir import ops  # noqa: F401  (fills the table)
 from saccade.models.legacy_ir.graph import Blob, Dims, Endpoint, Layer, Network
@@ -31,9 +32,10 @@ def build(network: Network, path: Path) -> ov.Model:
     unknown = sorted({layer.type for layer in all_layers(network) if not is_supported(layer)})
     if unknown:
         first = next(layer for layer in all_layers(network) if layer.type == unknown[0])
+        names = ", ".join(" ".join(type_.split())[:60] for type_ in unknown[:20])
         raise UnsupportedError(
-            f"{path}: {first}: layer types not supported: {', '.join(' '.join(t.split())[:60] for t in unknown[:20])}; expected types of "
-            "the layer table: run `saccade inspect` for the list, or convert the original model again"
+            f"{path}: {first}: layer types not supported: {names}; expected types of the layer table: run "
+            "`saccade inspect` for what the file holds, or convert the original model again"
         )
     if not inputs(network):
         raise ModelError(f"{path}: has no Input layer; expected at least one: the file is incomplete")
@@ -44,7 +46,7 @@ def build(network: Network, path: Path) -> ov.Model:
         model = layers.model(graph.outputs(), parameters, network.name or path.stem, graph.sinks)
     except RuntimeError as error:
         raise ModelError(
-            f"{path}: the graph does not make a model: {first_line(error)}; copy the file again"
+            f"{path}: the graph does not make a model: {reason(error)[:300]}; copy the file again"
         ) from error
     return model
 
@@ -71,13 +73,6 @@ def _blobs(network: Network) -> Iterator[tuple[Blob, str]]:
     for layer in all_layers(network):
         for name, blob in layer.blobs.items():
             yield blob, f"{layer}: {name}"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the telling line of an OpenVINO error."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (told or lines or [type(error).__name__])[0][:300]
 
 
 class GraphBuilder:
@@ -200,7 +195,7 @@ class GraphBuilder:
             raise error if text.startswith(str(self.path)) else type(error)(f"{self.path}: {layer}: {text}") from error
         except (RuntimeError, TypeError, ValueError, OverflowError, IndexError) as error:
             raise self.fail(
-                f"{layer} cannot be built: {first_line(error)}; expected attributes and shapes that fit together: "
+                f"{layer} cannot be built: {reason(error)[:300]}; expected attributes and shapes that fit together: "
                 "the file is damaged or was edited"
             ) from error
         values = result if isinstance(result, list) else [result]

@@ -128,6 +128,7 @@ class _Reader:
         self.stack: list[_Element] = []
         self.skipping = 0
         self.kept = 0
+        self.precision = ""  # of layers that do not say their own
         self.depth = 0
         self.edges: list[list[tuple[Endpoint, Endpoint]]] = [[]]
         self.parser = _parser()
@@ -185,6 +186,7 @@ class _Reader:
             )
         self.network.version = int(version)
         self.network.name = attributes.get("name", "")
+        self.precision = attributes.get("precision", "").upper()
 
     def _characters(self, text: str) -> None:
         if self.skipping or not self.stack:
@@ -238,6 +240,8 @@ class _Reader:
         if len(network.layers) >= MAX_LAYERS:
             self.fail(f"more than {MAX_LAYERS} layers; expected a model's IR")
         precision = attributes.get("precision", "").upper()
+        if not precision and network.version < 7:
+            precision = self.precision
         outputs = self._ports(element, "output", what)
         data = self._data(element, type_)
         blob_precision = precision or (outputs[0].precision if outputs else "") or "FP32"
