@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -420,3 +421,38 @@ def test_a_display_thread_alone_keeps_nothing_running(device: Device) -> None:
         "except Exception as e:\n    client.publish('t', str(e))\n"
     )
     assert device.run(script, timeout=20).payloads == ["no luck"]
+
+
+@pytest.mark.parametrize(
+    "player",
+    [
+        "mplayer -really-quiet -demuxer lavf -lavfdopts format=mjpeg:probesize=32 -vo null -nosound -frames 15 FIFO",
+        "ffmpeg -loglevel error -f mjpeg -i FIFO -frames:v 15 -f null -",
+    ],
+)
+def test_players_come_die_and_return(device: Device, player: str) -> None:
+    command = player.replace("FIFO", str(device.fifo)).split()
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
+    script = device.command(_copy(device, "hotdog"), "--realtime")
+    process = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(200):
+            if device.fifo.exists():
+                break
+            threading.Event().wait(0.05)
+        with open(device.fifo, "rb") as stalled:
+            # A viewer that reads nothing, and dies.
+            threading.Event().wait(0.5)
+            assert stalled.read(2) == b"\xff\xd8"
+        for _ in range(2):
+            seen = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+            assert seen.returncode == 0, seen.stderr
+        process.terminate()
+        _, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    lines = [json.loads(line) for line in (device.folder / "messages").read_text().splitlines()]
+    assert not any("failed" in line["payload"] for line in lines)

@@ -115,12 +115,12 @@ def test_refuses_when_full_and_asked_to(tmp_path: Path) -> None:
             spool.put(bytes(6000), KEY)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk; needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="by choice: mounts a small disk, which only root may")
 @pytest.mark.parametrize("policy", ["oldest", "refuse"])
 def test_a_disk_that_is_really_full(tmp_path: Path, policy: str) -> None:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)], capture_output=True)
     if mounted.returncode:
-        pytest.skip("cannot mount a small disk here")
+        pytest.skip("by choice: this machine does not let root mount a small disk")
     try:
         with make(tmp_path / "spool", when_full=policy) as spool:
             refused = 0
