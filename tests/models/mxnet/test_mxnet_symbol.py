@@ -201,6 +201,8 @@ def test_size_of_the_input_is_assumed_and_said_so(tmp_path: Path) -> None:
     assert list(mxnet.read(net.save(tmp_path)).input().shape) == [1, 4, 224, 224]
     net.nodes[0]["attrs"] = {"__shape__": "(2, 4, 32, 48)"}
     assert list(mxnet.read(net.save(tmp_path)).input().shape) == [2, 4, 32, 48]
+    net.nodes[0]["attrs"] = {"__shape__": "(0, 4, 32, 48)"}
+    assert list(mxnet.read(net.save(tmp_path)).input().shape) == [1, 4, 32, 48]
 
 
 def test_wrong_assumption_tells_how_to_do_better(tmp_path: Path) -> None:

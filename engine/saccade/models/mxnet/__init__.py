@@ -159,6 +159,8 @@ def _shapes(
     assumed = []
     for node in inputs:
         shape = tuple(int(size) for size in given.get(node.name, ())) or node.attributes.integers("__shape__")
+        if len(shape) > 1 and min(shape[1:]) > 0:
+            shape = (shape[0] or 1, *shape[1:])  # 0 stands for a batch of any size
         if not shape or min(shape) <= 0:
             if len(inputs) > 1 and node.name != "data":
                 raise ModelError(f"does not say how large its input {node.name!r} is; give it in input_shapes")

@@ -50,8 +50,8 @@ _CANONICAL = {
     "concat": "Concat", "pad": "Pad", "flatten": "Flatten", "reshape": "Reshape", "split": "SliceChannel",
     "swapaxes": "SwapAxis", "cast": "Cast", "crop": "slice", "identity": "copy", "stop_gradient": "BlockGrad",
     "make_loss": "MakeLoss", "sum_axis": "sum", "max_axis": "max", "min_axis": "min", "ROIPooling_v1": "ROIPooling",
-    "backward_copy": "copy", "Embedding_v1": "Embedding", "box_non_maximum_suppression": "box_nms",
-    "arange_like": "arange_like", "lrn": "LRN",
+    "Embedding_v1": "Embedding", "box_non_maximum_suppression": "box_nms",
+    "lrn": "LRN",
 }  # fmt: skip
 
 
