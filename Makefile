@@ -6,11 +6,16 @@ PIP = CPATH="$$(cat $(VENV)/cpath 2>/dev/null)" $(BIN)/python -m pip
 SOURCES := pyproject.toml setup.py $(wildcard ext/*)
 DEMO_SECONDS ?= 20
 DEMO_VIEW ?= 127.0.0.1:0
+CLOUD_SECONDS ?= 60
+CLOUD_PAGE ?= 127.0.0.1:8090
+DEPLOY ?=
 
-.PHONY: demo test bench lint wheel clean help
+.PHONY: demo cloud-demo deploy test bench lint wheel clean help
 
 help:
 	@echo "make demo   set up, then find faces in the demo stream for $(DEMO_SECONDS) s, with a live page"
+	@echo "make cloud-demo  set up, then run camera, local AWS, functions and dashboard page for $(CLOUD_SECONDS) s"
+	@echo "make deploy      set up, then put the cloud stage into your AWS account: DEPLOY='--region eu-central-1'"
 	@echo "make test   set up, then run all tests"
 	@echo "make bench  set up, then run all benchmarks and write a report to out/bench"
 	@echo "make lint   ruff, mypy --strict, import-linter"
@@ -21,6 +26,13 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/saccade run faces --source demo: --seconds $(DEMO_SECONDS) --view $(DEMO_VIEW) \
 		--out out/demo --pictures 5 --events out/demo/events.jsonl
 	@echo "face crops, annotated pictures and events are in out/demo"
+
+cloud-demo: $(VENV)/cloud.stamp
+	@$(BIN)/saccade models pull demo
+	@$(BIN)/saccade cloud local --seconds $(CLOUD_SECONDS) --page $(CLOUD_PAGE)
+
+deploy: $(VENV)/cloud.stamp
+	@$(BIN)/saccade cloud deploy $(DEPLOY)
 
 test: $(VENV)/test.stamp
 	@sh .ci/parts.sh
@@ -46,6 +58,10 @@ $(BIN)/python:
 $(VENV)/demo.stamp: $(BIN)/python $(SOURCES)
 	@$(PIP) install --quiet --editable .
 	@touch $@
+
+$(VENV)/cloud.stamp: $(BIN)/python $(SOURCES)
+	@$(PIP) install --quiet --editable '.[cloud-local]'
+	@touch $@ $(VENV)/demo.stamp
 
 $(VENV)/test.stamp: $(BIN)/python $(SOURCES)
 	@$(PIP) install --quiet --editable '.[test]'

@@ -40,7 +40,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 @pytest.fixture
 def recorder(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> EmotionRecorder:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
-    return EmotionRecorder(Clients(aws.session), Settings(table=aws.outputs["FacesTableName"]))
+    return EmotionRecorder(Clients(aws.session.client), Settings(table=aws.outputs["FacesTableName"]))
 
 
 def record_for(aws: LocalAws, key: str, etag: str = "e1", **fields: Any) -> dict[str, Any]:

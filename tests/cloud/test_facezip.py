@@ -45,7 +45,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 def zipper(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> FaceZipper:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     settings = Settings(input_bucket=aws.outputs["PhotosBucketName"], output_bucket=aws.outputs["ZipsBucketName"])
-    return FaceZipper(Clients(aws.session), settings)
+    return FaceZipper(Clients(aws.session.client), settings)
 
 
 def scene(width: int = 240, height: int = 160) -> Image.Image:

@@ -161,7 +161,7 @@ def versioned(aws: LocalAws, key: str, body: bytes) -> dict[str, Any]:
 
 def use_emotions(aws: LocalAws, watch: Watch) -> None:
     """Every path of the emotion function that makes a call."""
-    record = EmotionRecorder(Clients(watch.session), EmotionSettings(table=aws.outputs["FacesTableName"]))
+    record = EmotionRecorder(Clients(watch.session.client), EmotionSettings(table=aws.outputs["FacesTableName"]))
     gone = s3_record("faces/gone")
     gone["s3"]["bucket"]["name"] = aws.outputs["FacesBucketName"]
     record({"Records": [versioned(aws, "faces/a", crop(face({"SAD": 90.0}))), gone]}, Context())
@@ -176,7 +176,7 @@ def use_zip(aws: LocalAws, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> Non
     """Every path of the face-zip function that makes a call."""
     bucket = aws.outputs["PhotosBucketName"]
     zipper = FaceZipper(
-        Clients(watch.session), ZipSettings(input_bucket=bucket, output_bucket=aws.outputs["ZipsBucketName"])
+        Clients(watch.session.client), ZipSettings(input_bucket=bucket, output_bucket=aws.outputs["ZipsBucketName"])
     )
     s3 = aws.client("s3")
     s3.put_object(Bucket=bucket, Key="p.jpg", Body=crop(face({"SAD": 90.0})))

@@ -160,20 +160,23 @@ def test_alarms_tell_somebody(plain: dict[str, Any]) -> None:
         assert alarm["TreatMissingData"] == "notBreaching"
 
 
-def test_the_component_recipe_is_a_greengrass_recipe(source: dict[str, Any]) -> None:
+def test_the_component_is_the_one_that_the_device_folder_has(source: dict[str, Any]) -> None:
+    """But for where its code comes from: the package index, in place of artifacts in a bucket."""
     text = source["Resources"]["DeviceComponent"]["Properties"]["InlineRecipe"]["Fn::Sub"]
-    recipe = yaml.safe_load(re.sub(r"\$\{([^}]+)\}", "1.2.3", text))
-    assert recipe["RecipeFormatVersion"] == "2020-01-25"
-    assert re.fullmatch(r"\d+\.\d+\.\d+", recipe["ComponentVersion"])
-    assert set(recipe) <= {
-        "RecipeFormatVersion", "ComponentName", "ComponentVersion", "ComponentType", "ComponentDescription",
-        "ComponentPublisher", "ComponentDependencies", "ComponentConfiguration", "Manifests",
-    }  # fmt: skip
-    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
-    for manifest in recipe["Manifests"]:
-        assert set(manifest["Lifecycle"]) == {"install", "run"}
-        for key in re.findall(r"\{configuration:/(\w+)\}", json.dumps(manifest)):
-            assert key in defaults
+    recipe = yaml.safe_load(re.sub(r"\$\{([^}]+)\}", "0.1.0", text))
+    kept = yaml.safe_load((LAMBDAS / "faces_to_s3" / "recipe.yaml").read_text())
+    (manifest,), (kept_manifest,) = recipe.pop("Manifests"), kept.pop("Manifests")
+    assert manifest["Platform"] == kept_manifest["Platform"]
+    assert manifest["Lifecycle"]["run"]["Setenv"] == kept_manifest["Lifecycle"]["run"]["Setenv"]
+    script = manifest["Lifecycle"]["run"]["Script"]
+    assert "from saccade.apps.edge import main" in script
+    assert 'main("faces")' in script
+    assert recipe["ComponentConfiguration"]["DefaultConfiguration"].pop("bucket").count("0.1.0") == 3
+    kept["ComponentConfiguration"]["DefaultConfiguration"].pop("bucket")
+    assert recipe == kept
+    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"] | {"bucket": ""}
+    for key in re.findall(r"\{configuration:/(\w+)\}", json.dumps(manifest)):
+        assert key in defaults
 
 
 def test_device_topics_are_within_the_broker_s_rules(source: dict[str, Any]) -> None:

@@ -6,6 +6,6 @@ facezip     a photo -> Rekognition -> its faces, sorted by emotion, in a zip
 upload      a file object that streams into S3 as a multipart upload
 aws         clients: one session, made once, with time limits and retries
 
-It runs in small functions: boto3 and Pillow are all it may import, so that a function starts in a quarter of a
+It runs in small functions: botocore and Pillow are all it imports, so that a function starts in a quarter of a
 second and its package stays small.
 """

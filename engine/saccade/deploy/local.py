@@ -164,7 +164,7 @@ class LocalAws:
         while waiting := self.waiting():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{waiting} messages still wait after {timeout:g} s")
-            time.sleep(0.05)
+            time.sleep(min(0.5, 0.05 + waiting / 1000))  # moto counts message by message, in the functions' time
 
     def waiting(self, output: str = "FacesQueueUrl") -> int:
         """Messages in a queue, those in work included."""
