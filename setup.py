@@ -28,6 +28,7 @@ class BuildKernels(build_ext):
         if self.compiler.compiler_type == "unix":
             # No contraction to fused multiply-add: all variants must give the same bits.
             extension.extra_compile_args += ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+            extension.extra_compile_args += [] if SANITIZE else ["-g0"]
             if platform.machine() in ("x86_64", "AMD64"):
                 extension.extra_compile_args += ["-march=x86-64-v2", "-mtune=generic"]
             if CHECKED:
@@ -46,7 +47,7 @@ def extensions() -> list[Extension]:
     native = Extension(
         "saccade.kernels._native",
         ["ext/_native.pyx", *(f"ext/{name}.c" for name in SOURCES)],
-        depends=[f"ext/{name}" for name in HEADERS],
+        depends=["ext/_native.pyx", *(f"ext/{name}" for name in HEADERS)],  # and so part of a source distribution
         include_dirs=["ext"],
     )
     modules: list[Extension] = cythonize(
