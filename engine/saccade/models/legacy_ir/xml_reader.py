@@ -16,7 +16,7 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.models.legacy_ir.graph import Blob, Channel, Endpoint, Layer, Loop, Network, Port, PreProcess, Slice
 
 MAX_BYTES = 64 << 20
-MAX_LAYERS = 50_000
+MAX_LAYERS = 20_000
 MAX_PORTS = 4_096  # of one layer, each direction
 MAX_RANK = 10
 MAX_ELEMENTS = 1 << 28  # values in one tensor
