@@ -178,7 +178,7 @@ def test_hotdog(device: Device) -> None:
     results = [json.loads(p) for p in run.payloads if p.startswith("{")]
     assert len(results) == 3
     assert all(r["label"] in ("hotdog", "not hotdog") for r in results)
-    assert "cv2.putText: floats were cut" in run.adapted
+    assert "cv2.putText: numbers were made" in run.adapted
     assert not any("failed" in p for p in run.payloads)
 
 
@@ -236,7 +236,7 @@ def test_opencv_2_and_3(device: Device) -> None:
     run = device.sample("opencv2")
     assert [json.loads(p)["width"] for p in run.payloads] == [480] * 4
     for what in ("three results of findContours", "cv2.CV_AA is cv2.LINE_AA", "windows of cv2 are not shown",
-                 "createBackgroundSubtractorMOG is", "cv2.resize: floats", "cv2.circle: floats"):  # fmt: skip
+                 "createBackgroundSubtractorMOG is", "cv2.resize: numbers", "cv2.circle: numbers"):  # fmt: skip
         assert what in run.adapted, what
 
 
@@ -456,3 +456,18 @@ def test_players_come_die_and_return(device: Device, player: str) -> None:
     assert process.returncode == 0, err
     lines = [json.loads(line) for line in (device.folder / "messages").read_text().splitlines()]
     assert not any("failed" in line["payload"] for line in lines)
+
+
+def test_more_habits(device: Device) -> None:
+    package = device.folder / "shapes"
+    package.mkdir()
+    (package / "__init__.py").write_text("from plane import area\n")
+    (package / "plane.py").write_text("def area(w, h):\n    return w * h / 2\n")
+    run = device.sample("more_habits", frames=2)
+    assert run.out.splitlines() == [
+        "INFO frame 1 of ['b', 'a']", "frame 1 more_habits.py", "from the other process: 42",
+        "INFO frame 2 of ['b', 'a']", "frame 2 more_habits.py",
+    ]  # fmt: skip
+    assert [json.loads(p) for p in run.payloads] == [
+        {"text": "frame 1", "area": 7, "best": 0.1}, {"text": "frame 2", "area": 7, "best": 0.2},
+    ]  # fmt: skip

@@ -105,6 +105,12 @@ class Device:
                 self.life.rss.append(int(status["VmRSS"].split()[0]) // 1024)
                 self.life.threads.append(int(status["Threads"]))
 
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+
     def end(self, *, kill: bool) -> Life:
         """Kill it, or let it stop."""
         died = self.process.poll()
@@ -172,6 +178,7 @@ def running(*threads: threading.Thread) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600 + 2 * SECONDS)
 @pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 def test_nothing_is_lost(tmp_path: Path) -> None:
     chance = random.Random(int(os.environ.get("SACCADE_SEED", "7")))
@@ -180,9 +187,9 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     with local_s3.moto_server() as url, local_s3.FaultProxy(urlsplit(url).port, seed=11) as proxy:
         s3 = local_s3.client(url)
         local_s3.versioned_bucket(s3, "soak")
-        calm = Device(tmp_path, 0, {"AWS_ENDPOINT_URL": url})
-        calm.run(max(6.0, SECONDS / 20))
-        undisturbed = calm.end(kill=False)
+        with Device(tmp_path, 0, {"AWS_ENDPOINT_URL": url}) as calm:
+            calm.run(max(6.0, SECONDS / 20))
+            undisturbed = calm.end(kill=False)
         broker = Mosquitto(tmp_path / "broker")
         settings = {
             "AWS_ENDPOINT_URL": proxy.url, "SACCADE_PUBLISH": f"mqtt://127.0.0.1:{broker.port}",
@@ -199,10 +206,11 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             try:
                 with running(*troubles):
                     while time.monotonic() < end or not lives:
-                        device = Device(tmp_path, len(lives) + 1, settings)
                         # Most lives are short; some are long enough to see whether memory grows.
-                        device.run(min(chance.choice([4.0, 8.0, 8.0, SECONDS / 4]), max(4.0, end - time.monotonic())))
-                        lives.append(device.end(kill=True))
+                        seconds = min(chance.choice([4.0, 8.0, 8.0, SECONDS / 4]), max(4.0, end - time.monotonic()))
+                        with Device(tmp_path, len(lives) + 1, settings) as device:
+                            device.run(seconds)
+                            lives.append(device.end(kill=True))
                     stop.set()
             finally:
                 stop.set()

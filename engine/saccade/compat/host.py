@@ -13,6 +13,7 @@ import importlib.machinery
 import importlib.util
 import json
 import logging
+import multiprocessing
 import os
 import queue
 import signal
@@ -160,6 +161,8 @@ class Host:
         os.chdir(folder)
         sys.argv = [name, *options.arguments]
         sys.meta_path.insert(0, _Neighbours(self, folder))
+        # What scripts expect of `Process(target=...)`: the script's state goes along.
+        multiprocessing.set_start_method("fork", force=True)
         code: CodeType = python2.compiled(converted, name)
         return code
 
@@ -341,13 +344,19 @@ class _Neighbours(importlib.abc.MetaPathFinder):
 
     def __init__(self, host: Host, folder: str) -> None:
         self._host, self._folder = host, folder
+        self._packages: list[str] = []
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        places = [self._folder] if path is None else [p for p in path if str(p).startswith(self._folder + os.sep)]
+        if path is None:
+            # Python 2 looked into the importing package first; it is asked last here.
+            places = [self._folder, *self._packages]
+        else:
+            places = [p for p in path if str(p).startswith(self._folder + os.sep)]
         for place in places:
             spec = importlib.machinery.PathFinder.find_spec(name, [place])
             if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
                 spec.loader = _Loader(name, spec.loader.path, self._host)
+                self._packages += spec.submodule_search_locations or []
                 return spec
         return None
 
@@ -407,7 +416,12 @@ def _lines(lines: list[int]) -> str:
 
 def main() -> NoReturn:
     """Entry of the process."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    # The root logger is the script's own.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    package = logging.getLogger("saccade")
+    package.addHandler(handler)
+    package.propagate = False
     values = json.loads(sys.argv[1])
     values["arguments"] = tuple(values.get("arguments", ()))
     Host(HostOptions(**values)).run()

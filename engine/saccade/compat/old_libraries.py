@@ -150,7 +150,8 @@ _RENAMED = {
     "createBackgroundSubtractorMOG": "createBackgroundSubtractorMOG2", "SIFT": "SIFT_create", "ORB": "ORB_create",
     "FeatureDetector_create": "ORB_create", "estimateRigidTransform": "_saccade_rigid",
 }  # fmt: skip
-_WINDOWS = "imshow namedWindow destroyAllWindows destroyWindow moveWindow resizeWindow startWindowThread"
+_WINDOWS = """imshow namedWindow destroyAllWindows destroyWindow moveWindow resizeWindow startWindowThread
+    createTrackbar setMouseCallback setWindowProperty"""
 _NAMED = {
     "CascadeClassifier": "Haar cascades left OpenCV with version 5; detect faces with a network instead",
     "HOGDescriptor": "the HOG detector left OpenCV with version 5; detect people with a network instead",
@@ -172,15 +173,15 @@ def adapt_opencv(report: Report) -> None:
                 return function(*arguments, **options)
             except (cv2.error, TypeError) as error:
                 text = str(error)
-                if "parse" not in text and "integer" not in text and "wrong type" not in text and "CV_32S" not in text:
+                if not any(sign in text for sign in ("parse", "integer", "wrong type", "not numeric", "CV_32S")):
                     raise
-                whole = [_whole(value) if i in positions else value for i, value in enumerate(arguments)]
-                named = {key: _whole(value) if key in _INT_NAMES else value for key, value in options.items()}
+                whole = [_whole(value) if i in positions else _colour(value) for i, value in enumerate(arguments)]
+                named = {key: _whole(value) if key in _INT_NAMES else _colour(value) for key, value in options.items()}
                 try:
                     out = function(*whole, **named)
                 except (cv2.error, TypeError):
                     raise error from None
-                report.note(f"cv2.{name}: floats were cut to whole pixels")
+                report.note(f"cv2.{name}: numbers were made plain and whole")
                 # Drawing functions of OpenCV 2 gave None; the picture is what OpenCV 3 and later give.
                 return out
 
@@ -250,6 +251,15 @@ def _whole(value: Any) -> Any:
         return [np.asarray(v).astype(np.int32) for v in value]
     if isinstance(value, (tuple, list)):
         return tuple(_whole(v) for v in value)
+    return value
+
+
+def _colour(value: Any) -> Any:
+    """A colour of NumPy's numbers, which were ordinary ones in Python 2."""
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.size <= 4:
+        return tuple(value.tolist())
+    if isinstance(value, tuple | list) and any(isinstance(v, np.generic) for v in value):
+        return tuple(v.item() if isinstance(v, np.generic) else v for v in value)
     return value
 
 

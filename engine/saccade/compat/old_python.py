@@ -10,6 +10,7 @@ import builtins
 import functools
 import importlib
 import io
+import operator
 import os
 import stat
 import subprocess
@@ -118,6 +119,23 @@ def divide_in_place(left: Any, right: Any) -> Any:
     return left
 
 
+def compare(sign: str, left: Any, right: Any) -> Any:
+    """`<` and the like of Python 2, where None was less than anything, and numbers less than other things."""
+    try:
+        return getattr(operator, sign)(left, right)
+    except TypeError:
+
+        def rank(value: Any) -> tuple[int, str]:
+            return 0 if value is None else 1 if isinstance(value, (int, float)) else 2, type(value).__name__
+
+        return getattr(operator, sign)(rank(left), rank(right))
+
+
+def message(error: Any) -> Any:
+    """`error.message`, which exceptions have lost."""
+    return error.message if hasattr(error, "message") else str(error.args[0]) if len(error.args) == 1 else str(error)
+
+
 def to_bytes(value: Any) -> Any:
     """`.tostring()`, which arrays have lost."""
     return OldBytes(value.tobytes()) if hasattr(value, "tobytes") else value.tostring()
@@ -195,7 +213,7 @@ def script_builtins(report: Report, version: int, files: ScriptFiles) -> dict[st
 
     names |= {
         python2.DIVIDE: divide, python2.DIVIDE_IN_PLACE: divide_in_place,
-        python2.ENCODE: encode, python2.DECODE: decode,
+        python2.ENCODE: encode, python2.DECODE: decode, python2.COMPARE: compare, python2.MESSAGE: message,
         "map": old_map, "filter": lambda f, items: _old_filter(f, items), "zip": listing(zip), "range": _old_range,
         "xrange": range, "unicode": OldText, "basestring": OldText, "long": int, "unichr": chr, "raw_input": input,
         "reduce": functools.reduce, "file": files.open, "cmp": lambda a, b: (a > b) - (a < b), "sorted": old_sorted,
@@ -291,7 +309,6 @@ def install_modules(report: Report, urlretrieve: Callable[..., Any]) -> None:
     import collections.abc
     import errno
     import itertools
-    import operator
     import queue
     import string
     import time

@@ -20,9 +20,9 @@ from saccade.errors import ConfigError
 
 Version = Literal["auto", "2", "3"]
 
-DIVIDE, DIVIDE_IN_PLACE, TO_BYTES, ENCODE, DECODE, CONTOURS = (
+DIVIDE, DIVIDE_IN_PLACE, TO_BYTES, ENCODE, DECODE, CONTOURS, COMPARE, MESSAGE = (
     "__saccade_divide__", "__saccade_divide_in_place__", "__saccade_tobytes__", "__saccade_encode__",
-    "__saccade_decode__", "__saccade_contours__",
+    "__saccade_decode__", "__saccade_contours__", "__saccade_compare__", "__saccade_message__",
 )  # fmt: skip
 """Names of the run-time helpers that rewritten code calls; `adaptations` provides them."""
 
@@ -244,6 +244,9 @@ def _differing(before: str, after: str) -> list[int]:
     return lines
 
 
+_ORDERING: dict[type[ast.cmpop], str] = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+
+
 class _Rewriter(ast.NodeTransformer):
     """What Python 2 meant, written so that Python 3 does it."""
 
@@ -252,6 +255,7 @@ class _Rewriter(ast.NodeTransformer):
     ) -> None:
         self._old, self._floor = version == 2, version == 2 and floor_division
         self._constants, self._changes = constants, changes
+        self._errors: set[str] = set()
 
     def _note(self, kind: str, node: ast.AST) -> None:
         self._changes.setdefault(kind, []).append(getattr(node, "lineno", 0))
@@ -266,6 +270,8 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
+        if node.attr == "message" and isinstance(node.value, ast.Name) and node.value.id in self._errors:
+            return _call(MESSAGE, node, node.value)
         if self._old and node.attr in _THREAD_NAMES and isinstance(node.value, ast.Name) and node.value.id == "self":
             self._note("attributes that Thread has now", node)
             node.attr = "_script" + node.attr
@@ -295,6 +301,10 @@ class _Rewriter(ast.NodeTransformer):
             if type(operator) in swap and any(_is_value(side) for side in operands[i : i + 2]):
                 node.ops[i] = swap[type(operator)]()
                 self._note("`is` between values", node)
+        sign = _ORDERING.get(type(node.ops[0]))
+        if self._old and sign and len(node.ops) == 1 and not any(isinstance(side, ast.Constant) for side in operands):
+            # Python 2 ordered anything, None before all.
+            return _call(COMPARE, node, ast.Constant(sign), *operands)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -332,6 +342,8 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        if self._old and node.name:
+            self._errors.add(node.name)
         self.generic_visit(node)
         if self._old and node.name:
             # In Python 2 the name outlives the clause.
