@@ -282,7 +282,8 @@ def _adapter(model: Any) -> _TaskAdapter | None:
         task = task_for(model, name=model.name)
     except SaccadeError:
         return None
-    if task.kind != "detection" or any(port.made_by == "DetectionOutput" for port in model.outputs):
+    # Rows of seven are what DetectionOutput gives, whichever layer made them (TensorFlow's detectors, force_suppress).
+    if task.kind != "detection" or any(len(port.shape) == 4 and port.shape[-1] == 7 for port in model.outputs):
         return None
     return _TaskAdapter(task)
 
