@@ -206,8 +206,6 @@ def _imported(node: ast.AST) -> Iterable[str]:
 
 
 def _two_to_three(text: str, name: str, *, parses: bool, changes: dict[str, list[int]], error: Exception | None) -> str:
-    from fissix.pgen2.parse import ParseError
-    from fissix.pgen2.tokenize import TokenError
     from fissix.refactor import RefactoringTool
 
     logging.getLogger("fissix").setLevel(logging.ERROR)
@@ -224,7 +222,8 @@ def _two_to_three(text: str, name: str, *, parses: bool, changes: dict[str, list
         # Where Python 3 can parse the source, its prints are calls, whatever is not imported from __future__.
         tool = RefactoringTool(fixers, {"print_function": parses})
         converted = str(tool.refactor_string(source, name))
-    except (ParseError, TokenError, IndentationError, SyntaxError, RecursionError) as problem:
+    except Exception as problem:
+        # Besides its ParseError, the parser lets KeyError and others through where the text is no Python at all.
         context = getattr(problem, "context", None)
         line = context[1][0] if context else _line(error)
         raise ConfigError(f"{name}, line {line}: neither Python 2.7 nor 3 ({_message(error or problem)})") from None
@@ -302,7 +301,7 @@ class _Rewriter(ast.NodeTransformer):
                 node.ops[i] = swap[type(operator)]()
                 self._note("`is` between values", node)
         sign = _ORDERING.get(type(node.ops[0]))
-        if self._old and sign and len(node.ops) == 1 and not any(isinstance(side, ast.Constant) for side in operands):
+        if self._old and sign and len(node.ops) == 1:
             # Python 2 ordered anything, None before all.
             return _call(COMPARE, node, ast.Constant(sign), *operands)
         return node
