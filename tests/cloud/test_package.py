@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -81,12 +82,10 @@ def test_a_handler_imports_nothing_heavy(built: list[package.Package], tmp_path:
         assert json.loads(done.stdout) == []
 
 
-def test_too_large_a_package_is_refused(tmp_path: Path) -> None:
-    function = tmp_path / "big"
-    function.mkdir()
-    (function / "app.py").write_text(f"DATA = {os.urandom(9_000_000).hex()!r}\n")
+def test_too_large_a_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "LIMIT_BYTES", 10_000)
     with pytest.raises(ConfigError, match="drop a requirement"):
-        package.build(function, tmp_path / "out", None)
+        package.build(LAMBDAS / "rekognize_emotions", tmp_path, None)
 
 
 def test_a_folder_without_functions_is_named(tmp_path: Path) -> None:
@@ -122,6 +121,8 @@ def test_a_stack_is_created_updated_and_left_alone(
     server.start()
     try:
         host, port = server.get_host_and_port()
+        reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+        urllib.request.urlopen(reset).close()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         session = boto3.Session("local", "local", region_name="eu-central-1")
         # moto gives no outputs for a stack that a change set made, so what is there is looked at itself.
