@@ -43,7 +43,7 @@ bench: $(VENV)/test.stamp
 	@$(BIN)/saccade --quiet models pull demo
 	$(BIN)/python -m bench --out out/bench
 
-lint: $(VENV)/test.stamp $(VENV)/lint.stamp
+lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -67,9 +67,9 @@ $(VENV)/test.stamp: $(BIN)/python $(SOURCES)
 	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp
 
-$(VENV)/lint.stamp: $(BIN)/python pyproject.toml
-	@$(PIP) install --quiet '.[lint]' --editable .
-	@touch $@
+$(VENV)/lint.stamp: $(BIN)/python $(SOURCES)
+	@$(PIP) install --quiet --editable '.[test,lint]'
+	@touch $@ $(VENV)/test.stamp $(VENV)/demo.stamp
 
 clean:
 	rm -rf build dist out .mypy_cache .ruff_cache .pytest_cache
