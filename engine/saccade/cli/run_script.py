@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--source", default="demo:", metavar="S", help="camera, file or stream, as for saccade run")
     parser.add_argument("--artifacts", metavar="DIR", help="folder that stands for /opt/awscam/artifacts")
     parser.add_argument(
-        "--model", action="append", default=[], metavar="NAME=PATH", dest="models",
+        "--model", action="append", metavar="NAME=PATH", dest="models",
         help="model that answers for artifact NAME (a file or a name of the catalogue); PATH alone answers for any",
     )  # fmt: skip
     parser.add_argument("--device", choices=["AUTO", "CPU", "GPU"], default="AUTO", help="what {'GPU': 1} means here")
@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--seconds", type=float, metavar="T", help="stop after T seconds")
     drop = parser.add_mutually_exclusive_group()
     drop.add_argument("--realtime", dest="realtime", action="store_true", default=None, help="drop late frames")
-    drop.add_argument("--every-frame", dest="realtime", action="store_false", help="take every frame")
+    drop.add_argument("--every-frame", dest="realtime", action="store_false", default=None, help="take every frame")
     parser.add_argument(
         "--events", default="-", metavar="FILE|-|URL",
         help="where messages go: JSON lines to a file or - (default: -), mqtt://, mqtts:// or greengrass:",
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None and not value > 0:
             raise ConfigError(f"--{name}: got {value}; expected a positive number")
     models = {}
-    for text in options.models:
+    for text in options.models or ():
         name, sign, path = text.partition("=")
         if sign and not (name and path):
             raise ConfigError(f"--model {text}: expected NAME=PATH")

@@ -148,8 +148,10 @@ class Host:
         self._files = old_python.ScriptFiles(self.report, options.fifo, converted.version, self._show())
         self._builtins = old_python.script_builtins(self.report, converted.version, self._files)
         text = converted.text
+        retrieve = old_libraries.retrieving(self.report)
         if converted.version == 2:
-            old_python.install_modules(self.report, old_libraries.retrieving(self.report))
+            old_python.install_modules(self.report, retrieve)
+        old_python.restore_names(retrieve)
         old_libraries.adapt_numpy(self.report)
         old_libraries.adapt_opencv(self.report)
         old_libraries.adapt_shell(self.report)
@@ -248,8 +250,8 @@ class Host:
         self._finish()
 
     def muted(self) -> bool:
-        """True after the last frame: what a script says then is about the end, which no device ever had."""
-        if self._ended.is_set():
+        """True in a thread that was told of the end: what it says then is about that, and no device had an end."""
+        if threading.get_ident() in self._told:
             self._muted += 1
             return True
         return False

@@ -305,13 +305,10 @@ def _is_binary(path: Any) -> bool:
 
 def install_modules(report: Report, urlretrieve: Callable[..., Any]) -> None:
     """Give back modules and functions of Python 2.7 that scripts import, under their old names."""
-    import collections
-    import collections.abc
     import errno
     import itertools
     import queue
     import string
-    import time
     import urllib
     import urllib.error
     import urllib.parse
@@ -344,7 +341,6 @@ def install_modules(report: Report, urlretrieve: Callable[..., Any]) -> None:
     }  # fmt: skip
     for name, value in old.items():
         setattr(urllib, name, value)
-    urllib.request.urlretrieve = old["urlretrieve"]
 
     def module(name: str, *sources: Any, **names: Any) -> None:
         made = types.ModuleType(name)
@@ -371,32 +367,45 @@ def install_modules(report: Report, urlretrieve: Callable[..., Any]) -> None:
     ):  # fmt: skip
         sys.modules.setdefault(name, _Later(name, new))
 
-    def default(target: Any, **values: Any) -> None:
-        for name, value in values.items():
-            if not hasattr(target, name):
-                setattr(target, name, value)
-
-    default(itertools, izip=zip, imap=map, ifilter=filter, izip_longest=itertools.zip_longest,
-            ifilterfalse=itertools.filterfalse)  # fmt: skip
-    default(string, letters=string.ascii_letters, lowercase=string.ascii_lowercase, uppercase=string.ascii_uppercase,
-            maketrans=str.maketrans, join=lambda words, sep=" ": sep.join(words), split=lambda s, *a: s.split(*a),
-            replace=lambda s, *a: s.replace(*a), strip=lambda s, *a: s.strip(*a), lower=lambda s: s.lower(),
-            upper=lambda s: s.upper(), atoi=int, atof=float)  # fmt: skip
-    default(time, clock=time.perf_counter)
-    default(os, getcwdu=os.getcwd, errno=errno)
-    default(sys, maxint=sys.maxsize, setdefaultencoding=lambda name: None, exc_clear=lambda: None)
-    default(operator, isCallable=callable, div=divide)
-    default(collections, **{name: getattr(collections.abc, name) for name in collections.abc.__all__})
-    default(types, StringType=str, UnicodeType=str, IntType=int, FloatType=float, ListType=list, DictType=dict,
-            TupleType=tuple, LongType=int, BooleanType=bool, NoneType=type(None))  # fmt: skip
-    default(threading.Thread, isAlive=threading.Thread.is_alive, setDaemon=lambda t, on: setattr(t, "daemon", on),
-            getName=lambda t: t.name, setName=lambda t, name: setattr(t, "name", name),
-            isDaemon=lambda t: t.daemon)  # fmt: skip
-    default(threading, currentThread=threading.current_thread, activeCount=threading.active_count,
-            _Timer=threading.Timer, _Event=threading.Event)  # fmt: skip
-    default(threading.Event, isSet=threading.Event.is_set)
-    default(threading.Condition, notifyAll=threading.Condition.notify_all)
+    _default(itertools, izip=zip, imap=map, ifilter=filter, izip_longest=itertools.zip_longest,
+             ifilterfalse=itertools.filterfalse)  # fmt: skip
+    _default(string, letters=string.ascii_letters, lowercase=string.ascii_lowercase, uppercase=string.ascii_uppercase,
+             maketrans=str.maketrans, join=lambda words, sep=" ": sep.join(words), split=lambda s, *a: s.split(*a),
+             replace=lambda s, *a: s.replace(*a), strip=lambda s, *a: s.strip(*a), lower=lambda s: s.lower(),
+             upper=lambda s: s.upper(), atoi=int, atof=float)  # fmt: skip
+    _default(os, getcwdu=os.getcwd, errno=errno)
+    _default(sys, maxint=sys.maxsize, setdefaultencoding=lambda name: None, exc_clear=lambda: None)
+    _default(operator, isCallable=callable, div=divide)
+    _default(types, StringType=str, UnicodeType=str, IntType=int, FloatType=float, ListType=list, DictType=dict,
+             TupleType=tuple, LongType=int, BooleanType=bool, NoneType=type(None))  # fmt: skip
+    _default(threading, _Timer=threading.Timer, _Event=threading.Event)
     _adapt_bytes(report)
+
+
+def restore_names(urlretrieve: Callable[..., Any]) -> None:
+    """Give back what later versions of Python 3 have dropped; for scripts of 2.7 and of 3.7 alike."""
+    import base64
+    import collections
+    import collections.abc
+    import time
+    import urllib.request
+
+    urllib.request.urlretrieve = urlretrieve
+    _default(time, clock=time.perf_counter)
+    _default(collections, **{name: getattr(collections.abc, name) for name in collections.abc.__all__})
+    _default(base64, encodestring=base64.encodebytes, decodestring=base64.decodebytes)
+    _default(threading.Thread, isAlive=threading.Thread.is_alive, isDaemon=lambda t: t.daemon,
+             setDaemon=lambda t, on: setattr(t, "daemon", on), getName=lambda t: t.name,
+             setName=lambda t, name: setattr(t, "name", name))  # fmt: skip
+    _default(threading, currentThread=threading.current_thread, activeCount=threading.active_count)
+    _default(threading.Event, isSet=threading.Event.is_set)
+    _default(threading.Condition, notifyAll=threading.Condition.notify_all)
+
+
+def _default(target: Any, **values: Any) -> None:
+    for name, value in values.items():
+        if not hasattr(target, name):
+            setattr(target, name, value)
 
 
 def _adapt_bytes(report: Report) -> None:
