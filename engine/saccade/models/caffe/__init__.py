@@ -234,5 +234,11 @@ def _build(
     outputs = [(label, blobs[blob]) for blob, label in unread.items()]
     if not outputs:
         raise ModelError("has no output: every blob is read by some layer")
+    # Every other blob can be asked for by its name too, with the value that was written last.
+    named = {*inputs, *(label for label, _ in outputs)}
+    results = [value for _, value in outputs]
+    for blob, value in blobs.items():
+        if blob not in named and not any(value == result for result in results):
+            value.get_tensor().add_names({blob})
     read = {blob for layer in description if layer.kind in OPERATORS for blob in layer.message.texts("bottom")}
     return layers.model(outputs, [parameter for blob, parameter in parameters.items() if blob in read], name)

@@ -39,6 +39,7 @@ class Graph:
         self._symbol = symbol
         self._weights = weights
         self._values: dict[int, list[Value]] = {}
+        self._names = set(shapes)
         self.parameters: list[ov.op.Parameter] = []
         self.options = options
         for index in symbol.needed():
@@ -68,6 +69,9 @@ class Graph:
             layers.check_size(dims(value), f"layer {node}")
         if len(values) == 1 and not any(values[0].get_node() == x.get_node() for x in layer.built()):
             values[0].get_node().set_friendly_name(node.name)
+            if node.name not in self._names:  # so that it can be made an output by name
+                self._names.add(node.name)
+                values[0].get_tensor().set_names({node.name})
         self._values[index] = values
 
     def value(self, reference: tuple[int, int]) -> Value:
