@@ -1382,3 +1382,12 @@ def _loop(reverse: bool) -> Any:
 for _version in (4, 5, 6, 7):
     case(f"tensor_iterator_v{_version}", version=_version)(_loop(False))
 case("tensor_iterator_reverse", version=5)(_loop(True))
+
+
+# --------------------------------------------------------------------------------------------------- half precision
+
+HALVES = [name for name, c in CASES.items() if c.recorded and not c.half and "<weights" in c.build()[0].xml()]
+"""All cases with weights, which are also written in half precision; the oracles know only the unrounded weights."""
+
+for _name in HALVES:
+    case(f"{_name}_half", version=CASES[_name].version, half=True, tolerance=5e-3)(CASES[_name].make)
