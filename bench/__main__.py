@@ -20,7 +20,7 @@ from bench.figures import Figure, as_table
 from saccade import __version__
 from saccade.capture import open_source
 
-SUITES = ("kernels", "runner", "pipeline")
+SUITES = ("kernels", "runner", "pipeline", "awscam", "spool")
 
 
 def main() -> int:

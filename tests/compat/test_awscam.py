@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tiny_models
@@ -228,3 +229,22 @@ def test_large_pictures_are_read_where_they_are(installed: Any) -> None:
     small = np.zeros((128, 128, 3), np.uint8)
     np.testing.assert_allclose(model.doInference(small)["SoftMax_67"], [1 / 3] * 3, rtol=1e-6)
     np.testing.assert_allclose(model.doInference(picture)["SoftMax_67"], lent, rtol=1e-6)
+
+
+def test_a_detector_of_another_kind_answers_as_an_ssd(installed: Any) -> None:
+    installed.models = {"deploy_ssd": "blazeface-full"}
+    model = awscam().Model("/opt/awscam/artifacts/mxnet_deploy_ssd_FP16_FUSED.xml", {"GPU": 1})
+    best = []
+    for _ in range(5):
+        _, frame = awscam().getLastFrame()
+        small = cv2.resize(frame, (300, 300))
+        found = model.parseResult("ssd", model.doInference(small))["ssd"]
+        scaled = model.parseResult("ssd", model.doInference(small.astype(np.float32) / 255.0))["ssd"]
+        assert [f["label"] for f in found] == [1] * len(found)
+        assert len(scaled) == len(found)
+        best += found[:1]
+    assert best
+    assert best[0]["prob"] > 0.5
+    assert all(0 <= box["xmin"] < box["xmax"] <= 300 for box in best)
+    blank = model.doInference(np.zeros((300, 300, 3), np.uint8))
+    assert model.parseResult("ssd", blank) == {"ssd": []}
