@@ -18,19 +18,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from bench.original_engine import OriginalNet, available, fetch
-from bench.pipeline import Figure, as_line
+from bench.figures import Figure, as_line
 from saccade.models import Model
 from saccade.models.convert import convert
 
 THREADS = os.cpu_count() or 1
 BIG = 174_000_000  # bytes of weights
-SPEED, LOAD, MEMORY = 1.02, 2.0, 2.2
+SPEED, LOAD, MEMORY, ORIGINAL = 1.02, 2.0, 2.2, 0.95
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -151,7 +150,7 @@ def compare(path: Path, rounds: int) -> list[Figure]:
                 figure(
                     f"{label}: speed of {name} ({precision}) over the original engine",
                     ratios("original", name),
-                    0.95,
+                    ORIGINAL,
                     f"{best(name)} against {best('original')}; results differ by {gap:.0e}",
                     at_least=True,
                 )
@@ -245,7 +244,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(options.rounds, paths=options.models or None)
     if options.json:
-        options.json.write_text(json.dumps([asdict(f) | {"passed": f.passed} for f in figures], indent=2) + "\n")
+        options.json.write_text(json.dumps([f.as_dict() for f in figures], indent=2) + "\n")
     return int(options.check and not all(figure.passed for figure in figures))
 
 

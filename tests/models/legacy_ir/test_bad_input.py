@@ -163,7 +163,7 @@ def test_entities_are_not_expanded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("filler", ["<a/>", "<layer/>", "<edge/>", '<layer id="7" type="ReLU"><data a="1"/></layer>'])
 def test_a_hundred_megabytes_of_xml(filler: str, tmp_path: Path) -> None:
-    """Refused at once; and 20 MB of the same, which are read, take little memory and time."""
+    """Refused at once; and 8 MB of the same, which are read, take little memory and time."""
     head, tail = '<net name="x" version="5"><layers>', "</layers></net>"
     path = tmp_path / "big.xml"
     with path.open("w") as file:
@@ -173,7 +173,7 @@ def test_a_hundred_megabytes_of_xml(filler: str, tmp_path: Path) -> None:
         file.write(tail)
     with pytest.raises(ModelError, match="bytes of XML"):
         legacy_ir.read(path)
-    path.write_text(head + filler * ((20 << 20) // len(filler)) + tail)
+    path.write_text(head + filler * ((8 << 20) // len(filler)) + tail)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with pytest.raises(ModelError):
         legacy_ir.read(path)
