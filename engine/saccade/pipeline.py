@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.1
 """How long the pipeline sleeps at most before it looks whether it shall stop, s."""
 
+REMOTE_POLL_SECONDS = 0.002
+"""How long it waits for a frame at a time while a network elsewhere is at work, s."""
+
 Region = tuple[float, float, float, float]
 """x, y, width, height as parts of the frame, [0, 1]; in the mirrored frame where the app mirrors."""
 
@@ -174,6 +177,7 @@ class Pipeline:
         self._free: deque[Request] = deque(app.model.request() for _ in range(requests))
         self._in_flight: deque[_InFlight] = deque()
         self._input = app.model.inputs[0].name
+        self._is_remote = app.model.is_remote
         self._plans: dict[tuple[Any, ...], tuple[Preprocess, View]] = {}
         self._seen_size = (0, 0)
         self._stop = threading.Event()
@@ -208,13 +212,16 @@ class Pipeline:
         self.capture.start()
         try:
             while not self._stop.is_set():
-                # Only a free request can take a frame; only an idle pipeline sleeps for one.
+                # Only a free request can take a frame; only an idle pipeline sleeps for one. A network that is far
+                # away takes longer than the next frame to come, so that is waited for beside the answer.
                 frame = None
+                distant = self._is_remote and bool(self._in_flight) and not self._in_flight[0].request.done
                 if self._free:
-                    frame = self.capture.latest(timeout=0.0 if self._in_flight else POLL_SECONDS)
+                    nap = REMOTE_POLL_SECONDS if distant else 0.0
+                    frame = self.capture.latest(timeout=nap if self._in_flight else POLL_SECONDS)
                 if frame is not None:
                     self._start(frame)
-                if self._in_flight and (frame is None or not self._free):
+                if self._in_flight and (not self._free or (frame is None and (not distant or self.capture.ended))):
                     yield from self._finish()
                 elif frame is None and self.capture.ended:
                     break

@@ -68,6 +68,7 @@ class RemoteModel:
     it answers that it cannot.
     """
 
+    is_remote = True
     path = None
     label_base = 0
 

@@ -60,6 +60,8 @@ class Model:
     Attributes: name, path, device, precision, inputs, outputs, and label_base, the number of a detector's first class.
     """
 
+    is_remote = False
+
     def __init__(
         self,
         path: str | os.PathLike[str] | ov.Model,
