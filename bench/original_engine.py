@@ -103,7 +103,8 @@ class OriginalNet:
         self._call("blob_get_buffer", blob, buffer)
         self._call("blob_byte_size", blob, size)
         raw = (ctypes.c_char * size.value).from_address(buffer.value or 0)
-        return np.frombuffer(raw, _DTYPES[precision.value]).reshape([dims.dims[i] for i in range(dims.rank)])
+        array: np.ndarray = np.frombuffer(memoryview(raw).cast("B"), np.dtype(_DTYPES[precision.value]))
+        return array.reshape([dims.dims[i] for i in range(dims.rank)])
 
     def _names(self, side: str) -> list[str]:
         count = ctypes.c_size_t()
