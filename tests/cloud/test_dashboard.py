@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -76,6 +77,22 @@ def test_crops_of_a_device_become_faces_lines_and_pictures(demo: CloudDemo, tmp_
     with urllib.request.urlopen(found["crops"][0]["url"]) as picture:
         assert picture.read(3) == b"\xff\xd8\xff"
     assert demo.summary(1.0)["faces"] == 6
+
+
+def test_the_device_pipeline_feeds_it_from_the_demo_stream(demo: CloudDemo, tmp_path: Path) -> None:
+    before = data(demo)["counts"]["faces"]
+    device = Device(demo.aws, tmp_path, ["--source", "demo:", "--interval", "0.5"])
+    try:
+        wait_for(demo, before + 4)
+        assert device.running
+    finally:
+        device.close()
+    assert not device.failed
+    demo.aws.drain()
+    found = wait_for(demo, before + device.sent)
+    assert found["counts"]["faces"] == before + device.sent
+    keys = [shot["face"] for shot in found["crops"]]
+    assert all(re.match(r"faces/\d+_\d+/\d+_\d+/\d+_\d+\.jpg#", key) for key in keys[:4])
 
 
 def wait(page: Any, condition: str) -> None:

@@ -184,6 +184,33 @@ def kill_before_publication(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(CloudWatchBackend, "put_metric_data", dying)
 
 
+def test_a_kill_between_answer_and_claim_repeats_points_of_that_batch_only(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one window that CloudWatch, without conditional writes, leaves open."""
+    (poller,) = aws.pollers
+    poller.pause()
+    put_metric_data = CloudWatchBackend.put_metric_data
+    calls = Counter[str]()
+
+    def dying(self: CloudWatchBackend, namespace: str, metric_data: list[dict[str, Any]]) -> None:
+        put_metric_data(self, namespace, metric_data)
+        calls["all"] += 1
+        if calls["all"] == 2:
+            kill(aws)
+
+    monkeypatch.setattr(CloudWatchBackend, "put_metric_data", dying)
+    pictures = {f"faces/{number}": [{"HAPPY": 20.0 + number}] for number in range(30)}
+    send(aws, pictures)
+    poller.resume()
+    aws.drain()
+    faces = expected(pictures)
+    assert stored(aws) == faces
+    found = points(aws)
+    assert set(found) == set(expected_points(faces))
+    assert Counter(found.values()) == Counter({1: 20, 2: 10})
+
+
 @pytest.mark.parametrize("disturb", [kill_while_detecting, kill_before_publication])
 def test_a_killed_process_loses_and_repeats_nothing(
     disturb: Callable[[LocalAws, pytest.MonkeyPatch], None], aws: LocalAws, monkeypatch: pytest.MonkeyPatch

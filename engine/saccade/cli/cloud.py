@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.cli import Help, add_command, style
-from saccade.errors import ConfigError, SaccadeError
+from saccade.errors import ConfigError, SourceError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -87,8 +87,10 @@ def _local(options: argparse.Namespace) -> int:
     from saccade.deploy.demo import CloudDemo
 
     host, _, port = options.page.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f"--page is {options.page!r}; expected HOST:PORT")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"--page is {options.page!r}; expected HOST:PORT, as 127.0.0.1:8090")
+    if options.processes < 1 or not 0 <= options.port <= 65535 or not options.interval > 0:
+        raise ConfigError("--processes must be 1 or more, --port 0 to 65535, --interval more than 0")
     lambdas = find_lambdas(options.lambdas)
     ended = threading.Event()
     previous = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -109,9 +111,11 @@ def _local(options: argparse.Namespace) -> int:
                     if options.seconds is not None and time.monotonic() - started >= options.seconds:
                         break
                     if demo.camera is not None and not demo.camera.running:
-                        raise SaccadeError(
-                            f"the camera process has ended; try: saccade run faces --source {options.source}"
-                        )
+                        break  # the source has ended
+                if demo.camera is not None and demo.camera.failed and not ended.is_set():
+                    raise SourceError(
+                        f"the camera process failed; try it alone: saccade run faces --source {options.source}"
+                    )
                 if demo.camera is not None:
                     demo.camera.close()
                 demo.aws.drain()
@@ -153,7 +157,10 @@ def _deploy(options: argparse.Namespace) -> int:
 
     from saccade.deploy import package, stack, template
 
-    parameters = dict(text.partition("=")[::2] for text in options.set)
+    wrong = [text for text in options.set if "=" not in text]
+    if wrong:
+        raise ConfigError(f"--set {wrong[0]}: expected NAME=VALUE")
+    parameters = dict(text.split("=", 1) for text in options.set)
     lambdas = find_lambdas(options.lambdas)
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)

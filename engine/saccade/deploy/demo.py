@@ -138,6 +138,11 @@ class Device:
         """False once the device process has ended."""
         return self.process is None or self.process.poll() is None
 
+    @property
+    def failed(self) -> bool:
+        """True once the device process has ended with an error."""
+        return self.process is not None and bool(self.process.poll())
+
     def close(self) -> None:
         """Stop the device, then send what it has written."""
         if self.process is not None and self.process.poll() is None:

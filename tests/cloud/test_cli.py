@@ -1,0 +1,62 @@
+"""`saccade cloud` and `saccade serve`: what a person may type wrong, and a short run of the whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from saccade.cli import main
+
+from .conftest import LAMBDAS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["cloud", "local", "--page", "8090"], "--page is '8090'; expected HOST:PORT"),
+        (["cloud", "local", "--processes", "0"], "--processes must be 1 or more"),
+        (["cloud", "local", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),
+        (["cloud", "build", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),
+        (["cloud", "deploy", "--set", "RowDays"], "--set RowDays: expected NAME=VALUE"),
+        (["serve", "--address", "nowhere"], "--address is 'nowhere'; expected HOST:PORT"),
+        (["serve", "--requests", "0"], "--requests: got 0; expected 1 to 1024"),
+        (["serve"], "no model: give --model"),
+        (["serve", "--model", "/nowhere.onnx"], "/nowhere.onnx"),
+        (["run", "faces", "--model", "http://127.0.0.1:9"], "does not answer"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.models.remote.BACK_OFF", 0.0)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_a_source_that_cannot_be_opened_ends_the_run(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["cloud", "local", "--page", "127.0.0.1:0", "--source", str(tmp_path / "missing.mp4")]) == 2
+    assert "the camera process failed" in capfd.readouterr().err
+
+
+def test_a_run_of_pictures_ends_by_itself_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from saccade.models.catalogue import pull
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for name in ("demo-astronaut", "demo-hopper"):
+        (path,) = pull(name)
+        (pictures / path.name).write_bytes(path.read_bytes())
+    summary = tmp_path / "summary.json"
+    arguments = ["cloud", "local", "--page", "127.0.0.1:0", "--source", str(pictures), "--summary", str(summary)]
+    assert main([*arguments, "--lambdas", str(LAMBDAS), "--folder", str(tmp_path / "kept")]) == 0
+    figures = json.loads(summary.read_text())
+    assert figures["faces"] == figures["pictures"] == figures["sent"] == 2
+    assert figures["emotions"] == {"HAPPY": 1, "CALM": 1}
+    assert figures["dead_letters"] == 0
+    assert "2 crops in" in capsys.readouterr().out
+    assert (tmp_path / "kept" / "saccade-rekognize-emotions.log").is_file()
