@@ -150,6 +150,30 @@ def test_tutorial_faces_to_s3(device: Device, corpus: Path, s3: Any) -> None:
         assert what in run.adapted
 
 
+@pytest.mark.corpus
+@pytest.mark.parametrize("substitute", ["mxnet/gluon_mobilenet0_25/mobilenet0_25-symbol.json",
+                                        "ir/v6/squeezenet1.1-FP16/squeezenet1.1.xml"])  # fmt: skip
+def test_tutorial_cat_dog_with_a_network_of_1000_classes(device: Device, corpus: Path, substitute: str) -> None:
+    script = device.folder / "cat_dog.py"
+    script.write_text(seed(corpus, "inference-lambda-cat-dog.txt", "Copyright 2018 Amazon"))
+    run = device.run(script, "--model", str(corpus / "corpus" / substitute))
+    results = [json.loads(payload) for payload in run.payloads[2:]]
+    assert [set(result) for result in results] == [{"cat", "dog"}] * 4
+    assert all(sum(result.values()) == pytest.approx(1) for result in results)
+    assert "only the 2 are given that have names" in run.adapted
+
+
+@pytest.mark.corpus
+def test_tutorial_faces_with_a_real_detector(device: Device, corpus: Path, s3: Any) -> None:
+    """The demo stream shows real faces; a face detector of 2018 answers for the one that is lost."""
+    model = corpus / "corpus" / "ir" / "v3" / "face-detection-retail-0004-FP16" / "face-detection-retail-0004.xml"
+    script = device.folder / "faces.py"
+    script.write_text(seed(corpus, "edge-faces-to-s3.txt", "greengrass_infinite_infer_run"))
+    run = device.run(script, "--model", f"mxnet_deploy_ssd_FP16_FUSED={model}", frames=12)
+    assert run.payloads.count("Face pushed to S3") >= 5
+    assert not any("failed" in payload for payload in run.payloads)
+
+
 # Others
 
 

@@ -186,8 +186,29 @@ class Model:
 
     def _classes(self, raw: dict[Any, Floats]) -> list[Entry]:
         scores = self._pick(raw, lambda port: port.made_by == "Softmax", lambda values: values.size > 1)
+        if self._substitute and (scores.min() < 0 or abs(float(scores.sum()) - 1) > 0.05):
+            # Not every network ends in a softmax; what it stands in for did.
+            scores = np.exp(scores - scores.max())
+            scores /= scores.sum()
         order = np.argsort(-scores, kind="stable")
-        return [{"label": int(i), "prob": float(scores[i])} for i in order]
+        found = [{"label": int(i), "prob": float(scores[i])} for i in order]
+        known = self._named(found)
+        total = sum(entry["prob"] for entry in known)
+        if len(known) < len(found) and total > 0:
+            return [entry | {"prob": entry["prob"] / total} for entry in known]
+        return known
+
+    def _named(self, found: list[Entry]) -> list[Entry]:
+        """Of a substitute's results those that the script has names for; it would stumble over the others."""
+        current = device.current()
+        if not self._substitute or not current.labels:
+            return found
+        named = [entry for entry in found if entry["label"] in current.labels]
+        if len(named) < len(found):
+            current.notes(
+                f"of the classes of {self._model.name} only the {len(current.labels)} are given that have names"
+            )
+        return named
 
     def _objects(self, raw: dict[Any, Floats]) -> list[Entry]:
         height, width = self._given
@@ -204,14 +225,14 @@ class Model:
             if ends.any():
                 rows = rows[: int(ends.argmax())]
         rows = rows[np.argsort(-rows[:, 2], kind="stable")]
-        return [
+        return self._named([
             {
                 "label": int(label), "prob": float(prob),
                 "xmin": float(x1) * width, "ymin": float(y1) * height,
                 "xmax": float(x2) * width, "ymax": float(y2) * height,
             }
             for _, label, prob, x1, y1, x2, y2 in rows
-        ]  # fmt: skip
+        ])  # fmt: skip
 
     def _segments(self, raw: dict[Any, Floats]) -> list[Entry]:
         port = max(self._model.outputs, key=lambda p: len(p.shape))

@@ -68,6 +68,8 @@ class CompatDevice:
         """Threads that have asked for a frame."""
         self.notes: Callable[[str], None] = log.info
         """Told what was done differently from the device, in words."""
+        self.labels: frozenset[int] = frozenset()
+        """Class numbers that the script has names for, if that is known."""
         self.on_failure: Callable[[SaccadeError], None] = lambda error: None
         """Told of a model that cannot be had, before the error is raised."""
         self._on_end = on_end

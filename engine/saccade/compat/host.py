@@ -144,6 +144,7 @@ class Host:
         converted = self._converted = python2.convert(data, name, version=options.python, constants=self._constant)
         for change, lines in converted.changes.items():
             self.report.note(f"{change}: {_lines(lines)}")
+        self._device.labels = converted.labels
         self._device.open()
         self._files = old_python.ScriptFiles(self.report, options.fifo, converted.version, self._show())
         self._builtins = old_python.script_builtins(self.report, converted.version, self._files)

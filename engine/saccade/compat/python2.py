@@ -58,7 +58,8 @@ class Converted:
     """A script that Python 3 can run.
 
     tree : the rewritten syntax tree. text : the source after 2to3, for tracebacks. version : 2 or 3, as it was
-    treated. why : what told. changes : what was rewritten, by kind, with the lines.
+    treated. why : what told. changes : what was rewritten, by kind, with the lines. labels : class numbers that the
+    script has names for, from its dictionaries of int to text.
     """
 
     tree: ast.Module
@@ -66,6 +67,7 @@ class Converted:
     version: int
     why: str
     changes: dict[str, list[int]] = field(default_factory=dict)
+    labels: frozenset[int] = frozenset()
 
 
 def read_source(data: bytes, name: str) -> str:
@@ -119,7 +121,18 @@ def convert(data: bytes, name: str, *, version: Version = "auto", constants: Cal
     except (SyntaxError, ValueError) as problem:
         line = getattr(problem, "lineno", "?")
         raise ConfigError(f"{name}, line {line}: cannot be compiled ({_message(problem)})") from None
-    return Converted(tree, text, found, why, changes)
+    return Converted(tree, text, found, why, changes, _labels(parsed))
+
+
+def _labels(tree: ast.Module) -> frozenset[int]:
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict) and len(node.keys) > 1:
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant) and type(key.value) is int]
+            names = [value for value in node.values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+            if len(keys) == len(names) == len(node.keys):
+                found.update(key for key in keys if isinstance(key, int))
+    return frozenset(found)
 
 
 def _parse(text: str) -> tuple[ast.Module | None, Exception | None]:
