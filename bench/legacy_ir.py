@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -71,13 +72,14 @@ def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, seconds: 
     Kernels of both sides are the same, and what other programs take goes into the upper half.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
+    shuffle = random.Random(0)
     for run in sides.values():
         run()
     for _ in range(rounds):
         calls: dict[str, list[float]] = {name: [] for name in sides}
         start = time.perf_counter()
         while time.perf_counter() - start < seconds * len(sides) or len(next(iter(calls.values()))) < 5:
-            for name, run in sides.items():
+            for name, run in shuffle.sample(list(sides.items()), len(sides)):  # who comes after whom has an effect
                 began = time.perf_counter()
                 run()
                 calls[name].append(time.perf_counter() - began)
