@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -319,6 +320,24 @@ def test_what_is_owed_after_a_failed_publication_is_paid_by_the_redelivery_only(
     assert recorder(in_sqs(record), Context())["new"] == 1
     assert points(aws) == Counter({("HAPPY", 90.0): 1})
     assert "claim" not in rows(aws)[0]
+
+
+def test_what_a_dead_message_owed_is_paid_after_its_redrive(
+    aws: LocalAws, recorder: EmotionRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages that come back from the dead letters have new ids."""
+    put(aws, "faces/a", crop(face({"HAPPY": 90.0})))
+    record = {"Records": [record_for(aws, "faces/a")]}
+    fail(recorder._clients.cloudwatch, "PutMetricData", "InternalServiceFault", times=1)
+    assert recorder(in_sqs(record), Context())["batchItemFailures"]
+    redriven = in_sqs(record)
+    redriven["Records"][0]["messageId"] = "new"
+    now = time.time()
+    monkeypatch.setattr("saccade.cloud.emotions.time.time", lambda: now + 901)
+    assert recorder(redriven, Context())["new"] == 1
+    assert recorder(redriven, Context())["new"] == 0
+    assert points(aws) == Counter({("HAPPY", 90.0): 1})
+    assert not {"claim", "claimed"} & set(rows(aws)[0])
 
 
 def test_an_event_that_is_no_batch_raises_after_all_else_is_done(aws: LocalAws, recorder: EmotionRecorder) -> None:

@@ -141,6 +141,8 @@ def test_a_stack_is_created_updated_and_left_alone(
 def test_deployment_without_region_or_account_is_one_sentence(
     built: list[package.Package], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(ConfigError, match="buckets are named after it"):
+        stack.deploy(boto3.Session("local", "local"), "My_Stack", LAMBDAS / "template.yaml", built, {})
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(ConfigError, match="give --region"):
         stack.deploy(boto3.Session("local", "local"), "faces", LAMBDAS / "template.yaml", built, {})

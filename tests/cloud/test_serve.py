@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -361,20 +362,28 @@ def test_addresses_that_do_not_work(address: str, complaint: str, monkeypatch: p
         open_model(address)
 
 
+class Page(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 def test_another_server_is_told_apart() -> None:
     """A web server that answers everything with its page."""
-
-    def serve() -> None:
-        line, _ = listener.accept()
-        with line:
-            line.recv(65536)
-            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, daemon=True)
+    with HTTPServer(("127.0.0.1", 0), Page) as pages:
+        thread = threading.Thread(target=pages.serve_forever, args=(0.01,))
         thread.start()
-        with pytest.raises(ModelError, match="is not a saccade server"):
-            RemoteModel(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            with pytest.raises(ModelError, match="is not a saccade server"):
+                RemoteModel(f"http://127.0.0.1:{pages.server_port}")
+        finally:
+            pages.shutdown()
+            thread.join()
 
 
 def test_the_command_takes_a_bad_address_for_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

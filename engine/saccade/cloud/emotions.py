@@ -5,8 +5,9 @@ Events arrive more than once and in any order, and a function may be killed at a
 * A row's key is the object's key plus its content tag and the face's number, so that the same content always means
   the same rows; a conditional write decides which of them are new. Nothing depends on the order of arrival.
 * A new row carries the claim of the message that made it until its data points have been accepted; only then is the
-  claim removed. A redelivery of the same message finds its own claim and publishes what is still owed. CloudWatch has
-  no conditional write, so a kill between its answer and the removal of the claim (milliseconds) repeats those points.
+  claim removed. A redelivery of the same message finds its own claim and publishes what is still owed; so does any
+  other message when the claim is older than a function can live, as after a redrive of dead letters. CloudWatch has no
+  conditional write, so a kill between its answer and the removal of the claim (milliseconds) repeats those points.
 * What can never succeed (a picture that Rekognition refuses) is copied aside and not tried again; what may succeed
   later (throttling, an outage, a missing right) fails its own message only, which the queue delivers again and in the
   end moves to its dead letters.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +46,7 @@ _NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _VALUES_PER_DATUM = 150  # limits of PutMetricData
 _DATA_PER_CALL = 1000
 _ROWS_PER_CALL = 25  # limit of BatchWriteItem
+_CLAIM_SECONDS = 900  # the longest that a function may run
 
 Row = dict[str, Any]
 """One face as a DynamoDB item in the low-level form, ``{name: {type: value}}``."""
@@ -230,10 +233,11 @@ class EmotionRecorder:
 
     def _is_owed(self, row: Row, claim: str) -> bool:
         """Write the row unless it is there; True where its data points are for this message to publish."""
+        now = time.time()
         try:
             self._dynamodb.put_item(
                 TableName=self.settings.table,
-                Item={**row, "claim": {"S": claim}},
+                Item={**row, "claim": {"S": claim}, "claimed": {"N": str(round(now))}},
                 ConditionExpression="attribute_not_exists(s3key)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -241,7 +245,9 @@ class EmotionRecorder:
             if code(error) != "ConditionalCheckFailedException":
                 raise
             stored: Any = error.response.get("Item", {})
-            return bool(stored.get("claim") == {"S": claim})
+            if "claim" not in stored:
+                return False
+            return bool(stored["claim"]["S"] == claim or now - float(stored["claimed"]["N"]) > _CLAIM_SECONDS)
         return True
 
     def _publish(self, rows: Mapping[tuple[str, str], Row], outcomes: Iterable[_Outcome]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ def deploy(
     parameters: Mapping[str, str],
 ) -> dict[str, str]:
     """Create or update stack `name`; returns its outputs. Raises `ConfigError` with what AWS says."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
+        raise ConfigError(f"stack name {name!r}: buckets are named after it; use up to 20 of a-z, 0-9 and -")
     region = session.region_name
     if not region:
         raise ConfigError("no AWS region; give --region or set AWS_REGION")
