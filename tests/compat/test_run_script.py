@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -495,3 +496,21 @@ def test_more_habits(device: Device) -> None:
     assert [json.loads(p) for p in run.payloads] == [
         {"text": "frame 1", "area": 7, "best": 0.1}, {"text": "frame 2", "area": 7, "best": 0.2},
     ]  # fmt: skip
+
+
+def test_live_page(device: Device) -> None:
+    tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
+    command = device.command(_copy(device, "hotdog"), "--realtime", "--view", "127.0.0.1:0")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        url = next(line for line in process.stderr if "live page" in line).split()[-1]
+        with urllib.request.urlopen(url, timeout=10) as page:
+            assert b"<html" in page.read().lower()
+        with urllib.request.urlopen(f"{url}stream.mjpeg", timeout=10) as stream:
+            assert b"\xff\xd8" in stream.read(100_000)
+        process.terminate()
+        process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 0
