@@ -137,6 +137,9 @@ def test_the_page_trusts_nothing_else(demo: CloudDemo) -> None:
     assert demo.dashboard is not None
     with urllib.request.urlopen(demo.dashboard.url) as page:
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    foreign = urllib.request.Request(demo.dashboard.url + "data.json", headers={"Host": "example.org"})
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(foreign)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(demo.dashboard.url + "../../etc/passwd")
 

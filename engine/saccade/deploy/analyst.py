@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
-from math import exp
+from dataclasses import dataclass
+from math import atan2, degrees, exp
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -24,7 +24,7 @@ from saccade.errors import SaccadeError
 from saccade.frame import Frame
 from saccade.models import catalogue, open_model, task_for
 from saccade.models.tasks import BlazeFace, Classifier, LandmarkRegressor
-from saccade.pipeline import WHOLE_FRAME, Region, make_plan
+from saccade.pipeline import WHOLE_FRAME, make_plan
 
 if TYPE_CHECKING:
     from saccade.models import Model
@@ -46,6 +46,15 @@ _RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)
 _RIGHT_LIDS, _LEFT_LIDS = (159, 145), (386, 374)
 _RIGHT_BROW, _LEFT_BROW = (105, 55), (334, 285)
 _MOUTH_RIGHT, _MOUTH_LEFT, _UPPER_LIP, _LOWER_LIP, _NOSE = 61, 291, 13, 14, 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A detector's face, px. box : x1, y1, x2, y2. points : (6, 2), the person's right eye first, then the left."""
+
+    box: Floats
+    points: Floats
+    score: float
 
 
 class FaceAnalyst:
@@ -82,7 +91,7 @@ class FaceAnalyst:
     def __call__(self, data: bytes) -> list[dict[str, Any]]:
         """FaceDetails of a JPEG or PNG, largest face first, as Rekognition orders them."""
         # EXIF rotation is applied, as the service does.
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if picture is None:
             raise RefusedError("InvalidImageFormatException", "Request has invalid image format")
         height, width = picture.shape[:2]
@@ -94,43 +103,53 @@ class FaceAnalyst:
         with self._lock:  # the machine has better use for its cores than several runs at once
             faces = self._find(Frame.from_bgr(bordered))
             details = [
-                detail
-                for box, score in faces
-                if (detail := self._detail(bordered, box, score, border, width, height)) is not None
+                detail for face in faces if (detail := self._detail(bordered, face, border, width, height)) is not None
             ]
         details.sort(key=lambda face: -face["BoundingBox"]["Width"] * face["BoundingBox"]["Height"])
         return details[:MAX_FACES]
 
-    def _find(self, frame: Frame) -> list[tuple[Floats, float]]:
-        found: list[tuple[Floats, float]] = []
+    def _find(self, frame: Frame) -> list[_Found]:
+        found: list[_Found] = []
         for model, task in self._detectors:
             plan, view = make_plan(frame, task.spec, WHOLE_FRAME)
             tensor = np.empty(model.inputs[0].shape, model.inputs[0].dtype)
             outputs = model.infer(plan(frame.planes[0], out=tensor))
-            detections = task.decode(outputs, view.as_tuple(), score_threshold=LEAST_SCORE)
-            found += [(box, score) for box, score, _ in detections]
-        found.sort(key=lambda face: -face[1])
-        kept: list[tuple[Floats, float]] = []
-        for box, score in found:
-            if all(_overlap(box, other) < SAME_FACE for other, _ in kept):
-                kept.append((box, score))
+            faces = task.decode(outputs, view.as_tuple(), score_threshold=LEAST_SCORE)
+            assert faces.keypoints is not None
+            found += map(_Found, faces.boxes, faces.keypoints, faces.scores.tolist())
+        found.sort(key=lambda face: -face.score)
+        kept: list[_Found] = []
+        for face in found:
+            if all(_overlap(face.box, other.box) < SAME_FACE for other in kept):
+                kept.append(face)
         return kept
 
-    def _detail(
-        self, picture: Picture, box: Floats, score: float, border: int, width: int, height: int
-    ) -> dict[str, Any] | None:
-        frame = Frame.from_bgr(picture)
-        region = _square(box, frame)
-        spec = replace(self._mesh_task.spec, letterbox=False)
-        plan, view = make_plan(frame, spec, region)
-        tensor = np.empty(self._mesh.inputs[0].shape, self._mesh.inputs[0].dtype)
-        points, present = self._mesh_task.decode(self._mesh.infer(plan(frame.planes[0], out=tensor)))
+    def _mesh_points(self, picture: Picture, face: _Found) -> tuple[Floats, float]:
+        """Mesh in px of the picture, and its probability. The network sees the face upright, as with MediaPipe."""
+        spec = self._mesh_task.spec
+        x1, y1, x2, y2 = face.box.tolist()
+        side = FACE_MARGIN * max(x2 - x1, y2 - y1)
+        across = face.points[1] - face.points[0]
+        angle = degrees(atan2(across[1], across[0]))
+        centre = (x1 + x2) / 2, (y1 + y2) / 2
+        to_patch = cv2.getRotationMatrix2D(centre, angle, spec.width / side)
+        to_patch[:, 2] += spec.width / 2 - centre[0], spec.height / 2 - centre[1]
+        patch = cv2.warpAffine(picture, to_patch, (spec.width, spec.height))
+        rgb = np.asarray(patch, np.float32)[None, :, :, ::-1]
+        tensor = (rgb - np.array(spec.mean, np.float32)) / np.array(spec.scale, np.float32)
+        points, present = self._mesh_task.decode(self._mesh.infer(tensor))
+        back = cv2.invertAffineTransform(to_patch)
+        points[:, :2] = points[:, :2] @ back[:, :2].T + back[:, 2]
+        points[:, 2] *= side / spec.width
+        return points, present
+
+    def _detail(self, picture: Picture, found: _Found, border: int, width: int, height: int) -> dict[str, Any] | None:
+        points, present = self._mesh_points(picture, found)
         if present < LEAST_SCORE:
             return None
-        points = points * np.array([view.scale_x, view.scale_y, view.scale_x], np.float32)
         yaw, pitch, roll = mesh_angles(points)
-        points[:, :2] += np.array([view.offset_x, view.offset_y], np.float32) - border
-        x1, y1, x2, y2 = (float(v) - border for v in box)
+        points[:, :2] -= border
+        x1, y1, x2, y2 = (value - border for value in found.box.tolist())
         face = picture[max(0, int(y1) + border) : int(y2) + border + 1, max(0, int(x1) + border) : int(x2) + border + 1]
         emotions = self._network(face) if self._emotions is not None else estimate(points)
         return {
@@ -138,7 +157,7 @@ class FaceAnalyst:
                 "Left": x1 / width, "Top": y1 / height, "Width": (x2 - x1) / width, "Height": (y2 - y1) / height
             },
             # Two networks that agree are surer than either.
-            "Confidence": round(100 * (1 - (1 - score) * (1 - present)), 4),
+            "Confidence": round(100 * (1 - (1 - found.score) * (1 - present)), 4),
             "Landmarks": [
                 {"Type": name, "X": float(x) / width, "Y": float(y) / height} for name, (x, y) in _landmarks(points)
             ],
@@ -246,21 +265,6 @@ def _quality(face: Picture) -> dict[str, float]:
         "Brightness": round(float(grey.mean()) / 2.55, 3),
         "Sharpness": round(100 * (1 - exp(-float(edges.var()) / 500)), 3),
     }
-
-
-def _square(box: Floats, frame: Frame) -> Region:
-    """The square that the mesh looks at, in parts of the frame."""
-    x1, y1, x2, y2 = (float(v) for v in box)
-    half = FACE_MARGIN * max(x2 - x1, y2 - y1) / 2
-    cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
-    left, top = max(0.0, cx - half), max(0.0, cy - half)
-    right, bottom = min(float(frame.width), cx + half), min(float(frame.height), cy + half)
-    return (
-        left / frame.width,
-        top / frame.height,
-        max(right - left, 1) / frame.width,
-        max(bottom - top, 1) / frame.height,
-    )
 
 
 def _overlap(a: Floats, b: Floats) -> float:

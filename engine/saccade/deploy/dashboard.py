@@ -5,6 +5,7 @@ All of it is read back from the services through their own APIs, by one thread, 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import threading
@@ -190,6 +191,15 @@ class Dashboard:
         return sum(int(answer["Attributes"][name]) for name in names)
 
 
+def _is_direct(host: str) -> bool:
+    """Whether a Host header is an address or localhost, and so not somebody's domain."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
 def _serve(owner: Dashboard, address: tuple[str, int]) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -197,7 +207,10 @@ def _serve(owner: Dashboard, address: tuple[str, int]) -> ThreadingHTTPServer:
 
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
-            if path == "/data.json":
+            if not _is_direct(self.headers.get("Host", "")):
+                # Another site's name that leads here could otherwise read faces through a visitor's browser.
+                self._answer(421, "text/plain", b"ask for this page by its address\n")
+            elif path == "/data.json":
                 self._answer(200, "application/json", json.dumps(owner.data).encode())
             elif path in _PAGES:
                 package, name = _PAGES[path]
