@@ -23,7 +23,7 @@ else:
 
 AppName = Literal["faces", "head-pose", "classify"]
 DeviceName = Literal["AUTO", "CPU", "GPU"]
-PrecisionName = Literal["auto", "f32", "bf16", "f16"]
+PrecisionName = Literal["auto", "f32", "bf16", "f16", "int8"]
 
 DEFAULT_FIFO = "/tmp/results.mjpeg"
 
@@ -52,7 +52,9 @@ class RunConfig:
     )  # fmt: skip
     model: str = _option("", "artifact or catalogue name (default: the app's own demo model)", metavar="M")
     device: DeviceName = _option("AUTO", "inference device; GPU falls back to CPU, loudly, where it does not work")
-    precision: PrecisionName = _option("auto", "arithmetic of the inference; auto takes what the device is fastest at")
+    precision: PrecisionName = _option(
+        "auto", "arithmetic of the inference; auto is the device's choice, int8 for calibrated old IR"
+    )
     labels: str = _option("", "file with the class names, one a line or JSON", metavar="FILE")
     threshold: float = _option(0.5, "least probability of a detection", metavar="P")
     top: int = _option(5, "how many classes to report", metavar="K")

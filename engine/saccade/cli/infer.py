@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print every value as JSON")
     add_input_shape(parser)
     parser.add_argument("--device", choices=("AUTO", "CPU", "GPU"), default="CPU", help="inference device")
-    parser.add_argument("--precision", choices=("auto", "f32", "bf16", "f16"), default="f32", help="arithmetic")
+    parser.add_argument("--precision", choices=("auto", "f32", "bf16", "f16", "int8"), default="f32", help="arithmetic")
     parser.add_argument("--rgb", action="store_true", help="give the network RGB instead of BGR")
     parser.add_argument("--mean", type=float, default=0.0, metavar="X", help="subtracted from each pixel")
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="divides each pixel after the mean")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from saccade.errors import ConfigError, DeviceError, ModelError
 
 Device = Literal["AUTO", "CPU", "GPU"]
-Precision = Literal["auto", "f32", "bf16", "f16"]
+Precision = Literal["auto", "f32", "bf16", "f16", "int8"]
 
 Compile = Callable[[ov.Model, str, dict[str, Any]], ov.CompiledModel]
 

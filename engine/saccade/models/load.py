@@ -73,28 +73,38 @@ class Artifact:
         return _TITLES[self.format] + version
 
 
-def read_model(path: str | os.PathLike[str], input_shapes: Shapes | None = None) -> ov.Model:
+def read_model(path: str | os.PathLike[str], input_shapes: Shapes | None = None, *, int8: bool = False) -> ov.Model:
     """Read any supported model file.
 
     path : .xml (IR v2 and later, with its .bin beside it), .onnx, .tflite, .pb, .pbtxt, -symbol.json or .prototxt.
     input_shapes : replaces the shapes in the file. A dynamic batch becomes 1 by itself; other dynamic dimensions
         must be given here, because saccade runs static shapes only.
+    int8 : quantise by the calibration statistics that a legacy IR may carry.
 
     Raises ModelError (missing, damaged, not a model) or UnsupportedError (sound, but not supported).
     """
     artifact = identify(path)
-    return make_static(read_as_is(artifact, input_shapes), artifact.path.name, input_shapes)
+    return make_static(read_as_is(artifact, input_shapes, int8=int8), artifact.path.name, input_shapes)
 
 
-def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None) -> ov.Model:
+def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None, *, int8: bool = False) -> ov.Model:
     """Read an artifact, leaving open dimensions open. `input_shapes` matters to MXNet and Caffe, whose importers
     compute with them.
     """
     module = importer(artifact)
+    if int8 and artifact.format != "legacy-ir":
+        raise UnsupportedError(
+            f"{artifact.path}: precision int8 needs the calibration statistics of a legacy IR, which this format has "
+            "not got; choose auto, f32, bf16 or f16"
+        )
     if module is None:
         return _read_openvino(artifact)
-    sized = artifact.format in ("mxnet", "caffe")
-    model = module.read(artifact.path, **({"input_shapes": input_shapes} if sized else {}))
+    options: dict[str, Any] = {}
+    if artifact.format in ("mxnet", "caffe"):
+        options["input_shapes"] = input_shapes
+    if int8:
+        options["int8"] = True
+    model = module.read(artifact.path, **options)
     assert isinstance(model, ov.Model)
     return model
 

@@ -51,7 +51,8 @@ class Model:
 
     path : any file that `read_model` reads, or an `ov.Model`.
     device : AUTO, CPU or GPU; a wish, see `saccade.models.devices`.
-    precision : auto (the device's own choice: bf16 on CPUs that have it), f32, bf16 or f16.
+    precision : auto (the device's own choice: bf16 on CPUs that have it), f32, bf16, f16, or int8
+        for a legacy IR that was calibrated for it (what is not quantised runs in f32).
     input_shapes : see `read_model`.
     cache_dir : folder for compiled models; None: the user's cache folder.
     threads : CPU threads; None: all cores. streams : requests that run at the same time; None: 1. Two streams of
@@ -76,7 +77,7 @@ class Model:
         if isinstance(path, (str, os.PathLike)):
             self.path: Path | None = Path(path)
             self.name = self.path.stem
-            network = read_model(path, input_shapes)
+            network = read_model(path, input_shapes, int8=precision == "int8")
         else:
             self.path = None
             self.name = path.friendly_name
@@ -95,8 +96,8 @@ class Model:
         choice = compile_for(network, device, _config(precision, threads, streams), compile=compile)
         self._compiled = choice.compiled
         self.device = choice.device
-        self.precision = choice.precision
-        if precision not in ("auto", choice.precision):
+        self.precision = "int8" if precision == "int8" else choice.precision
+        if precision not in ("auto", "int8", choice.precision):
             _log.warning("%s cannot compute in %s here: it runs in %s", self.name, precision, choice.precision)
         self.inputs = tuple(_port(port) for port in choice.compiled.inputs)
         self.outputs = tuple(
@@ -300,11 +301,11 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def _config(precision: str, threads: int | None, streams: int | None) -> dict[str, Any]:
-    if precision not in ("auto", "f32", "bf16", "f16"):
-        raise ConfigError(f"precision {precision!r} is not known; choose auto, f32, bf16 or f16")
+    if precision not in ("auto", "f32", "bf16", "f16", "int8"):
+        raise ConfigError(f"precision {precision!r} is not known; choose auto, f32, bf16, f16 or int8")
     config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if precision != "auto":
-        config["INFERENCE_PRECISION_HINT"] = precision
+        config["INFERENCE_PRECISION_HINT"] = "f32" if precision == "int8" else precision
     if threads is not None:
         config["INFERENCE_NUM_THREADS"] = threads
     if streams is not None:

@@ -12,7 +12,8 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from saccade.models import legacy_ir
+from saccade.errors import UnsupportedError
+from saccade.models import Model, legacy_ir
 
 from .running import assert_close, core, detections, difference, infer, synthesise, unmatched
 
@@ -130,3 +131,20 @@ def test_the_deeplens_graph_runs_in_the_frame_pipeline(corpus: Path, tmp_path: P
     assert boxes
     assert all(d["xmin"] < d["xmax"] and d["ymin"] < d["ymax"] and 0 < d["prob"] <= 1 for d in boxes)
     assert {d["label"] for d in boxes} <= {"1", "2", 1, 2}, "labels count from 1, as the file has them"
+
+
+def test_int8_is_offered_for_calibrated_files_only(corpus: Path) -> None:
+    root = corpus / "corpus" / "ir"
+    calibrated = root / "v6" / "face-detection-retail-0004-INT8" / "face-detection-retail-0004.xml"
+    model = Model(calibrated, precision="int8")
+    assert model.precision == "int8"
+    plain = Model(calibrated, precision="f32")
+    picture = np.load(root / "v3" / "face-detection-retail-0004-FP16" / "reference" / "sk_astronaut.npz")["in:data"]
+    (quantised,), (exact,) = model.infer(picture).values(), plain.infer(picture).values()
+    assert not np.array_equal(quantised, exact)
+    assert np.abs(quantised[0, 0, 0, 2:] - exact[0, 0, 0, 2:]).max() < 0.02
+    other = root / "v3" / "face-detection-retail-0004-FP16" / "face-detection-retail-0004.xml"
+    with pytest.raises(UnsupportedError, match="not calibrated for INT8"):
+        Model(other, precision="int8")
+    with pytest.raises(UnsupportedError, match="needs the calibration statistics of a legacy IR"):
+        Model(root / "modern" / "face-detection-retail-0004-FP16" / "face-detection-retail-0004.xml", precision="int8")

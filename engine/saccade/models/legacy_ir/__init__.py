@@ -11,6 +11,7 @@ from pathlib import Path
 
 import openvino as ov
 
+from saccade.errors import UnsupportedError
 from saccade.models.legacy_ir.build import build
 from saccade.models.legacy_ir.describe import describe, label_base, origin
 from saccade.models.legacy_ir.int8 import quantise
@@ -38,11 +39,15 @@ def read(path: str | Path, *, int8: bool = False) -> ov.Model:
     """
     path = Path(path)
     network = read_network(path)
+    if int8 and not network.statistics:
+        raise UnsupportedError(
+            f"{path}: not calibrated for INT8, the file has no statistics; choose precision auto, f32, bf16 or f16"
+        )
     model = build(network, path)
-    if network.statistics and int8:
+    if int8:
         log.info("%s: %d layers quantised by the statistics in the file", path, quantise(model, network, str(path)))
     elif network.statistics:
-        log.info("%s is calibrated for INT8; it runs in floating point, whose results differ a little", path)
+        log.info("%s is calibrated for INT8; it runs in floating point unless precision int8 is asked for", path)
     model.set_rt_info(f"IR v{network.version}", ["saccade", "source"])
     model.set_rt_info(origin(network), ["saccade", "origin"])
     if (base := label_base(network)) is not None:
