@@ -59,7 +59,7 @@ class Script:
         return list(found)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _no_account() -> Iterator[None]:
     """No test may reach an account, whatever the machine is configured for."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}

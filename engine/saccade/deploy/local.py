@@ -129,7 +129,7 @@ class LocalAws:
         threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         try:
-            urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")).close()
+            self._reset()
             self.rekognition.install()
             self._deploy()
         except BaseException:
@@ -145,6 +145,7 @@ class LocalAws:
                 process.close()
         self.pollers, self.functions = [], {}
         if self._server is not None:
+            self._reset()  # moto's state is global and outlives its server
             self._server.shutdown()
             self._server.server_close()
             self._server = None
@@ -171,6 +172,9 @@ class LocalAws:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
+
+    def _reset(self) -> None:
+        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")).close()
 
     def _deploy(self) -> None:
         s3 = self.client("s3")
