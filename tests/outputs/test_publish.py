@@ -151,7 +151,10 @@ def test_bad_addresses(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_broker
 def test_mqtt_outage_in_mid_run(tmp_path: Path) -> None:
-    """Messages before, in and after a restart of the broker all arrive, in order, at least once."""
+    """Messages before, in and after a restart of the broker all arrive, at least once.
+
+    In order but for those in flight at the restart: MQTT may deliver these again after newer ones.
+    """
     broker = Mosquitto(tmp_path / "b")
     with broker, Subscriber(broker) as reader:
         publisher = open_publisher(f"mqtt://127.0.0.1:{broker.port}", thing="cam")
@@ -180,7 +183,9 @@ def test_mqtt_outage_in_mid_run(tmp_path: Path) -> None:
     assert (counts.accepted, counts.delivered, counts.dropped, counts.pending) == (sent, sent, 0, 0)
     assert counts.connects >= 2
     first_seen = list(dict.fromkeys(int(payload) for topic, payload in reader.messages if topic == "saccade/cam/infer"))
-    assert first_seen == list(range(sent))
+    assert sorted(first_seen) == list(range(sent))
+    in_flight = 20
+    assert max(abs(place - number) for place, number in enumerate(first_seen)) <= in_flight
     assert len(reader.messages) <= sent + 40
 
 
