@@ -20,7 +20,7 @@ from bench.figures import Figure, as_table
 from saccade import __version__
 from saccade.capture import open_source
 
-SUITES = ("kernels", "runner", "pipeline", "legacy_ir", "awscam", "spool")
+SUITES = ("kernels", "runner", "pipeline", "legacy_ir", "importing", "awscam", "spool", "cloud")
 
 
 def main() -> int:
