@@ -10,8 +10,6 @@ loop that wants every frame whole cannot.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -23,7 +21,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from bench.pipeline import video
 from saccade import compat
 from saccade.capture import Capture, open_source
@@ -138,16 +136,11 @@ def measure(rounds: int, frames: int = 200, say: Callable[[str], None] = print) 
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = command_line(__doc__)
     parser.add_argument("--frames", type=int, default=200)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     figures = measure(options.rounds, options.frames)
-    if options.json:
-        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

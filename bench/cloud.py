@@ -13,9 +13,7 @@ DetectFaces that answers at once, so that the rate is the function's and the loc
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
 import os
 import statistics
 import subprocess
@@ -29,7 +27,7 @@ from typing import Any
 
 from PIL import Image
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from saccade.cli.cloud import find_lambdas
 from saccade.deploy import package, template
 from saccade.deploy.local import LocalAws
@@ -166,18 +164,13 @@ def measure(
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = command_line(__doc__)
     parser.add_argument("--crops", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     figures = measure(options.rounds, crops=options.crops, out=options.out)
-    if options.json:
-        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -51,3 +55,19 @@ def as_table(suites: dict[str, list[Figure]]) -> str:
                 f"| {'reached' if figure.passed else 'missed'} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def command_line(doc: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
+    """The options that every suite has; `finish` does what they say."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check", action="store_true")
+    return parser
+
+
+def finish(figures: Sequence[Figure], options: argparse.Namespace) -> int:
+    """Write the figures where `--json` says; the exit status, 1 if `--check` and a figure missed its target."""
+    if options.json:
+        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n", encoding="utf-8")
+    return int(options.check and not all(figure.passed for figure in figures))

@@ -10,7 +10,6 @@ loaded, in sizes of the parameter file. `--check` exits with 1 where a figure mi
 
 from __future__ import annotations
 
-import argparse
 import json
 import struct
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 
 SECONDS, SIZES = 3.0, 3.0
 NAME = "deploy_ssd_resnet50_512"
@@ -160,17 +159,12 @@ def _figure(name: str, values: list[float], target: float, detail: str) -> Figur
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
+    parser = command_line(__doc__)
     options = parser.parse_args()
     figures = measure(options.rounds)
     for figure in figures:
         print(as_line(figure))
-    if options.json:
-        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,10 @@ figure misses its target. `--variant sse42` measures what an Atom would run, on 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -25,7 +22,7 @@ import openvino.opset8 as ops
 from numba import njit
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from saccade import kernels as best_kernels
 
 Call = Callable[[], Any]
@@ -332,18 +329,13 @@ def measure(
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
+    parser = command_line(__doc__, rounds=5)
     parser.add_argument("--variant")
     parser.add_argument("--only", default="", help="only the cases that have this word in their name")
     options = parser.parse_args()
     print(f"kernels: {options.variant or best_kernels.variant()}")
     figures = measure(options.rounds, variant=options.variant, only=options.only)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(f) | {"passed": f.passed} for f in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

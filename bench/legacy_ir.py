@@ -9,8 +9,6 @@ a PyPI wheel (`bench.original_engine`); where it does not run, only current IR i
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import statistics
@@ -23,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from bench.original_engine import OriginalNet, available, fetch
 from saccade.models import Model
 from saccade.models.convert import convert
@@ -241,16 +239,11 @@ def measure(rounds: int, say: Callable[[str], None] = print, paths: list[Path] |
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, rounds=5)
     parser.add_argument("models", nargs="*", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     figures = measure(options.rounds, paths=options.models or None)
-    if options.json:
-        options.json.write_text(json.dumps([f.as_dict() for f in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

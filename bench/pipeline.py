@@ -9,9 +9,7 @@ target.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import statistics
 import subprocess
 import sys
@@ -25,7 +23,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from bench.reference import old_loop
 from saccade.apps.faces import Faces
 from saccade.capture import Capture, Picture, Source, jpeg, open_source
@@ -322,16 +320,11 @@ def measure(rounds: int, frames: int = 300, say: Callable[[str], None] = print) 
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = command_line(__doc__)
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     figures = measure(options.rounds, options.frames)
-    if options.json:
-        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,16 @@ Both sides take turns in one process on one network and must give the same numbe
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from bench.pipeline import MODEL
 from saccade.models import Model, catalogue, read_model
 
@@ -132,15 +128,10 @@ def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
+    parser = command_line(__doc__)
     options = parser.parse_args()
     figures = measure(options.rounds)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(f) | {"passed": f.passed} for f in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":

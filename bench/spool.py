@@ -9,9 +9,7 @@ takes everything at once, so that the client's side is what is measured.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import statistics
 import subprocess
@@ -22,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, as_line
+from bench.figures import Figure, as_line, command_line, finish
 from saccade.outputs.spool import Spool, Uploader, s3_client
 
 CROP_BYTES = 30_000
@@ -197,16 +195,11 @@ def measure(rounds: int, folder: Path | None = None, say: Callable[[str], None] 
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = command_line(__doc__)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: the temporary folder)")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     figures = measure(options.rounds, options.folder)
-    if options.json:
-        options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return finish(figures, options)
 
 
 if __name__ == "__main__":
