@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from saccade.apps.whole_frame import WholeFrame
 from saccade.frame import Frame
-from saccade.pipeline import WHOLE_FRAME, Region, View, least_size_for
+from saccade.pipeline import View
 from saccade.results import Result
 
 if TYPE_CHECKING:
@@ -17,26 +18,15 @@ if TYPE_CHECKING:
     from saccade.models.tasks import Classifier
 
 
-class Classify:
+class Classify(WholeFrame):
     """The best `top` classes of each frame. The frame is stretched into the network's input, as DeepLens did."""
 
     name = "classify"
-    mirror = False
 
     def __init__(self, model: Model, classifier: Classifier, *, top: int = 5) -> None:
-        self.model = model
-        self.model_name = model.name
+        super().__init__(model, classifier.spec)
         self.classifier = classifier
-        self.input = classifier.spec
         self.top = top
-
-    def region(self, frame: Frame) -> Region:
-        """The whole frame."""
-        return WHOLE_FRAME
-
-    def least_size(self, width: int, height: int) -> tuple[int, int]:
-        """The network's input."""
-        return least_size_for(self.input, WHOLE_FRAME, width, height)
 
     def interpret(self, frame: Frame, outputs: Mapping[str, NDArray[np.float32]], view: View) -> Result:
         """Classes, best first."""
@@ -48,6 +38,3 @@ class Classify:
             height=frame.height,
             classes=self.classifier.decode(outputs).top(self.top),
         )
-
-    def close(self) -> None:
-        """Nothing to let go of."""

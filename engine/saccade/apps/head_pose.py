@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.apps.whole_frame import WholeFrame
 from saccade.frame import Frame
-from saccade.pipeline import WHOLE_FRAME, Region, View, least_size_for, make_plan
+from saccade.pipeline import Region, View, least_size_for, make_plan
 from saccade.results import Detections, HeadPose, Result
 
 if TYPE_CHECKING:
@@ -131,11 +132,11 @@ class CentredHeadPose:
         """Nothing to let go of."""
 
 
-class FaceHeadPose:
+class FaceHeadPose(WholeFrame):
     """Finds the largest face, then asks a second network how it is turned."""
 
     name = "head-pose"
-    mirror = False  # The frame is inferred as it comes; angles are mirrored afterwards.
+    # The frame is inferred as it comes, and not mirrored; the angles are mirrored afterwards.
 
     def __init__(
         self,
@@ -146,23 +147,18 @@ class FaceHeadPose:
         *,
         threshold: float = 0.5,
     ) -> None:
-        self.threshold = threshold
-        self.model = model
+        super().__init__(model, detector.spec)
         self.model_name = f"{model.name} + {second.name}"
+        self.threshold = threshold
         self.detector = detector
-        self.input = detector.spec
         self.regressor = regressor
         self._request = second.request()
         self._port = second.inputs[0].name
         self._second_input = replace(regressor.spec, letterbox=False)
 
-    def region(self, frame: Frame) -> Region:
-        """The whole frame."""
-        return WHOLE_FRAME
-
     def least_size(self, width: int, height: int) -> tuple[int, int]:
         """The detector's input, and enough for the second network's view of a face."""
-        least_h, least_w = least_size_for(self.input, WHOLE_FRAME, width, height)
+        least_h, least_w = super().least_size(width, height)
         scale = self._second_input.height / (LEAST_FACE * FACE_MARGIN * height)
         return min(height, max(least_h, round(height * scale))), min(width, max(least_w, round(width * scale)))
 
@@ -193,9 +189,6 @@ class FaceHeadPose:
         x, y, w, h = region
         box = np.array([x, y, x + w, y + h], np.float32) * np.array([frame.width, frame.height] * 2, np.float32)
         return _result(frame, HeadPose(int(scores.argmax()), scores, box, yaw, pitch, roll), faces)
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 def _square(box: NDArray[np.float32], frame: Frame) -> Region | None:
