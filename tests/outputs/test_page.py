@@ -230,7 +230,7 @@ class TestToken:
             assert status(page, "/", Authorization="Bearer \xe4") == 401
 
     def test_is_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger="saccade")
         with serving("0.0.0.0:0", token="hush-hush") as (page, _):
             status(page, "/?token=hush-hush")
         assert "hush" not in caplog.text

@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def looking(browser: Any, url: str, *, forgive: str = "ERR_CONNECTION_REFUSED", **options: Any) -> Iterator[Any]:
+def looking(browser: Any, url: str, *, forgive: str = "ERR_CONNECTION_RE", **options: Any) -> Iterator[Any]:
     """A page of the browser; whatever it complains of fails the test."""
     complaints: list[str] = []
     options = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"} | options
