@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def corpus() -> Path:
     if not (shared / "corpus" / "MANIFEST.tsv").is_file():
         pytest.skip(f"corpus of old models not found under {shared}; set SACCADE_CORPUS to run this test")
     return shared
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """The command line sets the level of saccade's loggers; the next test shall not notice."""
+    logger = logging.getLogger("saccade")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True)
