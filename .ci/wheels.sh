@@ -37,6 +37,6 @@ python=$(command -v "${PYTHON:-python3}")
 CC=false "$work/plain/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist-plain" "$work/clone" 2>/dev/null
 "$work/plain/bin/python" -m pip install --quiet "$work"/dist-plain/saccade-*.whl
 (cd "$work" && SACCADE_TRY=numba "$work/plain/bin/python" -W always "$root/.ci/try_wheel.py" 2>"$work/warnings") ||
-    { cat "$work/warnings"; exit 1; }
+    { echo "the wheel without compiled kernels does not work:"; cat "$work/warnings"; exit 1; }
 test "$(grep -c 'Numba twins are used' "$work/warnings")" = 1 || { cat "$work/warnings"; exit 1; }
 echo "without a compiler: works on the Numba twins, with one warning"
