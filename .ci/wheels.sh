@@ -34,7 +34,8 @@ done
 # Without a compiler the Numba twins serve, and say so once.
 python=$(command -v "${PYTHON:-python3}")
 "$python" -m venv "$work/plain"
-CC=false "$work/plain/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist-plain" "$work/clone" 2>/dev/null
+git clone --quiet "$root" "$work/bare"  # the other clone holds what was compiled for the wheels above
+CC=false "$work/plain/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist-plain" "$work/bare" 2>/dev/null
 "$work/plain/bin/python" -m pip install --quiet "$work"/dist-plain/saccade-*.whl
 (cd "$work" && SACCADE_TRY=numba "$work/plain/bin/python" -W always "$root/.ci/try_wheel.py" 2>"$work/warnings") ||
     { echo "the wheel without compiled kernels does not work:"; cat "$work/warnings"; exit 1; }
