@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 CHECKED = os.environ.get("SACCADE_BOUNDS_CHECK", "") not in ("", "0")
 SANITIZE = os.environ.get("SACCADE_SANITIZE", "")
 
 SOURCES = ["plan", "dispatch", "portable", "sse42", "avx2", "avx512"]
-HEADERS = ["kernels.h", "simd.h", "variant.inc.h", "preprocess.inc.h", "decode.inc.h"]
+HEADERS = ["kernels.h", "simd.h", "variant.inc.h", "preprocess.inc.h", "decode.inc.h", "yolo.inc.h"]
 
 
 class BuildKernels(build_ext):
@@ -39,6 +42,16 @@ class BuildKernels(build_ext):
         super().build_extension(extension)
 
 
+class BuildWithFunctions(build_py):
+    """`build_py` that takes along the cloud functions and their template, for `saccade cloud` and `saccade device`."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode and Path("lambdas").is_dir():
+            place = Path(self.build_lib) / "saccade" / "deploy" / "lambdas"
+            shutil.copytree("lambdas", place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def extensions() -> list[Extension]:
     try:
         from Cython.Build import cythonize
@@ -50,8 +63,13 @@ def extensions() -> list[Extension]:
         depends=["ext/_native.pyx", *(f"ext/{name}" for name in HEADERS)],  # and so part of a source distribution
         include_dirs=["ext"],
     )
+    steps = Extension(
+        "saccade.tracking.steps",
+        ["engine/saccade/tracking/steps.py"],  # plain Python where it is not compiled
+        depends=["engine/saccade/tracking/steps.pxd"],
+    )
     modules: list[Extension] = cythonize(
-        [native],
+        [native, steps],
         compiler_directives={
             "language_level": 3,
             "boundscheck": CHECKED,
@@ -70,4 +88,4 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels, "build_py": BuildWithFunctions})

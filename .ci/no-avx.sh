@@ -37,9 +37,17 @@ assert variant() == "sse42", variant()
 print("kernels:", variant())'
 
 export SACCADE_EXAMPLES="${SACCADE_EXAMPLES:-25}" SACCADE_EMULATED=1
-if [ $# -eq 0 ]; then
-    set -- tests/kernels tests/capture tests/models/test_runner.py
+emulated() { atom .venv/bin/python -m pytest -q -p no:cacheprovider -m "not slow and not browser" "$@"; }
+if [ $# -gt 0 ]; then
+    emulated "$@"
+    exit
 fi
-# The deselected test has a time limit that only a real processor meets.
-atom .venv/bin/python -m pytest -q -p no:cacheprovider -m "not slow and not browser" \
-    --deselect tests/capture/test_demo.py::test_every_frame_is_unpaced_and_endless "$@"
+# One emulator runs on one core: two halves side by side.
+emulated tests/kernels >build/no-avx/kernels.log 2>&1 &
+kernels=$!
+status=0
+emulated tests/capture tests/networks/test_runner.py tests/networks/test_lifeboat.py || status=1
+wait "$kernels" || status=1
+cat build/no-avx/kernels.log
+.venv/bin/python -m bench.emulated --check || status=1
+exit "$status"

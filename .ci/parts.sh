@@ -4,11 +4,13 @@
 set -eu
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need bwrap bubblewrap
 need chromium chromium
 need ffmpeg ffmpeg
 need mosquitto mosquitto
 need mplayer mplayer
 need qemu-x86_64 qemu-user
+need systemd-nspawn systemd-container
 need valgrind valgrind
 rtsp="import gi; gi.require_version('GstRtspServer', '1.0')"
 /usr/bin/python3 -c "$rtsp" >/dev/null 2>&1 && gst-inspect-1.0 x264enc >/dev/null 2>&1 \

@@ -6,27 +6,22 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 git clone --quiet "$root" "$work/clone"
 for version in 3.10 3.11 3.12 3.13 3.14; do
-    python=""
-    for candidate in "python$version" "$HOME"/.pyenv/versions/"$version".*/bin/python; do
-        if "$candidate" -c 'import sys' >/dev/null 2>&1; then python=$candidate; break; fi
-    done
-    if [ -z "$python" ]; then
-        echo "Python $version: not installed here, not tried"
-        continue
-    fi
+    python=$(sh "$root/.ci/python.sh" "$version") || { echo "Python $version: not installed here, not tried"; continue; }
     venv="$work/venv$version"
-    if ! "$python" -m venv "$venv" 2>/dev/null; then
-        echo "Python $version: cannot make a virtual environment here, not tried"
-        continue
-    fi
+    "$python" -m venv "$venv"
     "$venv/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist$version" "$work/clone"
-    "$venv/bin/python" -m pip install --quiet "$work"/dist"$version"/saccade-*.whl
+    "$venv/bin/python" -m pip install --quiet "$work"/dist"$version"/saccade_engine-*.whl
     (
         cd "$work"
         "$venv/bin/python" "$root/.ci/try_wheel.py"
         "$venv/bin/saccade" --version
         "$venv/bin/saccade" doctor >/dev/null
     )
+    if [ -z "${cloud:-}" ]; then
+        cloud=$(ls "$work"/dist"$version"/saccade_engine-*.whl)
+        "$venv/bin/python" -m pip install --quiet "${cloud}[cloud-local]"
+        (cd "$work" && "$venv/bin/python" "$root/.ci/try_cloud.py")
+    fi
     echo "Python $version: wheel built, installed and tried"
     rm -rf "$venv"
 done
@@ -36,7 +31,7 @@ python=$(command -v "${PYTHON:-python3}")
 "$python" -m venv "$work/plain"
 git clone --quiet "$root" "$work/bare"  # the other clone holds what was compiled for the wheels above
 CC=false "$work/plain/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$work/dist-plain" "$work/bare" 2>/dev/null
-"$work/plain/bin/python" -m pip install --quiet "$work"/dist-plain/saccade-*.whl
+"$work/plain/bin/python" -m pip install --quiet "$work"/dist-plain/saccade_engine-*.whl
 (cd "$work" && SACCADE_TRY=numba "$work/plain/bin/python" -W always "$root/.ci/try_wheel.py" 2>"$work/warnings") ||
     { echo "the wheel without compiled kernels does not work:"; cat "$work/warnings"; exit 1; }
 test "$(grep -c 'Numba twins are used' "$work/warnings")" = 1 || { cat "$work/warnings"; exit 1; }

@@ -20,7 +20,10 @@ from bench.figures import Figure, as_table
 from saccade import __version__
 from saccade.capture import open_source
 
-SUITES = ("kernels", "runner", "pipeline", "legacy_ir", "importing", "awscam", "spool", "cloud")
+SUITES = (
+    "kernels", "runner", "heads", "tracking", "pipeline", "cores", "gating", "cameras", "small_faces", "legacy_ir",
+    "importing", "awscam", "spool", "archive", "cloud", "tune",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -86,7 +86,7 @@ def bare_loop(source: Path, model: Path, frames: int) -> float:
 def pipeline_rate(source: Path, model: Path, frames: int) -> float:
     """Frames a second of capture, preprocess and inference as the pipeline does them, with two requests."""
     from saccade.kernels import Preprocess
-    from saccade.models import Model
+    from saccade.networks import Model
 
     net = Model(model, precision="f32", threads=1)
     requests = [net.request(), net.request()]

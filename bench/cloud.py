@@ -28,7 +28,7 @@ from typing import Any
 from PIL import Image
 
 from bench.figures import Figure, as_line, command_line, finish
-from saccade.cli.cloud import find_lambdas
+from saccade.cli.stacks import find_lambdas
 from saccade.deploy import package, template
 from saccade.deploy.local import LocalAws
 

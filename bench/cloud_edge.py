@@ -23,10 +23,10 @@ from pathlib import Path
 from bench.figures import Figure, as_line
 from saccade.apps.faces import DEFAULT_MODEL, Faces
 from saccade.capture import Capture, open_source
-from saccade.models import open_model, task_for
-from saccade.models.remote import RemoteModel
+from saccade.networks.remote import RemoteModel
 from saccade.outputs.crops import CropWriter
 from saccade.pipeline import Pipeline
+from saccade.predict import open_predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,7 @@ class Line(threading.Thread):
 
 def run(name: str, model_address: str, seconds: float, *, crops: bool = False) -> Way:
     """One run of the faces pipeline."""
-    model = open_model(model_address, **({} if "://" in model_address else {"threads": 1}))
-    app = Faces(model, task_for(model, name=model_address))
+    app = Faces(open_predictor(model_address, **({} if "://" in model_address else {"threads": 1})))
     sent = [0]
     outputs = [CropWriter(lambda crop: sent.__setitem__(0, sent[0] + len(crop.jpeg)))] if crops else []
     found = [0]
@@ -112,7 +111,7 @@ def run(name: str, model_address: str, seconds: float, *, crops: bool = False) -
     capture = Capture(open_source("demo:", realtime=True), slots=5)
     statistics = Pipeline(capture, app, [*outputs, Count()], requests=3).run(seconds=seconds)
     infer = statistics.stages["infer"]
-    remote: object = model
+    remote: object = app.predictor.network
     total = remote.statistics().bytes_sent if isinstance(remote, RemoteModel) else sent[0]
     return Way(
         name, total / statistics.frames / 1000, infer.p50_ms, infer.p99_ms, statistics.fps, found[0] / statistics.frames

@@ -26,9 +26,11 @@ static void run_preprocess(const kernels_t *k, const char *name, int pixels, int
     plan_t plan;
     memset(&plan, 0, sizeof plan);
     plan.pixels = pixels, plan.layout = layout, plan.dtype = dtype, plan.width = plan.height = size;
-    plan.plain = dtype == DTYPE_UINT8;
+    plan.colour = (colour_t){16 * 64, 19077, 16525, 3209, 6660, 13075};
+    plan.plain = dtype == DTYPE_BYTES;
+    /* As with scale=255: no mean, and a reciprocal in two parts. */
     for (int c = 0; c < 3; c++)
-        plan.norm[c].scale = 1, plan.norm[c].high = 1;
+        plan.norm[c].scale = 255, plan.norm[c].high = 0x1.01p-8f, plan.norm[c].low = 0x1.01p-24f;
     plan_norms(&plan);
     void *tables = calloc(1, plan_tables_size(&plan, size, size));
     plan_tables_place(&plan, size, size, tables);
@@ -60,7 +62,7 @@ static void run_nms(const kernels_t *k, const char *name, int n) {
         scores[i] = uniform();
     }
     counted_from_here();
-    k->nms(boxes, scores, n, 0.45f, -1, kept);
+    k->nms(boxes, scores, NULL, n, 0.45f, -1, kept);
     count(k->name, name);
     free(boxes);
     free(scores);
@@ -109,19 +111,46 @@ static void run_anchors(const kernels_t *k, const char *name, int n) {
     free(rows);
 }
 
+/* An 80-class tensor, by plane or by row, of which `objects` of the n rows score more than the threshold. */
+static void run_yolo(const kernels_t *k, const char *name, int n, int objects, int planes, int every_class) {
+    const int channels = 84;
+    const ptrdiff_t row = planes ? 1 : channels, column = planes ? n : 1;
+    float *tensor = malloc((size_t)n * channels * sizeof *tensor), *rows = NULL;
+    for (int i = 0; i < n; i++) {
+        float *to = tensor + i * row;
+        to[0] = uniform() * 640, to[column] = uniform() * 640;
+        to[2 * column] = 20 + uniform() * 60, to[3 * column] = 20 + uniform() * 60;
+        for (int c = 4; c < channels; c++)
+            to[c * column] = uniform() * 0.2f;
+        if ((int64_t)(i + 1) * objects / n > (int64_t)i * objects / n)
+            to[(4 + next() % 80) * column] = 0.3f + uniform() * 0.7f;
+    }
+    const head_t head = {{tensor, row, column}, {NULL, 0, 0}, {tensor + 4 * column, row, column}, n};
+    const yolo_t options = {CODING_CXCYWH, 1, 0, every_class, 1, 0, -1, -1, 0, 1, 0.25f, 0.45f};
+    counted_from_here();
+    k->yolo(&options, &head, 1, NULL, channels - 4, &rows);
+    count(k->name, name);
+    free(tensor);
+    free(rows);
+}
+
 int main(void) {
     const region_t all = {0, 0, 1920, 1080}, middle = {640, 220, 640, 640}, face = {500, 300, 190, 190};
     for (const kernels_t *const *k = saccade_variants(); *k; k++) {
         run_preprocess(*k, "BGR 1080p to 300 float32 NCHW", PIXELS_BGR, LAYOUT_NCHW, DTYPE_FLOAT32, 1920, 1080, all, 300, 0);
         run_preprocess(*k, "BGR 1080p to 192 float32 NHWC", PIXELS_BGR, LAYOUT_NHWC, DTYPE_FLOAT32, 1920, 1080, all, 192, 0);
         run_preprocess(*k, "BGR 640 to 84 mirrored", PIXELS_BGR, LAYOUT_NCHW, DTYPE_FLOAT32, 1920, 1080, middle, 84, 1);
-        run_preprocess(*k, "BGR 190 to 64 uint8 NHWC", PIXELS_BGR, LAYOUT_NHWC, DTYPE_UINT8, 1920, 1080, face, 64, 0);
+        run_preprocess(*k, "BGR 190 to 64 uint8 NHWC", PIXELS_BGR, LAYOUT_NHWC, DTYPE_BYTES, 1920, 1080, face, 64, 0);
         run_preprocess(*k, "I420 1080p to 300 float32 NCHW", PIXELS_I420, LAYOUT_NCHW, DTYPE_FLOAT32, 1920, 1080, all, 300, 0);
         run_preprocess(*k, "NV12 1080p to 300 float16 NCHW", PIXELS_NV12, LAYOUT_NCHW, DTYPE_FLOAT16, 1920, 1080, all, 300, 0);
         run_nms(*k, "nms 100", 100);
         run_nms(*k, "nms 2000", 2000);
         run_ssd(*k, "decode_ssd 8732 x 21", 8732, 21);
         run_anchors(*k, "decode_anchors 2304", 2304);
+        run_yolo(*k, "decode_yolo 84 x 8400, 100 objects", 8400, 100, 1, 0);
+        run_yolo(*k, "decode_yolo 8400 x 84, 100 objects", 8400, 100, 0, 0);
+        run_yolo(*k, "decode_yolo 84 x 8400, 100 objects, every class", 8400, 100, 1, 1);
+        run_yolo(*k, "decode_yolo 84 x 25200, 20000 objects", 25200, 20000, 1, 0);
     }
     return 0;
 }

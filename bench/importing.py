@@ -29,8 +29,8 @@ CHILD = """
 import json, resource, sys, time
 import openvino, numpy
 from saccade.compat import mo
-from saccade.models import caffe, convert, mxnet, read_model
-from saccade.models.devices import core
+from saccade.formats import caffe, convert, mxnet, read_model
+from saccade.formats.core import core
 core()
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -3,8 +3,9 @@
     python -m bench.kernels [--rounds N] [--json FILE] [--check] [--variant NAME] [--only WORD]
 
 Kernel and reference take turns in one process on one thread and must agree before they are timed; each figure is the
-median over the rounds of the ratio within a round, each time the best of its round. `--check` exits with 1 where a
-figure misses its target. `--variant sse42` measures what an Atom would run, on this processor.
+median over the rounds of the ratio within a round, each time the best of its round. Times are CPU time, which does not
+count the waiting of a busy machine. `--check` exits with 1 where a figure misses its target. `--variant sse42` measures
+what an Atom would run, on this processor.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ YUV_TARGETS = {"avx512": 5.0, "avx2": 5.0, "sse42": 2.0}
 class Case:
     """One comparison.
 
-    mine, reference : do the work once. check : raises where the two results differ too much; called after both.
+    mine, reference : do the work once. check : raises where the two results differ too much; called after both, of this
+    case and no other.
     target : ratio of reference to mine that shall be reached; at_most : of mine to reference instead.
     inner : calls that are timed together.
     """
@@ -86,8 +88,13 @@ def preprocess_cases(options: dict[str, Any]) -> Iterator[Case]:
     centres = (np.arange(300) + 0.5) * 3.6 - 0.5
     needed = np.unique(np.concatenate([np.floor(centres), np.floor(centres) + 1]).astype(np.int64))
     rows = frame.reshape(1080, -1)
+
+    def same_as_usual() -> None:
+        usual()  # what this case's reference reads is no picture
+        same()
+
     yield Case("the same: one byte of each needed cache line", lambda: plan(frame, tensor), lambda: touch(rows, needed),
-               same, 1.5, at_most=True)  # fmt: skip
+               same_as_usual, 1.5, at_most=True)  # fmt: skip
 
     in_graph = InGraph()
     plain = in_graph.plain.get_input_tensor(0).data
@@ -234,6 +241,80 @@ def decode_cases(options: dict[str, Any]) -> Iterator[Case]:
                    inner=max(1, 2000 // count))  # fmt: skip
 
 
+@njit(nogil=True, fastmath=True)
+def total(values):  # type: ignore[no-untyped-def]
+    """Read every value once, in vectors: the sum may be taken in any order."""
+    result = np.float32(0)
+    for i in range(values.size):
+        result += values[i]
+    return result
+
+
+def yolo_cases(options: dict[str, Any]) -> Iterator[Case]:
+    """Tensors of 80 classes, channels first, as YOLOv8 and its successors give them."""
+    result: dict[str, NDArray[Any]] = {}
+    for n, objects, target in ((8400, 100, 15.0), (25_200, 20_000, 5.0)):
+        tensor = yolo_tensor(n, objects)
+
+        def mine(tensor: NDArray[np.float32] = tensor) -> None:
+            result["mine"] = best_kernels.decode_yolo(
+                tensor, layout="cxcywh", score_threshold=0.25, iou_threshold=0.45, channels_first=True, agnostic=True,
+                **options,
+            )  # fmt: skip
+
+        def usual(tensor: NDArray[np.float32] = tensor) -> None:
+            result["numpy"] = numpy_yolo(tensor, 0.25, 0.45)
+
+        def masked_first(tensor: NDArray[np.float32] = tensor) -> None:
+            best = tensor[0, 4:].max(0)
+            result["numpy"] = numpy_yolo(tensor, 0.25, 0.45, np.flatnonzero(best >= 0.25))
+
+        def alike(usual: Call = usual) -> None:
+            usual()
+            rows, usual_rows = ({int(row[6]): row for row in result[name]} for name in ("mine", "numpy"))
+            # OpenCV computes overlaps with doubles: boxes right at the threshold may go either way.
+            assert len(rows.keys() ^ usual_rows.keys()) <= len(rows) // 200
+            for row in rows.keys() & usual_rows.keys():
+                np.testing.assert_allclose(rows[row], usual_rows[row], rtol=0, atol=1e-3)
+
+        name = f"decode_yolo, 84 x {n:,}, {objects:,} candidates"
+        yield Case(
+            f"{name}: vectorised NumPy, cv2.dnn.NMSBoxes", mine, usual, alike, target, inner=max(1, 2000 // objects)
+        )
+        yield Case(f"{name}: the same, NumPy decoding only what passes a mask", mine, masked_first, alike, 3.0,
+                   inner=max(1, 2000 // objects))  # fmt: skip
+        if objects == 100:
+            flat = tensor.reshape(-1)
+            yield Case(f"{name}: the tensor read once", mine, lambda flat=flat: total(flat), alike, 2.0, at_most=True,
+                       inner=20)  # fmt: skip
+
+
+def yolo_tensor(n: int, objects: int) -> NDArray[np.float32]:
+    """float32 (1, 84, n): boxes all over 640 x 640 px; `objects` rows have a class that scores from 0.3 to 1."""
+    rng = np.random.default_rng(3)
+    tensor = rng.random((1, 84, n), np.float32)
+    tensor[0, :2] *= 640
+    tensor[0, 2:4] = 20 + 60 * tensor[0, 2:4]
+    tensor[0, 4:] *= 0.2
+    found = rng.choice(n, objects, replace=False)
+    tensor[0, 4 + rng.integers(0, 80, objects), found] = 0.3 + 0.7 * rng.random(objects, np.float32)
+    return tensor
+
+
+def numpy_yolo(
+    tensor: NDArray[np.float32], score_threshold: float, iou_threshold: float, chosen: Any = slice(None)
+) -> NDArray[np.float32]:
+    """The usual post-processing: labels, scores and boxes of the `chosen` rows, a mask, OpenCV's suppression."""
+    rows = tensor[0].T[chosen]
+    labels = rows[:, 4:].argmax(1)
+    scores = np.take_along_axis(rows[:, 4:], labels[:, None], 1)[:, 0]
+    corner, size = rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:4]
+    found = np.column_stack([labels, scores, corner, corner + size, np.arange(tensor.shape[2])[chosen]])
+    found = found[scores >= score_threshold].astype(np.float32)
+    boxes = np.hstack([found[:, 2:4], found[:, 4:6] - found[:, 2:4]])
+    return found[np.asarray(cv2.dnn.NMSBoxes(boxes, found[:, 1], 0.0, iou_threshold), np.int64)]
+
+
 def numpy_ssd(
     loc: NDArray[Any], conf: NDArray[Any], priors: NDArray[Any], *, score_threshold: float, iou_threshold: float,
     top_k: int, keep_top_k: int,
@@ -286,14 +367,15 @@ def cases(variant: str | None = None) -> Iterator[Case]:
     options = {"variant": variant}
     yield from preprocess_cases(options)
     yield from decode_cases(options)
+    yield from yolo_cases(options)
 
 
 def seconds_each(run: Call, count: int) -> float:
-    """Time of one call, s."""
-    start = time.perf_counter()
+    """CPU time of one call, s."""
+    start = time.process_time()
     for _ in range(count):
         run()
-    return (time.perf_counter() - start) / count
+    return (time.process_time() - start) / count
 
 
 def compare(case: Case, rounds: int, batches: int = 7) -> Figure:

@@ -23,8 +23,8 @@ import numpy as np
 
 from bench.figures import Figure, as_line, command_line, finish
 from bench.original_engine import OriginalNet, available, fetch
-from saccade.models import Model
-from saccade.models.convert import convert
+from saccade.formats.convert import convert
+from saccade.networks import Model
 
 THREADS = os.cpu_count() or 1
 BIG = 174_000_000  # bytes of weights
@@ -64,7 +64,12 @@ def difference(found: Arrays, expected: Arrays) -> float:
     return worst
 
 
-def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.4) -> dict[str, list[float]]:
+def take_turns(
+    sides: Mapping[str, Callable[[], object]],
+    rounds: int,
+    seconds: float = 0.4,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Time of a call of each side in each round, s: the lower quartile of its calls, which alternate with the others'.
 
     Kernels of both sides are the same, and what other programs take goes into the upper half.
@@ -78,9 +83,9 @@ def take_turns(sides: Mapping[str, Callable[[], object]], rounds: int, seconds: 
         start = time.perf_counter()
         while time.perf_counter() - start < seconds * len(sides) or len(next(iter(calls.values()))) < 5:
             for name, run in shuffle.sample(list(sides.items()), len(sides)):  # who comes after whom has an effect
-                began = time.perf_counter()
+                began = clock()
                 run()
-                calls[name].append(time.perf_counter() - began)
+                calls[name].append(clock() - began)
         for name, values in calls.items():
             times[name].append(sorted(values)[len(values) // 4])
     return times
@@ -190,7 +195,7 @@ def big_model(folder: Path, half: bool) -> Path:
 _MEASURE = """
 import sys, threading, time
 import openvino as ov
-from saccade.models import Model
+from saccade.networks import Model
 def memory():
     rows = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return int(rows["RssAnon"].split()[0]) * 1024

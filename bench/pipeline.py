@@ -29,11 +29,14 @@ from saccade.apps.faces import Faces
 from saccade.capture import Capture, Picture, Source, jpeg, open_source
 from saccade.config import cache_dir
 from saccade.frame import Frame
-from saccade.models import catalogue, open_model, task_for
+from saccade.geometry import WHOLE_FRAME
+from saccade.networks import catalogue
 from saccade.outputs.display import Display
-from saccade.outputs.page import LivePage
-from saccade.pipeline import WHOLE_FRAME, Pipeline, least_size_for, make_plan
+from saccade.pipeline import Pipeline
+from saccade.predict import open_predictor
+from saccade.predict.framing import make_plan
 from saccade.results import Result
+from saccade.service.page import LivePage
 
 MODEL = "blazeface-full"
 LEAST_MATCHED = 0.95
@@ -107,8 +110,7 @@ class Collect:
 
 def make_faces(threads: int = 1) -> Faces:
     """The faces app with the demo detector."""
-    model = open_model(MODEL, threads=threads)
-    return Faces(model, task_for(model, name=MODEL))
+    return Faces(open_predictor(MODEL, threads=threads))
 
 
 def run_saccade(source: Source, frames: int, *, watched: bool = False, requests: int = 2) -> Run:
@@ -215,7 +217,7 @@ def decode_rate(path: Path, size: tuple[int, int], frames: int) -> float:
 
 def infer_rate(frames: int, requests: int = 2) -> float:
     """Inferences a second of the network alone, at the pipeline's thread count, `requests` in flight."""
-    model = make_faces().model
+    model = make_faces().predictor.network
     ring = [model.request() for _ in range(requests)]
     for request in ring:
         request.start()
@@ -233,8 +235,7 @@ def infer_rate(frames: int, requests: int = 2) -> float:
 def against_ceiling(frames: int, rounds: int) -> tuple[list[float], list[float], str]:
     """Pipeline rate over the smaller of decode-only and infer-only rate: decoded frames, then decoding ones."""
     path = video("demo:")
-    spec = make_faces().input
-    with Capture(open_source(path), size=least_size_for(spec, WHOLE_FRAME, 1920, 1080)) as capture:
+    with Capture(open_source(path), size=make_faces().least_size(1920, 1080)) as capture:
         frame = capture.latest(10.0)
         assert frame is not None
         planes = tuple(plane.copy() for plane in frame.planes)
@@ -269,13 +270,13 @@ def result_age(rounds: int, frames: int = 300) -> tuple[list[float], str]:
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux() if packet.size]
     for _ in range(rounds):
-        faces = make_faces()
-        request = faces.model.request()
+        predictor = make_faces().predictor
+        request = predictor.network.request()
         header = jpeg.read_header(packets[0])
-        size = header.scaled(*least_size_for(faces.input, WHOLE_FRAME, header.width, header.height))
+        size = header.scaled(*predictor.least_size(header.width, header.height))
         picture = np.empty((*size, 3), np.uint8)
         plan, _ = make_plan(
-            Frame(width=header.width, height=header.height, planes=(picture,)), faces.input, WHOLE_FRAME
+            Frame(width=header.width, height=header.height, planes=(picture,)), predictor.spec, WHOLE_FRAME
         )
         alone, due = [], time.perf_counter()
         for packet in packets[:150]:
@@ -283,7 +284,7 @@ def result_age(rounds: int, frames: int = 300) -> tuple[list[float], str]:
             time.sleep(max(0.0, due - time.perf_counter()))
             start = time.perf_counter()
             jpeg.decode_into(packet, picture, full=(header.height, header.width))
-            plan(picture, out=request.inputs[faces.model.inputs[0].name])
+            plan(picture, out=request.inputs[predictor.network.inputs[0].name])
             request.infer()
             alone.append(time.perf_counter() - start)
         steps = statistics.median(alone) * 1e3

@@ -18,7 +18,8 @@ import openvino.opset15 as op
 
 from bench.figures import Figure, as_line, command_line, finish
 from bench.pipeline import MODEL
-from saccade.models import Model, catalogue, read_model
+from saccade.formats import read_model
+from saccade.networks import Model, catalogue
 
 
 def seconds_each(run: Callable[[], object], count: int) -> float:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure, as_line, command_line, finish
-from saccade.outputs.spool import Spool, Uploader, s3_client
+from saccade.storage.spool import Spool
+from saccade.storage.uploader import Uploader, s3_client
 
 CROP_BYTES = 30_000
 SERVER = """
@@ -55,20 +56,29 @@ def bucket_server() -> Iterator[str]:
     server = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+    try:
+        with s3_at(url):
+            yield url
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@contextlib.contextmanager
+def s3_at(url: str) -> Iterator[None]:
+    """The environment of clients of a local S3."""
     settings = {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
                 "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        yield url
+        yield
     finally:
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
-        server.kill()
-        server.wait()
-        server.stdout.close()
 
 
 def bare_durable(folder: Path, crops: list[bytes]) -> float:
@@ -137,9 +147,9 @@ def pipeline_rates(folder: Path, frames: int) -> tuple[float, float, int]:
     The file is read as fast as it goes, so that a second sees several times as many crops as one of a live camera.
     """
     from bench.pipeline import make_faces, video
-    from saccade.apps.edge import FacesToS3
     from saccade.capture import Capture, open_source
     from saccade.outputs.crops import CropWriter
+    from saccade.outputs.upload import CropsToSpool
     from saccade.pipeline import Pipeline
 
     def rate(output: Any) -> float:
@@ -149,7 +159,7 @@ def pipeline_rates(folder: Path, frames: int) -> tuple[float, float, int]:
     without = rate(CropWriter(lambda crop: None, interval=1.0, margin=0.2))
     with Spool(folder, min_free=0) as spool:
         uploader = Uploader(spool, "some-bucket").start()
-        with_spool = rate(FacesToS3(spool, interval=1.0, margin=0.2))
+        with_spool = rate(CropsToSpool(spool, prefix="faces/", interval=1.0, margin=0.2))
         crops = spool.statistics().written
         uploader.stop()
     return without, with_spool, crops

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.pipeline import make_faces
-from saccade.models.runner import Request
+from saccade.networks.local import Request
 
 
 @pytest.fixture(scope="module")

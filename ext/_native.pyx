@@ -3,7 +3,7 @@
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBUF_C_CONTIGUOUS, Py_buffer
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -13,12 +13,13 @@ import threading
 import numpy as np
 
 from saccade.kernels.spec import Spec
+from saccade.kernels.yolo import arrange
 
 
 cdef extern from "kernels.h" nogil:
     enum: PIXELS_BGR, PIXELS_I420, PIXELS_NV12
     enum: LAYOUT_NCHW, LAYOUT_NHWC
-    enum: DTYPE_FLOAT32, DTYPE_FLOAT16, DTYPE_UINT8
+    enum: DTYPE_FLOAT32, DTYPE_FLOAT16, DTYPE_BYTES
 
     ctypedef struct axis_t:
         int32_t n
@@ -33,8 +34,12 @@ cdef extern from "kernels.h" nogil:
         uint8_t bytes[256]
         uint16_t halves[256]
 
+    ctypedef struct colour_t:
+        int16_t y_zero, y_scale, bu, gu, gv, rv
+
     ctypedef struct plan_t:
-        int32_t pixels, layout, dtype, swap_rb, full_range, divide, plain, width, height, pad, left, top
+        int32_t pixels, layout, dtype, swap_rb, divide, plain, width, height, pad, left, top
+        colour_t colour
         axis_t columns, rows
         norm_t norm[3]
 
@@ -47,17 +52,32 @@ cdef extern from "kernels.h" nogil:
         float width, height, score_threshold, iou_threshold
         int32_t top_k, keep_top_k, weighted, points, anchor_columns
 
+    ctypedef struct yolo_t:
+        int32_t coding, bins, logits, every_class, suppress, agnostic, top_k, keep_top_k, cell_columns
+        float scale_xy, score_threshold, iou_threshold
+
+    ctypedef struct matrix_t:
+        const float *data
+        ptrdiff_t row, column
+
+    ctypedef struct head_t:
+        matrix_t boxes, objectness, scores
+        ptrdiff_t n
+
     ctypedef struct region_t:
         int32_t x, y, width, height
 
     ctypedef struct kernels_t:
         const char *name
         void (*preprocess)(const plan_t *, const plane_t *, void *) noexcept nogil
-        ptrdiff_t (*nms)(const float *, const float *, ptrdiff_t, float, ptrdiff_t, int64_t *) noexcept nogil
+        ptrdiff_t (*nms)(const float *, const float *, const int32_t *, ptrdiff_t, float, ptrdiff_t,
+                         int64_t *) noexcept nogil
         ptrdiff_t (*ssd)(const ssd_t *, const float *, const float *, const float *, ptrdiff_t, ptrdiff_t,
                          float **) noexcept nogil
         ptrdiff_t (*anchors)(const anchors_t *, const float *, const float *, const float *, ptrdiff_t,
                              float **) noexcept nogil
+        ptrdiff_t (*yolo)(const yolo_t *, const head_t *, ptrdiff_t, const float *, ptrdiff_t,
+                          float **) noexcept nogil
 
     const kernels_t *const *saccade_variants() noexcept
     void plan_norms(plan_t *) noexcept
@@ -126,13 +146,16 @@ cdef class Preprocess:
         (h, (w + 1) // 2) for 4:2:2, or one packed (h * 3 // 2, w) array. ``nv12``: Y and interleaved UV, likewise.
         Rows may lie any number of bytes apart; pixels of a row lie next to each other.
     roi : (x, y, width, height), px: the part of the frame to take; None: all of it.
-    layout, dtype : of the output: ``nchw`` or ``nhwc``; ``float32``, ``float16`` or ``uint8``.
+    layout, dtype : of the output: ``nchw`` or ``nhwc``; ``float32``, ``float16``, ``uint8`` or ``int8``.
     mean, scale : the output is ``(pixel - mean) / scale``, computed in float32; a number, or one per output channel.
-        float16 and uint8 round it to the nearest (even) value, uint8 saturates.
+        The other dtypes round it to the nearest (even) value, integers saturate.
     mirror : as if the whole frame had been flipped left-right before the region was cut.
     swap_rb : outputs are R, G, B instead of B, G, R.
-    letterbox : keep the aspect ratio and centre the picture; the border has the pixel value `pad` (0 to 255).
-    full_range : YUV only: luma runs 0-255 (JPEG) instead of 16-235 (video). Colours are BT.601.
+    letterbox : keep the aspect ratio: True or ``centre``: the picture lies in the middle, ``top-left``: at the upper
+        left, and the border right or below; with ``-down`` behind, its size is rounded down, not to the nearest. The
+        border has the pixel value `pad` (0 to 255).
+    full_range : YUV only: luma runs 0-255 (JPEG) instead of 16-235 (video).
+    matrix : YUV only: the colours' coefficients, ``bt601`` or ``bt709`` (most HD video).
     variant : name of the compiled variant, for tests and benchmarks; None: the best that this processor runs.
 
     From BGR the pixels equal those of ``cv2.resize(..., INTER_LINEAR)`` bit for bit. From YUV, luma and chroma are
@@ -163,9 +186,9 @@ cdef class Preprocess:
 
     def __init__(self, source, size, *, pixels="bgr", roi=None, layout="nchw", dtype="float32", mean=(0, 0, 0),
                  scale=(1, 1, 1), mirror=False, swap_rb=False, letterbox=False, pad=0, full_range=False,
-                 variant=None):
+                 matrix="bt601", variant=None):
         spec = Spec(source, size, pixels=pixels, roi=roi, layout=layout, dtype=dtype, mean=mean, scale=scale,
-                    mirror=mirror, swap_rb=swap_rb, letterbox=letterbox, pad=pad, full_range=full_range)
+                    mirror=mirror, swap_rb=swap_rb, letterbox=letterbox, pad=pad, full_range=full_range, matrix=matrix)
         self.kernels = _kernels(variant)
         self.spec = spec
         self.source, self.size, self.roi, self.shape = spec.source, spec.size, spec.roi, spec.shape
@@ -173,11 +196,13 @@ cdef class Preprocess:
         self.to_source = spec.to_source
         self.lock = threading.Lock()
         self.height, self.width = spec.source
-        self.code = (c"f", c"e", c"B")[spec.dtype]
+        self.code = (c"f", c"e", c"B", c"b")[spec.dtype]
         self.elements = 3 * spec.size[0] * spec.size[1]
         cdef plan_t *plan = &self.plan
-        plan.pixels, plan.layout, plan.dtype = spec.pixels, spec.layout, spec.dtype
-        plan.swap_rb, plan.full_range, plan.plain, plan.divide = spec.swap_rb, spec.full_range, spec.plain, spec.divide
+        plan.pixels, plan.layout, plan.dtype = spec.pixels, spec.layout, min(spec.dtype, <int>DTYPE_BYTES)
+        plan.swap_rb, plan.plain, plan.divide = spec.swap_rb, spec.plain, spec.divide
+        plan.colour.y_zero, plan.colour.y_scale, plan.colour.bu = spec.colour[:3]
+        plan.colour.gu, plan.colour.gv, plan.colour.rv = spec.colour[3:]
         plan.height, plan.width = spec.size
         plan.pad = spec.pad
         cdef const uint8_t[:, ::1] table = spec.tables.view(np.uint8)
@@ -185,7 +210,7 @@ cdef class Preprocess:
         for c in range(3):
             plan.norm[c].mean, plan.norm[c].scale = spec.mean[c], spec.scale[c]
             plan.norm[c].high, plan.norm[c].low, plan.norm[c].fill = spec.high[c], spec.low[c], spec.fill[c]
-            if plan.dtype == DTYPE_UINT8:
+            if plan.dtype == DTYPE_BYTES:
                 memcpy(plan.norm[c].bytes, &table[c, 0], 256)
             elif plan.dtype == DTYPE_FLOAT16:
                 memcpy(plan.norm[c].halves, &table[c, 0], 512)
@@ -407,28 +432,37 @@ cdef int _limit(object value) except -2:
     return -1 if value is None or value < 0 else <int>min(value, 2**31 - 1)
 
 
-def nms(boxes, scores, iou_threshold, top_k=-1, *, variant=None):
+def nms(boxes, scores, iou_threshold, top_k=-1, *, labels=None, variant=None):
     """Non-maximum suppression: indices of the boxes that are kept, best first.
 
     boxes : float32 (n, 4), corners x1, y1, x2, y2 in any unit. scores : float32 (n,).
     iou_threshold : a box goes if its intersection with a better kept one is more than this part of their union.
     top_k : only so many of the best boxes are looked at; -1: all.
+    labels : int32 (n,): only boxes of the same label suppress each other; None: all do.
     Returns int64 (m,). Of equal scores the first box is better; NaN is the worst score.
     """
     cdef const kernels_t *kernels = _kernels(variant)
     cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32).reshape(-1, 4)
     cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)
+    cdef const int32_t[::1] groups
+    cdef const int32_t *group = NULL
     cdef ptrdiff_t n = s.shape[0], kept
     cdef float threshold = iou_threshold
     cdef ptrdiff_t limit = _limit(top_k)
     if b.shape[0] != n:
         raise ValueError(f"boxes and scores must be as many; got {b.shape[0]} boxes and {n} scores")
+    if labels is not None:
+        groups = np.ascontiguousarray(labels, np.int32).reshape(-1)
+        if groups.shape[0] != n:
+            raise ValueError(f"labels and scores must be as many; got {groups.shape[0]} labels and {n} scores")
     result = np.empty(n, np.int64)
     if n == 0:
         return result
+    if labels is not None:
+        group = &groups[0]
     cdef int64_t[::1] to = result
     with nogil:
-        kept = kernels.nms(&b[0, 0], &s[0], n, threshold, limit, &to[0])
+        kept = kernels.nms(&b[0, 0], &s[0], group, n, threshold, limit, &to[0])
     if kept < 0:
         raise MemoryError
     return result[:kept]
@@ -509,3 +543,157 @@ def decode_anchors(boxes, scores, anchors, *, size, score_threshold, iou_thresho
     with nogil:
         found = kernels.anchors(&options, &b[0, 0], &s[0], &a[0, 0], n, &rows)
     return _rows(found, rows, b.shape[1] + 1, out)
+
+
+cdef int _matrix(object array, matrix_t *matrix) except -1:
+    """A float32 (n, m) array as C sees it; NULL where it has no elements."""
+    cdef const float[:, :] view = array
+    matrix.row, matrix.column = view.strides[0] // 4, view.strides[1] // 4
+    matrix.data = &view[0, 0] if view.shape[0] and view.shape[1] else NULL
+    return 0
+
+
+cdef int _head(object head, head_t *to) except -1:
+    """The views of `yolo.Head`, which the caller keeps alive."""
+    boxes, objectness, scores = head
+    to.n = len(boxes)
+    _matrix(boxes, &to.boxes)
+    _matrix(scores, &to.scores)
+    to.objectness.data = NULL
+    if objectness is not None:
+        _matrix(objectness[:, None], &to.objectness)
+    return 0
+
+
+def decode_yolo(rows, *, layout, score_threshold, iou_threshold, top_k=-1, keep_top_k=-1, classes=None, scores=None,
+                cells=None, channels_first=False, sigmoid=False, agnostic=False, every_class=False, scale_xy=1.0,
+                out=None, variant=None):
+    """Detections of a dense detector (YOLO and its kin): threshold, best class, decode, suppress, in one pass.
+
+    rows : float32 (n, channels) or, with `channels_first`, (channels, n), behind leading ones; any strides, neither
+        orientation is copied. A list of such arrays, one per level or anchor of a network, counts as their rows one
+        behind the other.
+    layout : what the channels of a row are: box, classes, anything (masks, key points). ``-obj`` behind the name:
+        objectness between box and classes; the score is objectness times class, and objectness alone must reach the
+        threshold, too. ``scores-`` in front: the classes come before the box. Boxes, with the cell's x, y, stride (and
+        anchor w, h) and the logistic function s:
+
+        ``cxcywh``     centre and size (YOLOv8, 11; ``-obj``: v5, v6, v7, YOLOX decoded; DETR)
+        ``xyxy``       corners (SSD decoded, UltraFace)
+        ``ltrb``       distances of the sides from (x, y), in strides (SCRFD)
+        ``dfl``        the same as distributions: 4 times k logits, softmax, expectation over 0 .. k - 1 (PicoDet,
+                       NanoDet; ``scores-dfl``: NanoDet-Plus); all channels are box or classes
+        ``grid``       centre v * stride + (x, y), size exp(v) * stride (YuNet; ``-obj``: YOLOX raw)
+        ``v5``         centre (2 s(v) - 0.5) * stride + (x, y), size (2 s(v))**2 * (w, h) (``-obj``: v5, v7 raw)
+        ``darknet``    centre (s(v) * k - (k - 1) / 2) * stride + (x, y), k = `scale_xy`, size exp(v) * (w, h)
+        ``v5-region``, ``region`` : the same two where s has been applied (``region-obj``: RegionYolo)
+
+        ``v5`` and ``darknet`` have scores and objectness as logits.
+    score_threshold : a class counts if it scores at least this much. NaN and infinite scores never count, and boxes
+        that are not finite are dropped.
+    iou_threshold : as for `nms`; None, or 1 and more: nothing is suppressed.
+    top_k, keep_top_k : before (over all classes) and after suppression; -1: all.
+    classes : number of class channels; None: all that are left. ``dfl`` with its scores in the rows needs it.
+    scores : float32 (n, classes), or (classes, n) with `channels_first`: the scores where they are a tensor of their
+        own (a list where rows are one); rows then have none. A view without a background class needs no copy.
+    cells : float32 (n, 3) or (n, 5), rows ``x, y, stride[, w, h]``, px of the network's input, for all rows; see
+        `grid_cells`. Not needed for ``cxcywh`` and ``xyxy``, whose boxes stay in their own unit.
+    sigmoid : scores and objectness are logits.
+    agnostic : boxes suppress those of other classes, too.
+    every_class : each class that reaches the threshold is a detection, not only the best of its row.
+    out : float32 (room, 7), written instead of a new array.
+    Returns float32 (m, 7), rows ``label, score, x1, y1, x2, y2, row``, best first, then by row and label; `row` is the
+    index of the source row. A part of `out` where that is given.
+    Raises ValueError where shapes and layout do not fit, or n is 2**24 or more.
+    """
+    cdef const kernels_t *kernels = _kernels(variant)
+    arranged = arrange(rows, layout=layout, classes=classes, scores=scores, cells=cells,
+                       channels_first=channels_first, sigmoid=sigmoid, score_threshold=score_threshold)
+    cdef const float[:, ::1] places = arranged.cells
+    cdef ptrdiff_t count = len(arranged.heads), found, i, n = places.shape[0], labels = arranged.classes
+    cdef yolo_t options
+    cdef float *result = NULL
+    cdef const float *cell = NULL
+    options.coding, options.bins, options.logits = arranged.coding, arranged.bins, arranged.logits
+    options.every_class, options.agnostic, options.scale_xy = every_class, agnostic, scale_xy
+    options.score_threshold = score_threshold
+    options.suppress = iou_threshold is not None and iou_threshold < 1
+    options.iou_threshold = iou_threshold if options.suppress else 1
+    options.top_k, options.keep_top_k, options.cell_columns = _limit(top_k), _limit(keep_top_k), <int>places.shape[1]
+    if n == 0 or labels == 0:
+        return _rows(0, result, 7, out)
+    if places.shape[1]:
+        cell = &places[0, 0]
+    cdef head_t *heads = <head_t *>PyMem_Calloc(count, sizeof(head_t))
+    if heads == NULL:
+        raise MemoryError
+    try:
+        for i in range(count):
+            _head(arranged.heads[i], heads + i)
+        with nogil:
+            found = kernels.yolo(&options, heads, count, cell, labels, &result)
+    finally:
+        PyMem_Free(heads)
+    return _rows(found, result, 7, out)
+
+
+# ---- objects ---------------------------------------------------------------------------------------------------------
+
+def as_objects(rows, unit, *, first_label=0, top_k=-1):
+    """Rows of a decoder as arrays of what they hold, without those whose box is empty or lies nowhere.
+
+    rows : float32 (n, 6 or more): label, score, x1, y1, x2, y2, best first. unit : float32 (4,) px of the boxes' unit.
+    first_label : added to labels. top_k : so many at most; -1: all.
+    Returns boxes float32 (m, 4), px; scores float32 (m,), cut to [0, 1]; labels int32 (m,); and the numbers of their
+    rows, int64 (m,), or None where these are all. A box is dropped unless x1 < x2, y1 < y2 and all are within a million
+    px; so is a row whose score is NaN. All is done in one call, because right after an inference, when its code is in
+    no cache, each call of NumPy's costs microseconds.
+    """
+    cdef Py_buffer table, factors
+    cdef Py_buffer[4] to
+    cdef Py_ssize_t i, n, m = 0, held = 0, limit = _limit(top_k), base = first_label
+    cdef const char *row
+    cdef const float *factor
+    cdef float *box
+    cdef float label, score, x1, y1, x2, y2
+    cdef list found
+    PyObject_GetBuffer(rows, &table, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    try:
+        if not (table.ndim == 2 and table.format[0] == c"f" and table.shape[1] >= 6 and table.strides[1] == 4):
+            raise ValueError(f"rows must be float32 (n, 6 or more), numbers of a row side by side; got {np.shape(rows)}")
+        PyObject_GetBuffer(unit, &factors, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+        try:
+            if not (factors.ndim == 1 and factors.format[0] == c"f" and factors.shape[0] == 4
+                    and factors.strides[0] == 4):
+                raise ValueError(f"unit must be float32 (4,); got {np.shape(unit)}")
+            factor, n = <const float *>factors.buf, table.shape[0]
+            found = [np.empty((n, 4), np.float32), np.empty(n, np.float32), np.empty(n, np.int32), np.empty(n, np.int64)]
+            try:
+                for array in found:
+                    PyObject_GetBuffer(array, &to[held], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+                    held += 1
+                for i in range(n):
+                    if m == limit:
+                        break
+                    row = <const char *>table.buf + i * table.strides[0]
+                    label, score = (<const float *>row)[0], (<const float *>row)[1]
+                    x1, y1 = (<const float *>row)[2] * factor[0], (<const float *>row)[3] * factor[1]
+                    x2, y2 = (<const float *>row)[4] * factor[2], (<const float *>row)[5] * factor[3]
+                    if not (x1 < x2 and y1 < y2 and x1 >= -1e6 and y1 >= -1e6 and x2 <= 1e6 and y2 <= 1e6
+                            and score == score):
+                        continue
+                    box = <float *>to[0].buf + 4 * m
+                    box[0], box[1], box[2], box[3] = x1, y1, x2, y2
+                    (<float *>to[1].buf)[m] = min(max(score, 0), 1)
+                    (<int32_t *>to[2].buf)[m] = <int32_t>(label + base) if -1e9 < label < 1e9 else -1
+                    (<int64_t *>to[3].buf)[m] = i
+                    m += 1
+            finally:
+                _release(to, <int>held)
+        finally:
+            PyBuffer_Release(&factors)
+    finally:
+        PyBuffer_Release(&table)
+    if m == n:
+        return found[0], found[1], found[2], None
+    return found[0][:m], found[1][:m], found[2][:m], found[3][:m]

@@ -87,7 +87,7 @@ static inline float larger(float a, float b) { return a > b ? a : b; }
 static inline float smaller(float a, float b) { return a < b ? a : b; }
 static inline float area_of(box_t b) { return larger(b.x2 - b.x1, 0) * larger(b.y2 - b.y1, 0); }
 
-static void kept_add(kept_t *kept, box_t box) {
+static inline void kept_add(kept_t *kept, box_t box) {
     ptrdiff_t n = kept->n++;
     if (n % BLOCK == 0)
         for (ptrdiff_t i = n; i < n + BLOCK; i++) {
@@ -120,45 +120,86 @@ static int kept_overlaps(const kept_t *kept, box_t box, float threshold) {
 
 static inline ptrdiff_t limited(ptrdiff_t n, ptrdiff_t limit) { return limit >= 0 && limit < n ? limit : n; }
 
+static inline float sigmoid(float v) { return 1 / (1 + expf(-v)); }
+
+/* Logits below this one score less than t: they never need an exponential. Those above may do so, too. */
+static float least_logit(float t) {
+    t = smaller(t, 0.999f); /* closer to 1, rounding makes far smaller logits reach it */
+    return t <= 0 ? -FLT_MAX : logf(t / (1 - t)) - 1e-3f;
+}
+
 /* ---- nms -------------------------------------------------------------------------------------------------------- */
 
-static ptrdiff_t nms(const float *boxes, const float *scores, ptrdiff_t n, float iou_threshold, ptrdiff_t top_k,
-                     int64_t *out) {
-    const size_t keys_size = (size_t)n * 2 * sizeof(uint64_t);
+static inline box_t corners_of(const float *boxes, uint32_t index) {
+    const float *b = boxes + 4 * (ptrdiff_t)index;
+    return (box_t){b[0], b[1], b[2], b[3]};
+}
+
+/* As below, where only boxes of one label suppress each other: label by label, each best first. `order` are the keys
+ * of n boxes, best first; `groups` has room for 2 n more. */
+static ptrdiff_t nms_by_label(const float *boxes, const int32_t *labels, const uint64_t *order, ptrdiff_t n,
+                              float iou_threshold, kept_t *kept, uint64_t *groups, int64_t *out) {
+    ptrdiff_t written = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        groups[i] = (uint64_t)(uint32_t)labels[index_of(order[i])] << 32 | (uint32_t)i;
+    sort_keys(groups, groups + n, n);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const uint32_t rank = index_of(groups[i]);
+        if (i == 0 || groups[i] >> 32 != groups[i - 1] >> 32)
+            kept->n = 0;
+        const box_t box = corners_of(boxes, index_of(order[rank]));
+        out[rank] = !kept_overlaps(kept, box, iou_threshold);
+        if (out[rank])
+            kept_add(kept, box);
+    }
+    for (ptrdiff_t rank = 0; rank < n; rank++)
+        if (out[rank])
+            out[written++] = index_of(order[rank]);
+    return written;
+}
+
+static ptrdiff_t nms(const float *boxes, const float *scores, const int32_t *labels, ptrdiff_t n, float iou_threshold,
+                     ptrdiff_t top_k, int64_t *out) {
+    const ptrdiff_t room = limited(n, top_k);
+    const size_t keys_size = (size_t)(2 * n + (labels ? 2 * room : 0)) * sizeof(uint64_t);
     uint64_t small[512];
     uint8_t *memory = (uint8_t *)small;
-    const ptrdiff_t room = limited(n, top_k);
     if (n == 0)
         return 0;
     const size_t need = keys_size + kept_floats(room) * sizeof(float);
     if (need > sizeof small && !(memory = malloc(need)))
         return -1;
     uint64_t *keys = (uint64_t *)memory;
+    ptrdiff_t written;
     kept_t kept;
     kept_place(&kept, room, (float *)(memory + keys_size));
     for (ptrdiff_t i = 0; i < n; i++)
         keys[i] = key_of(scores[i], (uint32_t)i);
     sort_keys(keys, keys + n, n);
-    for (ptrdiff_t i = 0; i < room; i++) {
-        const uint32_t index = index_of(keys[i]);
-        const float *b = boxes + 4 * (ptrdiff_t)index;
-        const box_t box = {b[0], b[1], b[2], b[3]};
-        if (!kept_overlaps(&kept, box, iou_threshold)) {
-            out[kept.n] = index;
-            kept_add(&kept, box);
+    if (labels) {
+        written = nms_by_label(boxes, labels, keys, room, iou_threshold, &kept, keys + 2 * n, out);
+    } else {
+        for (ptrdiff_t i = 0; i < room; i++) {
+            const uint32_t index = index_of(keys[i]);
+            const box_t box = corners_of(boxes, index);
+            if (!kept_overlaps(&kept, box, iou_threshold)) {
+                out[kept.n] = index;
+                kept_add(&kept, box);
+            }
         }
+        written = kept.n;
     }
     if (memory != (uint8_t *)small)
         free(memory);
-    return kept.n;
+    return written;
 }
 
-/* ---- decode_ssd ------------------------------------------------------------------------------------------------- */
+/* ---- candidates ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     float score;
     int32_t label;
-    uint32_t prior;
+    uint32_t row;
 } candidate_t;
 
 typedef struct {
@@ -170,9 +211,9 @@ static int candidates_reserve(candidates_t *list, ptrdiff_t more) {
     if (list->n + more <= list->room)
         return 1;
     ptrdiff_t room = 2 * list->room + more + 1024;
-    candidate_t *items = realloc(list->items, (size_t)room * sizeof *items);
-    if (!items)
-        return 0;
+    candidate_t *items = NULL;
+    if ((uint64_t)room > UINT32_MAX || !(items = realloc(list->items, (size_t)room * sizeof *items)))
+        return 0; /* sort keys number them with 32 bits */
     list->items = items, list->room = room;
     return 1;
 }
@@ -211,6 +252,42 @@ static inline int lowest_bit(uint32_t bits) {
     return i;
 #endif
 }
+
+/* Lists of kept boxes, one per label, and the memory that they share. */
+typedef struct {
+    kept_t *lists;
+    float *memory;
+} groups_t;
+
+/* Room for what may be kept of the candidates: by label, or all in one list. 0 without memory. */
+static int groups_make(groups_t *groups, const candidates_t *candidates, ptrdiff_t labels, int by_label) {
+    const ptrdiff_t n = by_label ? labels : 1;
+    size_t *count = calloc((size_t)n + 1, sizeof *count), floats = 0;
+    groups->lists = malloc(((size_t)n + 1) * sizeof *groups->lists);
+    if (count && groups->lists) {
+        for (ptrdiff_t i = 0; by_label && i < candidates->n; i++)
+            count[candidates->items[i].label]++;
+        if (!by_label)
+            count[0] = (size_t)candidates->n;
+        for (ptrdiff_t k = 0; k < n; k++)
+            floats += count[k] ? kept_floats((ptrdiff_t)count[k]) : 0;
+        float *place = groups->memory = malloc((floats + 1) * sizeof *place);
+        for (ptrdiff_t k = 0; place && k < n; k++)
+            if (count[k]) {
+                kept_place(groups->lists + k, (ptrdiff_t)count[k], place);
+                place += kept_floats((ptrdiff_t)count[k]);
+            }
+    }
+    free(count);
+    return groups->memory != NULL;
+}
+
+static void groups_free(groups_t *groups) {
+    free(groups->lists);
+    free(groups->memory);
+}
+
+/* ---- decode_ssd ------------------------------------------------------------------------------------------------- */
 
 /* Every class of every prior that scores more than the threshold. */
 static int collect_all(const ssd_t *options, const float *conf, ptrdiff_t n, ptrdiff_t classes, candidates_t *list) {
@@ -265,17 +342,20 @@ static box_t decode_box(const ssd_t *options, const float *loc, const float *pri
     return box;
 }
 
-/* The best candidates of one group (a class, or all of them), suppressed among those with the same label. */
+/* The best candidates of one group (a class, or all of them), suppressed among those with the same label: `kept` has
+ * one list for the group, or one per label. */
 static ptrdiff_t suppress(const ssd_t *options, const float *loc, const float *priors, const candidate_t *items,
                           uint64_t *keys, uint64_t *spare, ptrdiff_t n, float threshold, kept_t *kept,
-                          ptrdiff_t kept_groups, float *rows) {
+                          int by_label, float *rows) {
     ptrdiff_t written = 0;
+    if (!by_label)
+        kept->n = 0;
     sort_keys(keys, spare, n);
     n = limited(n, options->top_k);
     for (ptrdiff_t i = 0; i < n; i++) {
         const candidate_t *item = items + index_of(keys[i]);
-        const box_t box = decode_box(options, loc + 4 * (ptrdiff_t)item->prior, priors + 4 * (ptrdiff_t)item->prior);
-        kept_t *group = kept + (kept_groups > 1 ? item->label : 0);
+        const box_t box = decode_box(options, loc + 4 * (ptrdiff_t)item->row, priors + 4 * (ptrdiff_t)item->row);
+        kept_t *group = kept + (by_label ? item->label : 0);
         if (kept_overlaps(group, box, threshold))
             continue;
         kept_add(group, box);
@@ -313,54 +393,34 @@ static ptrdiff_t ssd(const ssd_t *options, const float *loc, const float *conf, 
     candidates_t list = {NULL, 0, 0};
     uint64_t *keys = NULL;
     ptrdiff_t *start = calloc((size_t)classes + 1, sizeof *start);
-    kept_t *kept = NULL;
-    float *boxes = NULL;
+    groups_t kept = {NULL, NULL};
     ptrdiff_t written = -1;
     *rows = NULL;
     if (!start || !(options->best_class ? collect_best : collect_all)(options, conf, n, classes, &list))
         goto done;
     keys = malloc((size_t)(list.n + 1) * 2 * sizeof *keys);
     *rows = malloc((size_t)(list.n + 1) * 6 * sizeof **rows);
-    kept = malloc((size_t)classes * sizeof *kept);
-    if (!keys || !*rows || !kept)
+    if (!keys || !*rows || !groups_make(&kept, &list, classes, options->best_class))
         goto done;
-    for (ptrdiff_t i = 0; i < list.n; i++)
-        start[list.items[i].label + 1]++;
-    ptrdiff_t largest = 0, blocks = 0;
-    for (ptrdiff_t c = 0; c < classes; c++) {
-        largest = start[c + 1] > largest ? start[c + 1] : largest;
-        blocks += (ptrdiff_t)kept_floats(start[c + 1]);
-        start[c + 1] += start[c];
-    }
     if (options->best_class) {
         /* MultiBoxDetection: top_k counts over all classes, and an overlap equal to the threshold suppresses. */
-        boxes = malloc((size_t)(blocks + 1) * sizeof *boxes);
-        if (!boxes)
-            goto done;
-        float *place = boxes;
-        for (ptrdiff_t c = 0; c < classes; c++) {
-            kept_place(kept + c, start[c + 1] - start[c], place);
-            place += kept_floats(start[c + 1] - start[c]);
-        }
         for (ptrdiff_t i = 0; i < list.n; i++)
             keys[i] = key_of(list.items[i].score, (uint32_t)i);
         written = suppress(options, loc, priors, list.items, keys, keys + list.n, list.n,
-                           nextafterf(options->iou_threshold, -1), kept, classes, *rows);
+                           nextafterf(options->iou_threshold, -1), kept.lists, 1, *rows);
     } else {
-        const ptrdiff_t room = limited(largest, options->top_k);
-        boxes = malloc(kept_floats(room) * sizeof *boxes);
-        if (!boxes)
-            goto done;
+        for (ptrdiff_t i = 0; i < list.n; i++)
+            start[list.items[i].label + 1]++;
+        for (ptrdiff_t c = 0; c < classes; c++)
+            start[c + 1] += start[c];
         for (ptrdiff_t i = 0; i < list.n; i++) {
             const candidate_t *item = list.items + i;
             keys[start[item->label]++] = key_of(item->score, (uint32_t)i);
         }
         written = 0;
-        for (ptrdiff_t c = 0, begin = 0; c < classes; begin = start[c++]) {
-            kept_place(kept, room, boxes);
+        for (ptrdiff_t c = 0, begin = 0; c < classes; begin = start[c++])
             written += suppress(options, loc, priors, list.items, keys + begin, keys + list.n, start[c] - begin,
-                                options->iou_threshold, kept, 1, *rows + 6 * written);
-        }
+                                options->iou_threshold, kept.lists, 0, *rows + 6 * written);
     }
     if (!sort_rows(rows, &written, 6, 1, options->keep_top_k))
         written = -1;
@@ -368,8 +428,7 @@ done:
     free(list.items);
     free(keys);
     free(start);
-    free(kept);
-    free(boxes);
+    groups_free(&kept);
     if (written < 0) {
         free(*rows);
         *rows = NULL;
@@ -441,9 +500,7 @@ static ptrdiff_t average_groups(float *rows, ptrdiff_t n, int columns, float thr
 static ptrdiff_t anchors(const anchors_t *options, const float *boxes, const float *scores, const float *anchor,
                          ptrdiff_t n, float **rows) {
     const int columns = 5 + 2 * options->points;
-    const float t = options->score_threshold;
-    /* Logits far below the threshold's never need an exponential. */
-    const float logit = t <= 0 ? -FLT_MAX : t >= 1 ? FLT_MAX : logf(t / (1 - t)) - 1e-3f;
+    const float t = options->score_threshold, logit = least_logit(t);
     uint64_t *keys = malloc((size_t)(n + 1) * 2 * sizeof *keys);
     ptrdiff_t count = 0, written = -1;
     float *kept_memory = NULL;
@@ -452,7 +509,7 @@ static ptrdiff_t anchors(const anchors_t *options, const float *boxes, const flo
         return -1;
     for (ptrdiff_t i = 0; i < n; i++)
         if (scores[i] >= logit) {
-            const float score = 1 / (1 + expf(-scores[i]));
+            const float score = sigmoid(scores[i]);
             if (score >= t)
                 keys[count++] = key_of(score, (uint32_t)i);
         }
@@ -467,7 +524,7 @@ static ptrdiff_t anchors(const anchors_t *options, const float *boxes, const flo
     kept_place(&kept, count, kept_memory);
     for (ptrdiff_t i = 0; i < count; i++) {
         const ptrdiff_t index = index_of(keys[i]);
-        const float score = 1 / (1 + expf(-scores[index]));
+        const float score = sigmoid(scores[index]);
         float *row = *rows + written * columns;
         decode_anchor(options, boxes + index * (4 + 2 * options->points), anchor + index * options->anchor_columns,
                       score, row);

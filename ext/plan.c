@@ -20,8 +20,8 @@ void plan_norms(plan_t *plan) {
 }
 
 static size_t axis_size(int32_t n) {
-    /* first, second, weight, offset: 4 bytes an output each; pattern: 16 for two outputs */
-    return (size_t)padded(n) * (4 * 4 + 8);
+    /* first, second, weight, offset: 4 bytes an output each; pattern: 16 for two outputs; balance: 2 */
+    return (size_t)padded(n) * (4 * 4 + 8 + 2);
 }
 
 static uint8_t *axis_place(axis_t *axis, int32_t n, uint8_t *memory) {
@@ -32,6 +32,7 @@ static uint8_t *axis_place(axis_t *axis, int32_t n, uint8_t *memory) {
     axis->second = axis->first + m;
     axis->offset = axis->second + m;
     axis->weight = (int16_t *)(axis->offset + m);
+    axis->balance = axis->weight + 2 * m;
     return memory + axis_size(n);
 }
 
@@ -61,12 +62,16 @@ static void axis_finish(axis_t *axis, int32_t extent, int32_t channels) {
         memcpy(axis->weight + 2 * i, axis->weight + 2 * (n - 1), 4);
     }
     axis->fetch = FETCH_EACH;
-    if (channels > 1)
-        for (int32_t i = 0; i < m; i++) {
-            axis->offset[i] = channels * axis->first[i];
-            memcpy(axis->pattern + 16 * (i / 2) + 4 * (i % 2), axis->weight + 2 * i, 4);
-            memcpy(axis->pattern + 16 * (i / 2) + 4 * (i % 2) + 8, axis->weight + 2 * i, 4);
+    axis->odd[0] = m, axis->odd[1] = 0;
+    for (int32_t i = 0; channels > 1 && i < m; i++) {
+        const int32_t balance = (axis->weight[2 * i] - WEIGHT_ONE / 2) * 32;
+        axis->offset[i] = channels * axis->first[i];
+        axis->balance[i] = (int16_t)balance;
+        if (balance > INT16_MAX || axis->weight[2 * i] + axis->weight[2 * i + 1] != WEIGHT_ONE) {
+            axis->odd[0] = i < axis->odd[0] ? i : axis->odd[0];
+            axis->odd[1] = i + 1;
         }
+    }
     for (int32_t per = 4; channels == 1 && extent >= 16 && per >= 2; per -= 2) {
         int32_t i = 0;
         for (; i < m; i += per) {
@@ -105,10 +110,13 @@ static void set_pair(axis_t *axis, int32_t i, int32_t a, int32_t b, int32_t weig
         return;
     }
     left = clamp(left, 0, extent - 2);
+    int32_t low = a == left ? weight_a : weight_b, high = a == left ? weight_b : weight_a;
+    if (!high && left) /* the left one alone: as the right one of another pair, which `balance` can say */
+        left--, high = low, low = 0;
     axis->first[i] = left;
     axis->second[i] = left + 1;
-    axis->weight[2 * i] = (int16_t)(a == left ? weight_a : weight_b);
-    axis->weight[2 * i + 1] = (int16_t)(a == left ? weight_b : weight_a);
+    axis->weight[2 * i] = (int16_t)low;
+    axis->weight[2 * i + 1] = (int16_t)high;
 }
 
 /* Sample positions and weights exactly as cv::resize(INTER_LINEAR) has them for 8-bit pictures: float32 positions,

@@ -25,59 +25,111 @@ static inline void horizontal_each(const axis_t *axis, const uint8_t *row, int32
 }
 
 #if VECTOR_LANES
-/* What the shuffles make of two neighbouring pixels each: pairs of 16-bit words (left sample, right sample). */
+/* What the shuffles make of two neighbouring pixels each: pairs (left sample, right sample), of 16-bit words but for
+ * BGR. */
 #define Z -128
-static const int8_t PAIRS_BG[16] = {0, Z, 3, Z, 8, Z, 11, Z, 1, Z, 4, Z, 9, Z, 12, Z};      /* of two outputs */
-static const int8_t PAIRS_R_LOW[16] = {2, Z, 5, Z, 10, Z, 13, Z, Z, Z, Z, Z, Z, Z, Z, Z};
-static const int8_t PAIRS_R_HIGH[16] = {Z, Z, Z, Z, Z, Z, Z, Z, 2, Z, 5, Z, 10, Z, 13, Z};
+static const int8_t PAIRS_BGR[16] = {0, 3, 8, 11, 1, 4, 9, 12, 2, 5, 10, 13, Z, Z, Z, Z}; /* of two outputs, bytes */
 static const int8_t PAIRS_U[16] = {0, Z, 2, Z, 4, Z, 6, Z, 8, Z, 10, Z, 12, Z, 14, Z};      /* of four */
 static const int8_t PAIRS_V[16] = {1, Z, 3, Z, 5, Z, 7, Z, 9, Z, 11, Z, 13, Z, 15, Z};
 enum { HALF = 2 * VECTOR_LANES, GROUP = 2 * HALF, BATCH = 8 * VECTOR_LANES, FLOATS = 4 * VECTOR_LANES };
 
-static inline void prefetch(const uint8_t *row, int32_t a, int32_t b) {
-    for (int32_t at = a < b ? a : b, end = a < b ? b : a; at <= end; at += 64)
-        _mm_prefetch((const char *)row + at, _MM_HINT_T0);
+/* Bytes between two offsets of two rows. */
+static inline void prefetch(const uint8_t *a, const uint8_t *b, int32_t from, int32_t to) {
+    for (int32_t at = from < to ? from : to, end = from < to ? to : from; at <= end; at += 64) {
+        _mm_prefetch((const char *)a + at, _MM_HINT_T0);
+        _mm_prefetch((const char *)b + at, _MM_HINT_T0);
+    }
 }
 
 static inline vector_t weighted(vector_t pairs, vector_t weights) { return V_SRL32(V_MADD(pairs, weights), 4); }
 
-static inline floats_t f_normalised(floats_t v, int divide, floats_t mean, floats_t scale, floats_t high,
-                                    floats_t low) {
-    v = F_SUB(v, mean);
-    return divide ? F_DIV(v, scale) : F_ADD(F_MUL(v, high), F_MUL(v, low));
+/* How (v - mean) / scale is computed; see norm_t. What adds or multiplies nothing is left out. */
+enum { BY_PRODUCT, BY_SUM, BY_CENTRED_SUM, BY_DIVISION };
+
+static inline floats_t f_normalised(int how, floats_t v, floats_t mean, floats_t scale, floats_t high, floats_t low) {
+    if (how == BY_CENTRED_SUM || how == BY_DIVISION)
+        v = F_SUB(v, mean);
+    if (how == BY_DIVISION)
+        return F_DIV(v, scale);
+    return how == BY_PRODUCT ? F_MUL(v, high) : F_ADD(F_MUL(v, high), F_MUL(v, low));
 }
 #endif
 
-/* `end - begin` is a multiple of LANES. Up to two bytes behind the last pixel of the row are read if `slack`. The same
- * bytes of `next`, unless NULL, are asked for early: rows that are needed next do not follow each other in memory, so
- * the processor's own prefetching starts anew, and late, on each of them. */
+#if VECTOR_LANES
+/* The pixels of BATCH outputs of one row, as `v_gather_pixels` has them, to blue, green and red samples as lines hold
+ * them. In 16 bits, because with weights 1024 + f and 1024 - f the sum is 1024 * (left + right) + f * (left - right),
+ * whose first part 16 divides. */
+static inline void samples_bgr(const vector_t pixels[4], vector_t balance, vector_t line[3]) {
+    const vector_t pairs = V_BROADCAST(load_16(PAIRS_BGR));
+    const vector_t sum = V_SET16(64 << 8 | 64), difference = V_SET16((int16_t)(-64 * 256 + 64));
+    vector_t x[4];
+    for (int k = 0; k < 4; k++)
+        x[k] = V_SHUFFLE(pixels[k], pairs);
+    const vector_t a = V_LOW32(x[0], x[1]), b = V_LOW32(x[2], x[3]);
+    line[0] = V_LOW64(a, b), line[1] = V_HIGH64(a, b);
+    line[2] = V_LOW64(V_HIGH32(x[0], x[1]), V_HIGH32(x[2], x[3]));
+    for (int c = 0; c < 3; c++) {
+        const vector_t d = V_MADD8(line[c], difference);
+        line[c] = V_ADD16(V_MADD8(line[c], sum), V_MULHI(V_ADD16(d, d), balance));
+    }
+}
+
+/* As cv::resize blends rows: both products lose their lower 16 bits before they are added. */
+static inline vector_t v_blend_rows(vector_t a, vector_t b, vector_t wa, vector_t wb) {
+    /* The last product is (sum + 2) / 4, rounded down. */
+    return V_MULHRS(V_ADD16(V_MULHI(a, wa), V_MULHI(b, wb)), V_SET16(1 << 13));
+}
+#endif
+
+/* To lines. `end - begin` is a multiple of LANES. Up to two bytes behind the last pixel of the row are read if
+ * `slack`. */
 static void horizontal_bgr(const axis_t *axis, const uint8_t *row, int32_t begin, int32_t end, int slack,
-                           const uint8_t *next, int16_t *line) {
+                           int16_t *line) {
     int32_t i = begin;
 #if VECTOR_LANES
-    const vector_t bg = V_BROADCAST(load_16(PAIRS_BG));
-    const vector_t r_low = V_BROADCAST(load_16(PAIRS_R_LOW)), r_high = V_BROADCAST(load_16(PAIRS_R_HIGH));
-    for (; slack && i < end; i += 2 * GROUP) {
-        vector_t r[2];
-        int16_t *to = line + (i - begin);
-        if (next)
-            prefetch(next, axis->offset[i], axis->offset[i + 2 * GROUP - 1]);
-        for (int g = 0; g < 2; g++) {
-            const int32_t *offset = axis->offset + i + g * GROUP;
-            const uint8_t *pattern = axis->pattern + 8 * (i + g * GROUP);
-            vector_t a = v_gather_quads(row, offset), b = v_gather_quads(row, offset + HALF);
-            vector_t weight_a = V_LOAD(pattern), weight_b = V_LOAD(pattern + 8 * HALF);
-            vector_t bg_a = weighted(V_SHUFFLE(a, bg), weight_a), bg_b = weighted(V_SHUFFLE(b, bg), weight_b);
-            r[g] = weighted(V_OR(V_SHUFFLE(a, r_low), V_SHUFFLE(b, r_high)), V_LOW_HIGH(weight_a, weight_b));
-            v_store_halves(to + g * GROUP, to + STRIP + g * GROUP, v_order_two(V_PACK32(bg_a, bg_b)));
-        }
-        to += 2 * STRIP;
-        v_store_halves(to, to + GROUP, v_order_one(V_PACK32(r[0], r[1])));
+    for (; slack && i < end; i += BATCH) {
+        vector_t pixels[4], bgr[3];
+        for (int k = 0; k < 4; k++)
+            pixels[k] = v_gather_pixels(row, axis->offset + i + 2 * k);
+        samples_bgr(pixels, V_LOAD(axis->balance + i), bgr);
+        for (int c = 0; c < 3; c++)
+            V_STORE(line + c * STRIP + (i - begin), bgr[c]);
+    }
+    if (slack) {
+        i = axis->odd[0] > begin ? axis->odd[0] : begin;
+        end = axis->odd[1] < end ? axis->odd[1] : end;
     }
 #endif
-    (void)slack, (void)next;
+    (void)slack;
     horizontal_each(axis, row, i, end, 3, line + (i - begin));
 }
+
+#if VECTOR_LANES
+/* Both passes at once, for rows of which none is needed again: n outputs from `begin` on of rows a and b as bytes. The
+ * same bytes of the rows `next` bytes further on, unless 0, are asked for early: rows that are needed next do not follow
+ * each other in memory, so the processor's own prefetching starts anew, and late, on each of them. */
+static void resize_bgr(const axis_t *axis, const uint8_t *a, const uint8_t *b, int16_t wa, int16_t wb, int32_t begin,
+                       int32_t n, ptrdiff_t next, uint8_t bytes[3][STRIP]) {
+    const vector_t va = V_SET16(wa), vb = V_SET16(wb);
+    const int32_t *offset = axis->offset + begin;
+    for (int32_t i = 0; i < n; i += BATCH, offset += BATCH) {
+        vector_t of_a[4], of_b[4], above[3], below[3];
+        const vector_t balance = V_LOAD(axis->balance + begin + i);
+        if (next)
+            prefetch(a + next, b + next, offset[0], offset[BATCH - 1]);
+        for (int k = 0; k < 4; k++) {
+            of_a[k] = v_gather_pixels(a, offset + 2 * k);
+            of_b[k] = v_gather_pixels(b, offset + 2 * k);
+        }
+        samples_bgr(of_a, balance, above);
+        samples_bgr(of_b, balance, below);
+        for (int c = 0; c < 3; c++)
+            above[c] = v_blend_rows(above[c], below[c], va, vb);
+        v_store_halves(bytes[0] + i, bytes[1] + i, v_order_halves(V_PACKU16(above[0], above[1])));
+        v_store_half(bytes[2] + i, v_order_halves(V_PACKU16(above[2], above[2])));
+    }
+}
+#endif
 
 static void horizontal_plane(const axis_t *axis, const uint8_t *row, int32_t begin, int32_t end, int16_t *line) {
     int32_t i = begin;
@@ -125,15 +177,13 @@ static void horizontal_uv(const axis_t *axis, const uint8_t *row, int32_t begin,
 
 /* ---- vertical pass -------------------------------------------------------------------------------------------- */
 
-/* As cv::resize blends rows: both products lose their lower 16 bits before they are added. All lines have room for a
- * multiple of LANES. */
+/* All lines have room for a multiple of LANES. */
 static void vertical(const int16_t *restrict a, const int16_t *restrict b, int16_t wa, int16_t wb, int32_t n,
                      uint8_t *restrict to) {
     int32_t i = 0;
 #if VECTOR_LANES
-    const vector_t va = V_SET16(wa), vb = V_SET16(wb), two = V_SET16(2);
-#define BLEND(k) \
-    V_SRA16(V_ADD16(V_ADD16(V_MULHI(V_LOAD(a + (k)), va), V_MULHI(V_LOAD(b + (k)), vb)), two), 2)
+    const vector_t va = V_SET16(wa), vb = V_SET16(wb);
+#define BLEND(k) v_blend_rows(V_LOAD(a + (k)), V_LOAD(b + (k)), va, vb)
     for (; i < n; i += 2 * BATCH)
         V_STORE(to + i, v_order_lanes(V_PACKU16(BLEND(i), BLEND(i + BATCH))));
 #undef BLEND
@@ -164,14 +214,13 @@ static inline uint8_t byte_of(int32_t fine) {
     return (uint8_t)(fine < 0 ? 0 : fine > 255 ? 255 : fine);
 }
 
-/* BT.601 from lines in 1/64 of a value. Luma is taken twice, chroma four times before each rounded 16-bit product, so
+/* Colours from lines in 1/64 of a value. Luma is taken twice, chroma four times before each rounded 16-bit product, so
  * that all coefficients stay below 1; sums saturate far outside of 0 to 255. */
 static void convert_yuv(const int16_t *restrict y, const int16_t *restrict u, const int16_t *restrict v,
-                        int full_range, int32_t n, uint8_t *restrict blue, uint8_t *restrict green,
+                        const colour_t *colour, int32_t n, uint8_t *restrict blue, uint8_t *restrict green,
                         uint8_t *restrict red) {
-    const int16_t y_zero = full_range ? 0 : 16 * 64, y_scale = full_range ? 16384 : 19077;
-    const int16_t bu = full_range ? 14516 : 16525, gu = full_range ? 2819 : 3209;
-    const int16_t gv = full_range ? 5850 : 6660, rv = full_range ? 11485 : 13075;
+    const int16_t y_zero = colour->y_zero, y_scale = colour->y_scale;
+    const int16_t bu = colour->bu, gu = colour->gu, gv = colour->gv, rv = colour->rv;
     int32_t i = 0;
 #if VECTOR_LANES
     const vector_t zero = V_SET16(y_zero), grey = V_SET16(128 * 64), half = V_SET16(32), vy = V_SET16(y_scale);
@@ -209,21 +258,41 @@ static inline float normalised(float v, int divide, float mean, float scale, flo
     return divide ? v / scale : v * high + v * low;
 }
 
+#if VECTOR_LANES
+/* n is at least FLOATS. */
+static ALWAYS_INLINE void write_floats_by(int how, const norm_t *norm, const uint8_t *restrict from, int32_t n,
+                                          float *restrict to) {
+    const floats_t mean = F_SET(norm->mean), scale = F_SET(norm->scale), high = F_SET(norm->high),
+                   low = F_SET(norm->low);
+    int32_t i = 0;
+    for (; i + 4 * FLOATS <= n; i += 4 * FLOATS)
+        for (int u = 0; u < 4; u++)
+            F_STORE(to + i + u * FLOATS,
+                    f_normalised(how, f_from_bytes(from + i + u * FLOATS), mean, scale, high, low));
+    for (; i < n; i += FLOATS) {
+        const int32_t at = i < n - FLOATS ? i : n - FLOATS; /* the last vector may overlap the one before */
+        F_STORE(to + at, f_normalised(how, f_from_bytes(from + at), mean, scale, high, low));
+    }
+}
+#endif
+
 static void write_floats(const norm_t *norm, int divide, const uint8_t *restrict from, int32_t n,
                          float *restrict to) {
-    const float mean = norm->mean, scale = norm->scale, high = norm->high, low = norm->low;
-    int32_t i = 0;
 #if VECTOR_LANES
-    const floats_t means = F_SET(mean), scales = F_SET(scale), highs = F_SET(high), lows = F_SET(low);
-    for (; n >= FLOATS; i += FLOATS) {
-        i = i < n - FLOATS ? i : n - FLOATS; /* the last vector may overlap the one before */
-        F_STORE(to + i, f_normalised(f_from_bytes(from + i), divide, means, scales, highs, lows));
-        if (i == n - FLOATS)
-            return;
+    if (n >= FLOATS) {
+        if (divide)
+            write_floats_by(BY_DIVISION, norm, from, n, to);
+        else if (norm->mean != 0)
+            write_floats_by(BY_CENTRED_SUM, norm, from, n, to);
+        else if (norm->low != 0 || norm->high < 0)
+            write_floats_by(BY_SUM, norm, from, n, to);
+        else
+            write_floats_by(BY_PRODUCT, norm, from, n, to);
+        return;
     }
 #endif
-    for (; i < n; i++)
-        to[i] = normalised(from[i], divide, mean, scale, high, low);
+    for (int32_t i = 0; i < n; i++)
+        to[i] = normalised(from[i], divide, norm->mean, norm->scale, norm->high, norm->low);
 }
 
 /* The same for interleaved pixels, whose channels differ; n elements. */
@@ -233,8 +302,9 @@ static void write_pixels(const plan_t *plan, const uint8_t *restrict from, int32
     const int divide = plan->divide;
     int32_t i = 0;
 #if VECTOR_LANES
+    const int how = divide ? BY_DIVISION : BY_CENTRED_SUM;
     for (int32_t k = 0; i + FLOATS <= n; i += FLOATS, k = k + FLOATS < SPREAD ? k + FLOATS : 0)
-        F_STORE(to + i, f_normalised(f_from_bytes(from + i), divide, F_LOAD(mean + k), F_LOAD(scale + k),
+        F_STORE(to + i, f_normalised(how, f_from_bytes(from + i), F_LOAD(mean + k), F_LOAD(scale + k),
                                      F_LOAD(high + k), F_LOAD(low + k)));
 #endif
     for (; i < n; i++)
@@ -303,7 +373,7 @@ static void write_row(const plan_t *plan, const uint8_t *const line[3], int32_t 
     uint8_t pixels[3 * STRIP];
     /* Planar, three runs of n elements from three lines; interleaved, one of 3 n from one. */
     const int runs = planar ? 3 : 1, length = planar ? n : 3 * n;
-    if (!planar && plan->dtype == DTYPE_UINT8 && plan->plain) {
+    if (!planar && plan->dtype == DTYPE_BYTES && plan->plain) {
         interleave(line, n, (uint8_t *)out + 3 * start);
         return;
     }
@@ -313,9 +383,9 @@ static void write_row(const plan_t *plan, const uint8_t *const line[3], int32_t 
         const uint8_t *from = planar ? line[c] : pixels;
         const ptrdiff_t at = planar ? c * area + start : 3 * start;
         const norm_t *norm = plan->norm + c;
-        if (plan->dtype == DTYPE_UINT8 && plan->plain) {
+        if (plan->dtype == DTYPE_BYTES && plan->plain) {
             copy((uint8_t *)out + at, from, length);
-        } else if (plan->dtype == DTYPE_UINT8) {
+        } else if (plan->dtype == DTYPE_BYTES) {
             for (int32_t i = 0; i < length; i++)
                 ((uint8_t *)out)[at + i] = (planar ? norm : norm + i % 3)->bytes[from[i]];
         } else if (plan->dtype == DTYPE_FLOAT16 && VECTOR_LANES < 2) {
@@ -372,20 +442,43 @@ static inline int slot_of(const lines_t *lines, int32_t row, int32_t other, int 
     return *fill ? lines->row[0] == other : slot;
 }
 
-/* `next` is the row that will be asked for in place of this one for the next output row. */
+/* May bytes behind `row` be read? They belong to the picture unless it is the last one in memory. */
+static inline int slack_of(const plane_t *plane, int32_t row) {
+    const ptrdiff_t stride = plane->stride, step = stride < 0 ? -stride : stride;
+    return plane->width > 1 && step >= 3 * (ptrdiff_t)plane->width && row != (stride < 0 ? 0 : plane->height - 1);
+}
+
 static void lines_bgr(lines_t *lines, const plan_t *plan, const plane_t *plane, int32_t row, int32_t other,
-                      int32_t next, int32_t begin, int32_t end, const int16_t **line) {
+                      int32_t begin, int32_t end, const int16_t **line) {
     int fill, slot = slot_of(lines, row, other, &fill);
     if (fill) {
-        const ptrdiff_t stride = plane->stride;
-        /* Bytes behind the row belong to the picture unless it is the last one in memory. */
-        const int slack = plane->width > 1 && (stride < 0 ? -stride : stride) >= 3 * (ptrdiff_t)plane->width &&
-                          row != (stride < 0 ? 0 : plane->height - 1);
-        horizontal_bgr(&plan->columns, plane->data + row * stride, begin, end, slack,
-                       next > row + 1 ? plane->data + next * stride : NULL, lines->line[slot]);
+        horizontal_bgr(&plan->columns, plane->data + row * plane->stride, begin, end, slack_of(plane, row),
+                       lines->line[slot]);
         lines->row[slot] = row;
     }
     *line = lines->line[slot];
+}
+
+/* Output row y of BGR, n outputs from `begin` on, as bytes. */
+static void row_bgr(lines_t *lines, const plan_t *plan, const plane_t *plane, int32_t y, int32_t begin, int32_t n,
+                    uint8_t bytes[3][STRIP]) {
+    const axis_t *rows = &plan->rows;
+    const int32_t first = rows->first[y], second = rows->second[y], padded_end = begin + (n + LANES - 1) / LANES * LANES;
+    const int16_t *a, *b, *w = rows->weight + 2 * y;
+#if VECTOR_LANES
+    const axis_t *columns = &plan->columns;
+    const int once = (y == 0 || rows->second[y - 1] < first) && (y + 1 == rows->n || second < rows->first[y + 1]);
+    if (once && columns->odd[0] >= columns->odd[1] && slack_of(plane, first) && slack_of(plane, second)) {
+        const int32_t next = y + 1 < rows->n ? rows->first[y + 1] - first : 0;
+        resize_bgr(columns, plane->data + first * plane->stride, plane->data + second * plane->stride, w[0], w[1],
+                   begin, n, next > 2 ? next * plane->stride : 0, bytes);
+        return;
+    }
+#endif
+    lines_bgr(lines, plan, plane, first, second, begin, padded_end, &a);
+    lines_bgr(lines, plan, plane, second, first, begin, padded_end, &b);
+    for (int c = 0; c < 3; c++)
+        vertical(a + c * STRIP, b + c * STRIP, w[0], w[1], n, bytes[c]);
 }
 
 static void lines_luma(lines_t *lines, const plan_t *plan, const plane_t *plane, int32_t row, int32_t other,
@@ -431,11 +524,7 @@ static void preprocess_strip(const plan_t *plan, const plane_t *planes, int32_t 
         const int32_t first = rows->first[y], second = rows->second[y];
         const int16_t *w = rows->weight + 2 * y;
         if (!yuv) {
-            const int32_t after = y + 1 < rows->n ? y + 1 : y;
-            lines_bgr(&main_lines, plan, planes, first, second, rows->first[after], begin, padded_end, &a);
-            lines_bgr(&main_lines, plan, planes, second, first, rows->second[after], begin, padded_end, &b);
-            for (int c = 0; c < 3; c++)
-                vertical(a + c * STRIP, b + c * STRIP, w[0], w[1], n, bytes[c]);
+            row_bgr(&main_lines, plan, planes, y, begin, n, bytes);
         } else {
             lines_luma(&main_lines, plan, planes, first, second, begin, padded_end, &a);
             lines_luma(&main_lines, plan, planes, second, first, begin, padded_end, &b);
@@ -446,7 +535,7 @@ static void preprocess_strip(const plan_t *plan, const plane_t *planes, int32_t 
             lines_chroma(&chroma_lines, plan, planes, c_second, c_first, begin, padded_end, &b);
             for (int c = 0; c < 2; c++)
                 vertical_fine(a + c * STRIP, b + c * STRIP, w[0], w[1], n, fine[1 + c]);
-            convert_yuv(fine[0], fine[1], fine[2], plan->full_range, n, bytes[0], bytes[1], bytes[2]);
+            convert_yuv(fine[0], fine[1], fine[2], &plan->colour, n, bytes[0], bytes[1], bytes[2]);
         }
         write_row(plan, line, plan->top + y, plan->left + begin, n, out);
     }

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from saccade.config import cache_dir
+from saccade.networks.catalogue import find
+
+_USERS_CACHE = cache_dir()  # before any test sets another
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -19,6 +24,40 @@ def corpus() -> Path:
     if not (shared / "corpus" / "MANIFEST.tsv").is_file():
         pytest.skip(f"corpus of old models not found under {shared}; set SACCADE_CORPUS to run this test")
     return shared
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache folder."""
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def own_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cameras cost in a test is not remembered for the user's."""
+    monkeypatch.setattr("saccade.apps.costs.cache_dir", lambda: tmp_path)
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The user's cache folder with the demo models and pictures in it; skips where they were not pulled."""
+    needed = [
+        "models/blazeface-short.tflite", "models/blazeface-full.tflite", "models/face-mesh.tflite",
+        "pictures/astronaut.png", "pictures/grace_hopper.jpg",
+    ]  # fmt: skip
+    if not all((_USERS_CACHE / name).is_file() for name in needed):
+        pytest.skip("the demo models are not here: run `saccade models pull demo`")
+    return _USERS_CACHE
+
+
+@pytest.fixture
+def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder, in use, with the classifiers in it; skips where they were not pulled."""
+    monkeypatch.setenv("SACCADE_CACHE", str(_USERS_CACHE))
+    for name in ("dog-or-cat", "efficientnet-lite0"):
+        if not all(entry.is_pulled() for entry in find(name)):
+            pytest.skip(f"a classifier is not here: run `saccade models pull {name}`")
+    return _USERS_CACHE
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from networks import classifier_network, mean_network
+from conditions import listens, wait_for
+from small_networks import classifier_network, mean_network, spots_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
 
-COMMANDS = ("run", "models", "inspect", "convert", "infer", "run-script", "spool", "serve", "cloud", "doctor", "bench")
+COMMANDS = (
+    "run", "cameras", "why", "service", "models", "inspect", "convert", "infer", "run-script", "spool", "serve",
+    "archive", "cloud", "device", "config", "doctor", "completion", "bench",
+)  # fmt: skip
 
 
 def saccade(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
@@ -43,9 +48,53 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"saccade {command}" in done.stdout
 
 
+COMPLETES = """
+source /dev/stdin
+complete_line() {
+  COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+  $(complete -p saccade | sed 's/.*-F \\([^ ]*\\) .*/\\1/') saccade "${COMP_WORDS[$COMP_CWORD]}" ""
+  echo "${COMPREPLY[@]}"
+}
+complete_line saccade ru
+complete_line saccade run fa
+complete_line saccade run faces --mqtt-s
+complete_line saccade run faces --mqtt-schema f
+"""
+
+
+def test_a_shell_completes_commands_options_and_values() -> None:
+    script = saccade("completion", "bash")
+    assert script.returncode == 0, script.stderr
+    done = subprocess.run(
+        ["bash", "--norc", "-c", COMPLETES], input=script.stdout, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["run", "run-script"], ["faces"], ["--mqtt-schema"], ["frigate"],
+    ]  # fmt: skip
+    assert "saccade" in saccade("completion", "fish").stdout
+
+
+def test_the_doctor_says_what_to_do_next(tmp_path: Path) -> None:
+    empty = saccade("doctor", env={**os.environ, "SACCADE_CACHE": str(tmp_path)})
+    assert empty.stdout.rstrip().splitlines()[-1].startswith(("next: saccade models pull demo", "next: mend "))
+    wrong = saccade("doctor", "--json", env={**os.environ, "SACCADE_PUBLISHES": "x"})
+    (settings,) = [check for check in json.loads(wrong.stdout)["checks"] if check["name"] == "settings"]
+    assert settings["state"] == "missing"
+    assert "did you mean SACCADE_PUBLISH?" in settings["remedy"]
+
+
+def test_the_log_of_a_run_says_when(video: Path, classifier: Path) -> None:
+    by_hand = saccade(
+        "run", "classify", "--source", video, "--model", classifier, "--device", "CPU", "--frames", "3", "--publish",
+        "mqtt://127.0.0.1:1",
+    )  # fmt: skip
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARNING ", by_hand.stderr, re.MULTILINE)
+
+
 def test_importing_the_package_is_cheap_and_light() -> None:
     code = (
-        "import sys, time; t = time.perf_counter(); import saccade; s = time.perf_counter() - t\n"
+        "import sys, time; t = time.process_time(); import saccade; s = time.process_time() - t\n"
         "heavy = {'openvino', 'cv2', 'numba', 'numpy', 'boto3', 'av'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "print(s)"
@@ -75,6 +124,58 @@ def test_classify_writes_events_and_a_summary(video: Path, classifier: Path, tmp
     assert "12 frames in" in done.stdout
 
 
+def test_detect_with_the_options_of_its_network(video: Path, tmp_path: Path) -> None:
+    network = spots_network(tmp_path / "spots.xml")
+    done = saccade(
+        "run", "detect", "--source", video, "--model", network, "--classes", "red, bright", "--threshold", 0.1,
+        "--iou", 0.6, "--tiles", "2x1", "--resize", "stretch", "--pad", 0, "--task", "detect", "--top", 3,
+        "--input-shape", "images:1,3,256,256", "--device", "CPU", "--events", "-",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 12
+    assert all(line["app"] == "detect" and len(line["detections"]) <= 3 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--classes", "brigth"), "classes brigth: spots has no class of that name; did you mean bright?"),
+        (("--tiles", "3by2"), "tiles '3by2': expected auto, off, or columns and rows as 3x2"),
+        (("--task", "paint"), "task 'paint' is not known; choose detect"),
+        (("--task", "segment"), "--task segment does not fit its outputs"),
+        (("--iou", "2"), "iou: got 2; expected a part from 0 to 1"),
+        (("--pad", "300"), "pad: got 300; expected a grey level from 0 to 255"),
+        (("--input-shape", "wide"), "input shape: got 'wide'; expected sizes such as"),
+        (("--resize", "squeeze"), "invalid choice: 'squeeze'"),
+    ],
+)
+def test_options_of_detect_that_do_not_fit_are_named(
+    options: tuple[str, ...], message: str, video: Path, tmp_path: Path
+) -> None:
+    network = spots_network(tmp_path / "spots.xml")
+    done = saccade("run", "detect", "--source", video, "--model", network, *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.corpus
+def test_classify_has_a_network_of_its_own(classifiers: Path, corpus: Path) -> None:
+    done = saccade("run", "classify", "--source", corpus / "images" / "sk_chelsea.png", "--top", 2, "--events", "-")
+    assert done.returncode == 0, done.stderr
+    (event,) = map(json.loads, done.stdout.splitlines())
+    assert [found["label"] for found in event["classes"]] == ["cat", "neither"]
+    assert event["classes"][0]["prob"] > 0.8
+
+
+@pytest.mark.parametrize("app", ["detect", "faces", "segment", "classify", "head-pose"])
+def test_every_app_has_help_with_an_example(app: str) -> None:
+    done = saccade("run", app, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"saccade run {app} --" in done.stdout
+
+
 def test_nine_direction_classifier_gives_a_pose(video: Path, classifier: Path) -> None:
     done = saccade(
         "run", "head-pose", "--source", video, "--model", classifier, "--scale", 255, "--frames", 2, "--events", "-"
@@ -98,8 +199,22 @@ def test_nine_direction_classifier_gives_a_pose(video: Path, classifier: Path) -
         (["run", "faces", "--frames", "few"], "--frames: got 'few'; expected a whole number"),
         (["run", "faces", "--config", "/no/such.toml"], "/no/such.toml: cannot be read"),
         (["run", "faces", "--events", "-", "--summary", "-"], "would mix on standard output"),
-        (["run", "classify"], "classify needs a network"),
+        (["run", "segment"], "segment needs a network"),
         (["models", "pull", "no-such-model"], "no model is called"),
+        (["run", "faces", "--sorce", "x"], "unknown option --sorce; did you mean --source; `saccade run faces --help`"),
+        (["run", "face"], "invalid choice: 'face'; did you mean faces"),
+        (["rum"], "invalid choice: 'rum'; did you mean run"),
+        (["models", "pul"], "invalid choice: 'pul'; did you mean pull"),
+        (["run", "faces", "--device", "cpu"], "invalid choice: 'cpu'; did you mean CPU"),
+        (["run", "faces", "--source", "a", "--source", "b"], "--source is given twice, as 'a' and as 'b'"),
+        (["run", "faces", "--realtime", "--every-frame"], "--realtime and --every-frame contradict each other"),
+        (["run", "faces", "--wait", "--no-wait"], "--wait and --no-wait contradict each other"),
+        (["run", "faces", "--insecure", "--ca", "x"], "--insecure takes any certificate, --ca only some"),
+        (["run", "faces", "--pictures", "2"], "--pictures writes pictures into a folder"),
+        (["run", "faces", "film.mp4"], "unexpected 'film.mp4'"),
+        (["run", "--source", "demo:"], "no app and no file; say `saccade run APP`"),
+        (["run-script", "x.py", "--fram", "3"], "unknown option --fram; did you mean --frames"),
+        (["serve", "--waiting", "0"], "--waiting: got 0; expected a whole number of at least 1"),
         (["inspect", "/no/such.xml"], "/no/such.xml"),
         (["infer", "/no/such.xml", "x.png"], "/no/such.xml"),
         (["convert", "/no/such.xml"], "/no/such.xml"),
@@ -112,6 +227,91 @@ def test_a_mistake_gives_one_line_and_status_2(arguments: list[str], message: st
     lines = [line for line in done.stderr.splitlines() if line]
     assert len(lines) == 1, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_says_what_runs_and_on_which_camera(video: Path, classifier: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cameras.toml"
+    file.write_text(
+        f'[defaults]\nmodel = "{classifier}"\nscale = 255\nevents = "-"\ndevice = "CPU"\n'
+        f'[[camera]]\nname = "a"\nsource = "{video}"\napp = "classify"\n'
+        f'[[camera]]\nname = "b"\nsource = "{video}"\napp = "head-pose"\n'
+    )
+    done = saccade("run", "--config", file, "--camera", "b", "--frames", 2)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["app"] for line in done.stdout.splitlines()] == ["head-pose"] * 2
+    environment = os.environ | {"SACCADE_CONFIG": str(file), "SACCADE_FRAMES": "1"}
+    done = saccade("run", "classify", "--events", tmp_path / "e", env=environment)
+    assert done.returncode == 2
+    assert f"2 cameras, each with its own app; `saccade run --config {file}` runs them" in done.stderr
+    done = saccade("run", "--config", file, "--summary", tmp_path / "s.json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for name, app in (("a", "classify"), ("b", "head-pose")):
+        mine = [line for line in lines if line["camera"] == name]
+        assert [line["frame"] for line in mine] == list(range(12))
+        assert {line["app"] for line in mine} == {app}
+    cameras = json.loads((tmp_path / "s.json").read_text())["cameras"]
+    assert [camera["pictures"] for camera in cameras.values()] == 2 * [{"arrived": 12, "served": 12}]
+
+
+def test_sighup_reads_cameras_again_and_sigterm_ends_them(classifier: Path, tmp_path: Path) -> None:
+    file, summary = tmp_path / "cameras.toml", tmp_path / "s.json"
+    text = f'[defaults]\nmodel = "{classifier}"\nscale = 255\napp = "classify"\ndevice = "CPU"\nrate = 5\n'
+    text += '[[camera]]\nname = "a"\nsource = "demo:"\n'
+    file.write_text(text + '[[camera]]\nname = "none"\nsource = "demo:"\nmodel = "/none.xml"\n')
+    with subprocess.Popen(
+        [sys.executable, "-m", "saccade", "run", "--config", str(file), "--summary", str(summary)],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    ) as run:  # fmt: skip
+        assert run.stderr is not None
+        try:
+            assert "camera none does not run: no model file at /none.xml" in next(run.stderr)
+            wait_for(lambda: listens(run.pid))
+            file.write_text(text + '[[camera]]\nname = "b"\nsource = "demo:"\n')
+            run.send_signal(signal.SIGHUP)
+            assert any("was read again: a, b" in line for line in run.stderr)
+            begun = time.monotonic()
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(30) == 0
+            assert time.monotonic() - begun < 15, "it hangs"
+        finally:
+            run.kill()
+    assert set(json.loads(summary.read_text())["cameras"]) == {"a", "b"}
+
+
+def test_config_shows_what_is_in_force_and_where_it_came_from(tmp_path: Path) -> None:
+    file = tmp_path / "camera.toml"
+    file.write_text('app = "faces"\nsource = "rtsp://me:hunter2@cam/1"\nthreshold = 0.7\nview = "127.0.0.1:80"\n')
+    environment = os.environ | {"SACCADE_THRESHOLD": "0.8", "COLUMNS": "80"}
+    shown = saccade("config", "show", "--config", file, "--view", "127.0.0.1:81", env=environment)
+    assert shown.returncode == 0, shown.stderr
+    rows = [line.split(maxsplit=1) for line in shown.stdout.splitlines()]
+    values = {row[0]: row[1] for row in rows}
+    assert values["source"].startswith("rtsp://cam/1 (password not shown)")
+    assert values["threshold"].split() == ["0.8", "SACCADE_THRESHOLD"]
+    assert values["view"].split() == ["127.0.0.1:81", "--view"]
+    assert "hunter2" not in shown.stdout
+    assert "iou" not in values, "only what somebody said"
+    everything = json.loads(saccade("config", "show", "--command", "serve", "--json").stdout)[0]["settings"]
+    assert {row["setting"]: row["from"] for row in everything}["waiting"] == "default"
+
+
+def test_config_check_tells_everything_that_is_wrong(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('[[camera]]\nname = "a"\nsource = "demo:"\napp = "faces"\n')
+    bad.write_text('[[camera]]\nname = "a"\nsource = "demo:"\nlabels = "/no.txt"\napp = "faces"\nrate = 1000\n'
+                   '[[camera]]\nname = "b"\nsource = "demo:"\nlabels = "/no.txt"\n')  # fmt: skip
+    done = saccade("config", "check", good)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{good}: 1 camera: a" in done.stdout
+    done = saccade("config", "check", good, bad, env=os.environ | {"SACCADE_DEVICE": "TPU", "SACCADE_SORCE": "x"})
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4
+    assert "SACCADE_DEVICE: device: got 'TPU'" in lines[0]
+    assert "SACCADE_SORCE" in lines[1]
+    assert "rate: got 1000" in lines[2]
+    assert "camera b: labels /no.txt: no such file" in lines[3]
 
 
 @pytest.mark.parametrize(
@@ -172,17 +372,20 @@ def test_a_signal_ends_the_run_with_its_summary_and_whole_lines(
     assert [json.loads(line)["frame"] for line in events.read_text().splitlines()]
 
 
-def test_ctrl_c_during_start_up_leaves_no_traceback(video: Path, classifier: Path) -> None:
-    for delay in (0.05, 0.3, 0.6, 1.0):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_start_up_is_a_clean_end(number: signal.Signals, video: Path, classifier: Path) -> None:
+    for delay in (0.0, 0.3, 0.6, 1.0):
         process = subprocess.Popen(
             [sys.executable, "-m", "saccade", "run", "classify", "--source", video, "--model", classifier],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        wait_for(lambda: listens(process.pid))  # noqa: B023 - called at once
         time.sleep(delay)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        if delay > 0.2:  # before that the interpreter itself is still starting
-            assert "Traceback" not in errors, (delay, errors)
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=20)
+        assert process.returncode == 0, errors
+        assert "frames in" in out
+        assert "Traceback" not in errors, (delay, errors)
 
 
 def test_a_reader_that_goes_away_ends_the_events_quietly(tmp_path: Path, classifier: Path) -> None:
@@ -245,3 +448,12 @@ def test_models_list_names_licence_source_and_digest() -> None:
     assert entries["blazeface-full"]["licence"] == "Apache-2.0"
     assert entries["blazeface-full"]["files"][0]["digest"].startswith("sha256:")
     assert "face-detection-adas-0001-FP16" in entries
+
+
+def test_bench_measures_any_detector(tmp_path: Path) -> None:
+    model = spots_network(tmp_path / "spots.xml")
+    done = saccade("bench", "--model", model, "--device", "CPU", "--seconds", 0.1, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["model"] == "spots"
+    assert min(report["infer_fps"], report["kernel"]["ratio"]) > 0

@@ -5,23 +5,69 @@ Importing this package is cheap: OpenVINO, OpenCV and Numba are loaded only when
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from saccade.capture import Capture, open_source
-    from saccade.models import Model
-    from saccade.pipeline import Pipeline
-
-__all__ = ["Capture", "Model", "Pipeline", "__version__", "open_source"]
+    from saccade.errors import SaccadeError
+    from saccade.frame import Frame
+    from saccade.kernels import Preprocess, decode_anchors, decode_ssd, decode_yolo, nms
+    from saccade.networks import Model
+    from saccade.outputs.annotate import Annotator
+    from saccade.pipeline import App, Output, Pipeline, stream
+    from saccade.predict import Predictor
+    from saccade.predict import open_predictor as open
+    from saccade.results import (
+        Angles,
+        Classification,
+        Detections,
+        Embedding,
+        HeadPose,
+        Heads,
+        Landmarks,
+        Masks,
+        Result,
+        Segmentation,
+    )
 
 __version__ = "0.1.0"
 
+# OpenVINO reports each of its imports to Google Analytics without having asked (openvino/tools/ovc/__init__.py,
+# `enable_opt_in_dialog=False`), NNCF each quantisation. Where this module is not to be had, neither says anything.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 _HOMES = {
-    "Capture": "saccade.capture",
-    "open_source": "saccade.capture",
-    "Model": "saccade.models",
-    "Pipeline": "saccade.pipeline",
-}
+    "Annotator": "outputs.annotate",
+    "App": "pipeline",
+    "Capture": "capture",
+    "Frame": "frame",
+    "Model": "networks",
+    "Output": "pipeline",
+    "Pipeline": "pipeline",
+    "Predictor": "predict",
+    "Preprocess": "kernels",
+    "SaccadeError": "errors",
+    "decode_anchors": "kernels",
+    "decode_ssd": "kernels",
+    "decode_yolo": "kernels",
+    "nms": "kernels",
+    "open": "predict",
+    "open_source": "capture",
+    "stream": "pipeline",
+    **dict.fromkeys(
+        ("Angles", "Classification", "Detections", "Embedding", "HeadPose", "Heads", "Landmarks", "Masks", "Result",
+         "Segmentation"),
+        "results",
+    ),
+}  # fmt: skip
+
+__all__ = [
+    "Angles", "Annotator", "App", "Capture", "Classification", "Detections", "Embedding", "Frame", "HeadPose", "Heads",
+    "Landmarks", "Masks", "Model", "Output", "Pipeline", "Predictor", "Preprocess", "Result", "SaccadeError",
+    "Segmentation", "__version__", "decode_anchors", "decode_ssd", "decode_yolo", "nms", "open", "open_source",
+    "stream",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -30,7 +76,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'saccade' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(home), name)
+    return getattr(import_module(f"saccade.{home}"), "open_predictor" if name == "open" else name)
 
 
 def __dir__() -> list[str]:

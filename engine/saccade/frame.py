@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from saccade.errors import FrameReleasedError
 
 PixelFormat = Literal["bgr", "i420", "nv12"]
+Matrix = Literal["bt601", "bt709"]
 Image = NDArray[np.uint8]
 
 Decoder = Callable[[int, int], Image]
@@ -37,11 +38,13 @@ class Frame:
     sequence : number of the frame at its source, from 0; gaps are dropped frames.
     time : seconds; POSIX time of capture for live sources, position in the stream for files.
     captured : `time.monotonic()` when the frame's last byte had arrived, s.
+    name : the file that the picture is, where its source has one of several; else empty.
     pixels : form of `planes`: ``bgr``, ``i420`` or ``nv12``.
     planes : the picture for inference, which may be smaller than (height, width).
         bgr: one uint8 (h, w, 3). i420: uint8 Y (h, w), U and V ((h+1)//2, (w+1)//2) (4:2:2 sources: (h, (w+1)//2)).
         nv12: uint8 Y (h, w) and interleaved UV ((h+1)//2, (w+1)//2, 2). Rows may be strided.
     full_range : True where luma runs 0-255 (JPEG), False for 16-235 (video). Matters for YUV only.
+    matrix : colour matrix of `planes`, ``bt601`` or ``bt709``. Matters for YUV only.
     jpeg : the compressed picture where the source delivers JPEG, else None.
     decode : makes BGR pictures on demand; see `Decoder`.
     decode_rows : cheaper way to the upper part of the full picture, where the source has one; see `RowDecoder`.
@@ -61,6 +64,8 @@ class Frame:
         "captured",
         "full_range",
         "height",
+        "matrix",
+        "name",
         "pixels",
         "sequence",
         "time",
@@ -75,9 +80,11 @@ class Frame:
         planes: tuple[Image, ...],
         pixels: PixelFormat = "bgr",
         full_range: bool = True,
+        matrix: Matrix = "bt601",
         sequence: int = 0,
         time: float = 0.0,
         captured: float = 0.0,
+        name: str = "",
         jpeg: memoryview | None = None,
         decode: Decoder | None = None,
         decode_rows: RowDecoder | None = None,
@@ -88,8 +95,10 @@ class Frame:
         self.sequence = sequence
         self.time = time
         self.captured = captured
+        self.name = name
         self.pixels: PixelFormat = pixels
         self.full_range = full_range
+        self.matrix: Matrix = matrix
         self._planes = planes
         self._jpeg = jpeg
         self._decode = decode
@@ -169,6 +178,23 @@ class Frame:
             self._check()
             self._holders += 1
         return self
+
+    def lend(self) -> Frame:
+        """The same picture as a frame with holders of its own: this one lives until the last of those has released it.
+
+        Whoever lends a frame can see from it whether the borrower still holds it.
+        """
+        with self._decoding:
+            self._check()
+            planes, decode_rows = self._planes, self._decode_rows if self._bgr is None else None
+        self.retain()
+        return Frame(
+            width=self.width, height=self.height, planes=planes, pixels=self.pixels, full_range=self.full_range,
+            matrix=self.matrix, name=self.name, sequence=self.sequence, time=self.time,
+            captured=self.captured, jpeg=self._jpeg,
+            decode=lambda h, w: self.at_least(h, w) if h or w else self.bgr(), decode_rows=decode_rows,
+            on_release=self.release,
+        )  # fmt: skip
 
     def release(self) -> None:
         """Give the lease back. One release more than there are holders raises."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from saccade.apps.edge import main
+from saccade.service.edge import main
 
 
 def function_handler(event: Any, context: Any) -> None:

@@ -16,16 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 
 import local_s3
 from local_broker import Nucleus
-from saccade.apps import edge
-from saccade.errors import ConfigError
+from saccade.capture import jpeg
+from saccade.capture.source import Picture, Source
+from saccade.config import check_variables
+from saccade.errors import SourceError
+from saccade.outputs.publish.bodies import DIRECTION_FIELDS
+from saccade.outputs.upload import crop_key
+from saccade.service import edge
 
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
 FUNCTIONS = {"head_pose": "head-pose", "classify": "classify", "faces_to_s3": "faces"}
+FRAME_FIELDS = {"camera", "frame", "time", "width", "height"}
 KEY = re.compile(r"faces/\d{1,2}_\d{1,2}/\d{1,2}_\d{1,2}/\d{10}_\d{12}\.jpg")
 
 LIFECYCLE = {
@@ -168,12 +175,52 @@ def test_head_pose_as_a_component(tmp_path: Path) -> None:
     assert {topic for topic, _, _ in nucleus.messages} == {"saccade/cam/infer"}
     poses = [body for body in bodies if body]
     assert poses
-    assert all(set(body) == set(edge.DIRECTION_FIELDS) for body in poses)
-    assert all(list(body.values()) == sorted(body.values(), reverse=True) for body in poses)
+    directions = [{name: value for name, value in body.items() if name in DIRECTION_FIELDS} for body in poses]
+    faces = [body for body in directions if body]
+    assert faces
+    assert all(len(body) == len(DIRECTION_FIELDS) for body in faces)
+    assert all(list(body.values()) == sorted(body.values(), reverse=True) for body in faces)
+    assert all(set(body) - set(DIRECTION_FIELDS) - {"detections"} == FRAME_FIELDS for body in poses)
+    assert poses[0]["camera"] == "cam-head-pose"
+
+
+class TornOff(Source):
+    """Twenty pictures, and then the cable goes for good."""
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        self._picture, self._left = jpeg.encode(np.zeros((96, 128, 3), np.uint8)), 20
+
+    def open(self) -> None:
+        self._left = 20
+
+    def read(self) -> Picture:
+        if not self._left:
+            raise SourceError("camera: torn off")
+        self._left -= 1
+        return Picture(time=0.0, captured=time.monotonic(), size=len(self._picture), jpeg=self._picture)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_camera_that_fails_in_mid_run_is_told_to_the_broker_before_the_unit_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.capture.open_source", lambda *_, **__: TornOff())
+    with Nucleus(tmp_path / "ipc", allowed="saccade/") as nucleus:
+        monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.path))
+        monkeypatch.setenv("SVCUID", "token")
+        assert edge.main("head-pose", {"SACCADE_SOURCE": "camera", "SACCADE_PUBLISH": "greengrass:"}) == 1
+        sent = [body.decode() for _, body, _ in nucleus.messages]
+    assert sent[:2] == ["Loading model", "Model loaded"]
+    frames = [json.loads(text) for text in sent[2:-1]]
+    assert all(set(body) == {"detections"} | FRAME_FIELDS and body["width"] == 128 for body in frames)
+    assert len(sent) >= 20
+    assert sent[-1] == "Lambda has failure, error msg camera: torn off"
 
 
 def test_classify(tmp_path: Path) -> None:
-    import numpy as np
     import openvino as ov
     from openvino import opset13 as ops
 
@@ -186,13 +233,48 @@ def test_classify(tmp_path: Path) -> None:
     run("classify", frames=5, SACCADE_MODEL=str(tmp_path / "pets.xml"), SACCADE_LABELS=str(tmp_path / "labels.txt"),
         SACCADE_PUBLISH=str(tmp_path / "events"), SACCADE_TOP="2")  # fmt: skip
     bodies = [json.loads(m["payload"]) for m in messages(tmp_path / "events")[2:]]
-    assert [set(body) for body in bodies] == [{"cat", "dog"}] * 5
+    assert [set(body) - FRAME_FIELDS for body in bodies] == [{"cat", "dog"}] * 5
+
+
+def test_several_cameras_of_one_function_share_its_topic_and_say_which_they_are(tmp_path: Path, s3_server: str) -> None:
+    s3 = local_s3.client(s3_server)
+    bucket = local_s3.versioned_bucket(s3, "edge-several")
+    file = tmp_path / "cameras.toml"
+    file.write_text(
+        '[defaults]\nprefix = "faces/{thing}/{camera}/"\ninterval = 0.5\n'
+        '[[camera]]\nname = "door"\nsource = "demo:"\n[[camera]]\nname = "yard"\nsource = "demo:"\n'
+        '[[camera]]\nname = "gone"\nsource = "/gone.avi"\n'
+    )
+    # As a component's recipe gives them: each variable is there, also those that say nothing.
+    run(
+        "faces_to_s3", frames=60, AWS_ENDPOINT_URL=s3_server, AWS_IOT_THING_NAME="cam", SACCADE_CONFIG=str(file),
+        SACCADE_BUCKET=bucket, SACCADE_SPOOL=str(tmp_path / "spool"), SACCADE_PUBLISH=str(tmp_path / "events"),
+        SACCADE_MODEL="", SACCADE_SUMMARY=str(tmp_path / "summary"), XDG_RUNTIME_DIR=str(tmp_path),
+    )  # fmt: skip
+    sent = messages(tmp_path / "events")
+    assert {message["topic"] for message in sent} == {"saccade/cam/infer"}
+    texts = [message["payload"] for message in sent if not message["payload"].startswith("{")]
+    assert texts[0] == "Loading model"
+    assert texts[1].startswith("Lambda has failure, error msg camera gone: source '/gone.avi': No such file")
+    assert texts[2:] == ["Model loaded"]
+    bodies = [json.loads(message["payload"]) for message in sent if message["payload"].startswith("{")]
+    assert {body["camera"] for body in bodies} == {"door", "yard"}
+    assert all(FRAME_FIELDS | {"detections"} <= set(body) <= FRAME_FIELDS | {"detections", "face"} for body in bodies)
+    stored = local_s3.versions(s3, bucket)
+    assert {key.rsplit("/", 3)[0] for key in stored} == {"faces/cam/door", "faces/cam/yard"}
+    cameras = json.loads((tmp_path / "summary").read_text())["cameras"]
+    assert {name: camera["state"] for name, camera in cameras.items()} == {
+        "door": "ended", "yard": "ended", "gone": "failed"
+    }  # fmt: skip
+    assert len(bodies) == cameras["door"]["frames"] + cameras["yard"]["frames"] >= 60
+    s3.close()
 
 
 @pytest.mark.parametrize(
     ("settings", "status", "says"),
     [
-        ({"SACCADE_SPOOL_BYTES": "lots"}, 2, "SACCADE_SPOOL_BYTES: got 'lots'; expected a number"),
+        ({"SACCADE_SPOOL_BYTES": "lots"}, 2, "SACCADE_SPOOL_BYTES: spool_bytes: got 'lots'; expected a whole number"),
+        ({"SACCADE_BUCKETS": "x"}, 2, "SACCADE_BUCKETS: there is no such setting; did you mean SACCADE_BUCKET?"),
         ({"SACCADE_SPOOL_FULL": "newest"}, 2, "SACCADE_SPOOL_FULL"),
         ({"SACCADE_EVERY": "-1"}, 2, "SACCADE_EVERY"),
         ({"SACCADE_FRAMES": "x"}, 2, "SACCADE_FRAMES"),
@@ -228,16 +310,17 @@ def test_stops_when_told(tmp_path: Path) -> None:
 
 
 def test_keys_of_files_are_those_of_now() -> None:
-    assert KEY.fullmatch(edge.face_key(3.2).replace("{digest}", "0" * 12))
+    assert KEY.fullmatch(crop_key("faces/", 3.2).replace("{digest}", "0" * 12))
     moment = time.mktime((2026, 3, 4, 5, 6, 7, 0, 0, -1))
-    assert edge.face_key(moment) == f"faces/3_4/5_6/{int(moment)}_{{digest}}.jpg"
+    assert crop_key("faces/", moment) == f"faces/3_4/5_6/{int(moment)}_{{digest}}.jpg"
 
 
-def test_settings_are_typed() -> None:
-    settings = edge.EdgeConfig.from_environment({"SACCADE_EVERY": "0.5", "SACCADE_SPOOL_BYTES": "1000"})
-    assert (settings.every, settings.spool_bytes, settings.publish) == (0.5, 1000, "")
-    with pytest.raises(ConfigError):
-        edge.EdgeConfig.from_environment({"SACCADE_SPOOL_DAYS": "week"})
+def test_settings_are_typed_and_a_function_waits_for_its_camera(tmp_path: Path) -> None:
+    file = tmp_path / "function.toml"
+    file.write_text("every = 0.2\nspool-bytes = 1000\n")
+    config = edge.settings("faces", {"SACCADE_CONFIG": str(file), "SACCADE_EVERY": "0.5", "SACCADE_FRAMES": "3"})
+    assert (config.every, config.spool_bytes, config.publish, config.frames, config.wait) == (0.5, 1000, (), 3, True)
+    assert edge.settings("faces", {"SACCADE_WAIT": "no"}).wait is False
 
 
 # What goes with them
@@ -255,22 +338,22 @@ def test_recipe(function: str) -> None:
     run_step = manifest["Lifecycle"]["run"]
     used = set(re.findall(r"\{configuration:/([^}]+)\}", json.dumps(run_step)))
     assert used == set(configuration) - {"accessControl"}
-    known = {
-        f"SACCADE_{f.upper()}" for f in (*edge.RunConfig.__dataclass_fields__, *edge.EdgeConfig.__dataclass_fields__)
-    }
-    assert set(run_step["Setenv"]) <= known | {"SACCADE_CACHE"}
     # The defaults are values that the settings take.
     environment = {f"SACCADE_{key.upper()}": str(configuration[key]) for key in used}
-    edge.EdgeConfig.from_environment(environment)
-    edge.from_environment(environment)
+    edge.settings(FUNCTIONS[function], environment)
+    check_variables(run_step["Setenv"])
     access = configuration["accessControl"]["aws.greengrass.ipc.mqttproxy"]
     rule = access[f"{recipe['ComponentName']}:mqttproxy:1"]
     assert rule["operations"] == ["aws.greengrass#PublishToIoTCore"]
-    assert rule["resources"] == ["saccade/*/infer"]
+    assert rule["resources"] == ["saccade/{iot:thingName}/infer"]
     assert ("aws.greengrass.TokenExchangeService" in recipe["ComponentDependencies"]) == (function == "faces_to_s3")
-    uris = [artifact["Uri"] for artifact in manifest["Artifacts"]]
-    policy = json.loads((LAMBDAS / function / "iam-policy.json").read_text())
-    assert policy["Statement"][0]["Resource"] == [uri.replace("s3://", "arn:aws:s3:::") for uri in uris]
+    assert manifest["Platform"] == {"os": "linux", "runtime": "*"}  # both nuclei
+    assert all(isinstance(configuration[key], str) for key in used)  # numbers may come back as others
+    (artifact,) = manifest["Artifacts"]
+    assert artifact["Uri"] == "s3://ARTIFACT/saccade.zip"
+    install = manifest["Lifecycle"]["install"]["Script"]
+    assert "--no-index" in install
+    assert "--require-hashes" in install
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -284,13 +367,6 @@ def test_handler_and_entry(function: str) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_policies_grant_what_is_needed(function: str) -> None:
-    policy = json.loads((LAMBDAS / function / "iam-policy.json").read_text())
-    actions = {s["Sid"]: s["Action"] for s in policy["Statement"]}
-    expected = {"Artifacts": "s3:GetObject"} | ({"Faces": "s3:PutObject"} if function == "faces_to_s3" else {})
-    assert actions == expected
-    resources = [statement["Resource"] for statement in policy["Statement"]]
-    assert "*" not in resources
-    assert not any("*" in resource for resource in resources[0])
     iot = json.loads((LAMBDAS / function / "iot-policy.json").read_text())
     assert [s["Action"] for s in iot["Statement"]] == ["iot:Connect", "iot:Publish"]
     assert iot["Statement"][1]["Resource"].endswith("topic/saccade/${iot:Connection.Thing.ThingName}/infer")
@@ -301,7 +377,8 @@ def test_the_policy_is_enough_to_upload_and_for_nothing_more(tmp_path: Path, s3_
     import boto3
     from botocore.exceptions import ClientError
 
-    from saccade.outputs.spool import Spool, Uploader
+    from saccade.storage.spool import Spool
+    from saccade.storage.uploader import Uploader
 
     s3 = local_s3.client(s3_server)
     s3.create_bucket(Bucket="faces-bucket")
@@ -319,7 +396,7 @@ def test_the_policy_is_enough_to_upload_and_for_nothing_more(tmp_path: Path, s3_
     try:
         with Spool(tmp_path, min_free=0) as spool:
             for _ in range(2):
-                spool.put(b"face", edge.face_key(time.time() - 60))
+                spool.put(b"face", crop_key("faces/", time.time() - 60))
             uploader = Uploader(spool, "faces-bucket", client=camera, back_off=(0.01, 0.1))
             assert uploader.flush(10), uploader.statistics().problem
             with pytest.raises(ClientError, match="AccessDenied"):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from saccade.capture import Picture, Source, jpeg
-from saccade.frame import Image
+from conditions import wait_for
+from saccade.capture import Capture, Picture, Source, jpeg
+from saccade.frame import Frame, Image
 
 
 def scene(height: int, width: int, index: int = 0) -> Image:
@@ -32,14 +33,16 @@ def mark(picture: Image) -> int:
     return round(float(picture[: height // 5, : width // 5].mean()) / 16)
 
 
-def write_video(path: Path, codec: str, frames: int, size: tuple[int, int] = (360, 640), rate: int = 30) -> Path:
+def write_video(
+    path: Path, codec: str, frames: int, size: tuple[int, int] = (360, 640), rate: int | Fraction = 30
+) -> Path:
     """A real video file; frame i is `scene(..., i)`. MJPEG is compressed as cameras do it, the rest by FFmpeg."""
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        stream.time_base = Fraction(1, rate)
+        stream.time_base = 1 / Fraction(rate)
         if codec != "mjpeg":
             stream.options = {"preset": "ultrafast", "crf": "18"}
         if codec == "libx265":
@@ -94,8 +97,26 @@ class Scripted(Source):
         self.closed += 1
 
 
-def wait_for(what: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
+def stop(capture: Capture) -> None:
+    """Stop a capture; fails where the thread does not end, though what holds it would do so for minutes."""
+    capture.stop()
+    wait_for(lambda: not any(t.name == "saccade-capture" for t in threading.enumerate()))
+
+
+def outrun(capture: Capture, frame: Frame, pictures: int, ends_at: int | None = None) -> None:
+    """Hold a frame until so many newer pictures have come, or the source has ended at `ends_at` pictures."""
+    enough = frame.sequence + 1 + pictures
+    wait_for(lambda: capture.statistics().captured >= min(enough, ends_at or enough))
+
+
+def asked_to_wait(source: Source) -> list[float]:
+    """What the source's pacing asks to sleep, s, from now on: not longer on a busy machine than on an idle one."""
+    asked: list[float] = []
+    real = source._stop.wait
+
+    def wait(timeout: float | None = None) -> bool:
+        asked.append(timeout or 0.0)
+        return real(timeout)
+
+    source._stop.wait = wait  # type: ignore[method-assign]
+    return asked

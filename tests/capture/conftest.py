@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 from capture_tools import scene
 
+from conditions import wait_for
 from saccade.capture import jpeg
 
 
@@ -16,10 +16,7 @@ from saccade.capture import jpeg
 def no_threads_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 3
-    while left := [t for t in threading.enumerate() if t not in before and t.name.startswith("saccade")]:
-        assert time.monotonic() < deadline, f"threads left behind: {left}"
-        time.sleep(0.01)
+    wait_for(lambda: not [t for t in threading.enumerate() if t not in before and t.name.startswith("saccade")])
 
 
 @pytest.fixture(scope="session")

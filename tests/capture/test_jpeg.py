@@ -174,24 +174,6 @@ def test_rows_of_a_progressive_picture_fall_back_to_the_whole():
     np.testing.assert_array_equal(out, jpeg.decode(data.tobytes()))
 
 
-@pytest.mark.parametrize(("subsampling", "chroma"), [("420", (180, 320)), ("422", (360, 320))])
-def test_planes_without_colour_conversion(subsampling, chroma):
-    data = compressed(360, 640, subsampling)
-    planes, full_range = jpeg.decode_planes(data)
-    assert full_range
-    assert [plane.shape for plane in planes] == [(360, 640), chroma, chroma]
-    bgr = jpeg.decode(data)
-    luma = cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb)[..., 0]
-    assert abs(planes[0].astype(int) - luma).mean() < 1.5
-
-
-def test_planes_of_damaged_pictures_are_one_clear_error():
-    with pytest.raises(JpegError):
-        jpeg.decode_planes(b"\xff\xd8\xff" + bytes(100))
-    with pytest.raises(JpegError, match="4:2:0 or 4:2:2"):
-        jpeg.decode_planes(compressed(subsampling="444"))
-
-
 def test_encode_takes_strided_pictures_and_refuses_empty_ones():
     picture = scene(200, 300)
     np.testing.assert_array_equal(

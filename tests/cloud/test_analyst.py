@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import cv2
@@ -9,13 +10,14 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 import pytest
+from bench.emotions import KNOWN, compare
 from numpy.typing import NDArray
 from PIL import Image
 
 from saccade.deploy.analyst import EMOTION_OF_CLASS, FaceAnalyst, estimate
 from saccade.deploy.detect import RefusedError
 from saccade.errors import SaccadeError
-from saccade.models import catalogue
+from saccade.networks import catalogue
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,22 @@ def test_an_emotion_network_takes_the_estimate_s_place(people: NDArray[np.uint8]
 def test_a_network_that_is_no_classifier_is_refused() -> None:
     with pytest.raises(SaccadeError, match="names no classes"):
         FaceAnalyst("blazeface-short")
+
+
+def test_a_strip_is_not_bordered_to_a_square(analyst: FaceAnalyst) -> None:
+    """Ninety pixels by 65,000: with a quarter of its length round it, it would have nine gigabytes."""
+    data = png(np.full((65_000, 90, 3), 128, np.uint8))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert analyst(data) == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+
+
+def test_the_comparison_with_a_network_counts_faces_of_the_same_emotion() -> None:
+    happy, calm = ({name: 0.9 if name == top else 0.025 for name in KNOWN} for top in ("HAPPY", "CALM"))
+    unknown = {"FEAR": 0.5} | {name: value / 2 for name, value in happy.items()}
+    found = compare([(happy, happy), (unknown, happy), (calm, calm), (happy, calm)])
+    assert (found.faces, found.same) == (4, 3)
+    assert found.chance == pytest.approx((3 * 2 + 1 * 2) / 16)
+    assert found.difference == pytest.approx(2 * 0.875 / 5 / 4)
+    assert found.pairs["HAPPY", "CALM"] == 1
+    assert compare([]).faces == 0

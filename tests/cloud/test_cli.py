@@ -21,7 +21,7 @@ from .conftest import LAMBDAS
         (["cloud", "build", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),
         (["cloud", "deploy", "--set", "RowDays"], "--set RowDays: expected NAME=VALUE"),
         (["serve", "--address", "nowhere"], "--address is 'nowhere'; expected HOST:PORT"),
-        (["serve", "--requests", "0"], "--requests: got 0; expected 1 to 1024"),
+        (["serve", "--requests", "0"], "--requests: got 0; expected a whole number of at least 1"),
         (["serve"], "no model: give --model"),
         (["serve", "--model", "/nowhere.onnx"], "/nowhere.onnx"),
         (["run", "faces", "--model", "http://127.0.0.1:9"], "does not answer"),
@@ -30,7 +30,7 @@ from .conftest import LAMBDAS
 def test_mistakes_are_one_line(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.models.remote.BACK_OFF", 0.0)
+    monkeypatch.setattr("saccade.networks.remote.BACK_OFF", 0.0)
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert complaint in error
@@ -38,13 +38,25 @@ def test_mistakes_are_one_line(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("text", ["nan", "-1", "inf", "many"])
+def test_costs_are_of_numbers_from_0_on(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["cloud", "deploy", f"--cameras={text}"])
+    assert f"--cameras: got '{text}'; expected a number from 0 on" in capsys.readouterr().err
+
+
 def test_a_source_that_cannot_be_opened_ends_the_run(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["cloud", "local", "--page", "127.0.0.1:0", "--source", str(tmp_path / "missing.mp4")]) == 2
-    assert "the camera process failed" in capfd.readouterr().err
+    # What an earlier run in this folder has left says nothing of this one.
+    (tmp_path / "summary.json").write_text(json.dumps({"cameras": {"camera-1": {"spool": {"written": 7}}}}))
+    arguments = ["cloud", "local", "--page", "127.0.0.1:0", "--folder", str(tmp_path), "--summary", "-"]
+    assert main([*arguments, "--source", str(tmp_path / "missing.mp4")]) == 2
+    said = capfd.readouterr()
+    assert "the camera process failed" in said.err
+    assert '"spooled": 7' not in said.out
 
 
 def test_a_run_of_pictures_ends_by_itself_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from saccade.models.catalogue import pull
+    from saccade.networks.catalogue import pull
 
     pictures = tmp_path / "pictures"
     pictures.mkdir()
@@ -56,7 +68,12 @@ def test_a_run_of_pictures_ends_by_itself_with_a_summary(tmp_path: Path, capsys:
     assert main([*arguments, "--lambdas", str(LAMBDAS), "--folder", str(tmp_path / "kept")]) == 0
     figures = json.loads(summary.read_text())
     assert figures["faces"] == figures["pictures"] == figures["sent"] == 2
+    (camera,) = figures["cameras"].values()
+    assert camera["spooled"] == camera["in_bucket"] == 2
+    assert (camera["left"], figures["messages_left"], figures["unanswered"]) == (0, 0, [])
     assert figures["emotions"] == {"HAPPY": 1, "CALM": 1}
     assert figures["dead_letters"] == 0
-    assert "2 crops in" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 crops in" in said
+    assert "camera-1: 2 crops spooled, 2 in the bucket, 0 still to be sent" in said
     assert (tmp_path / "kept" / "saccade-rekognize-emotions.log").is_file()

@@ -7,15 +7,19 @@ import os
 import re
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from saccade.deploy.demo import CloudDemo, Device, ready
+from saccade.deploy.demo import CloudDemo, Device
+from saccade.networks.catalogue import pull
 
 from .conftest import LAMBDAS, crop, face, put, rows
 
@@ -25,14 +29,12 @@ CHROMIUM = "/usr/bin/chromium"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudDemo]:
     """The whole pipeline, its camera being a folder that the test fills."""
-    with CloudDemo(LAMBDAS, tmp_path_factory.mktemp("demo"), source=None) as demo:
+    with CloudDemo(LAMBDAS, tmp_path_factory.mktemp("demo"), sources=()) as demo:
         yield demo
 
 
 def portrait(name: str) -> bytes:
     """One of the demo's two people, as the device cuts them."""
-    from saccade.models.catalogue import pull
-
     (path,) = pull(name)
     picture = cv2.imread(str(path))
     assert picture is not None
@@ -49,7 +51,7 @@ def data(demo: CloudDemo) -> dict[str, Any]:
 
 
 def wait_for(demo: CloudDemo, faces: int) -> dict[str, Any]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 150
     while True:
         found = data(demo)
         if found["counts"]["faces"] >= faces and any(found["emotions"].values()):
@@ -58,17 +60,11 @@ def wait_for(demo: CloudDemo, faces: int) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-def test_crops_of_a_device_become_faces_lines_and_pictures(demo: CloudDemo, tmp_path: Path) -> None:
-    device = Device(demo.aws, tmp_path, None)
-    try:
-        for number in range(3):
-            for name in ("demo-astronaut", "demo-hopper"):
-                (tmp_path / f"{number}_{name}.jpg").write_bytes(portrait(name))
-        (tmp_path / "half.jpg").write_bytes(portrait("demo-hopper")[:20])
-        found = wait_for(demo, 6)
-    finally:
-        device.close()
-    assert device.sent == 6
+def test_crops_become_faces_lines_and_pictures(demo: CloudDemo) -> None:
+    for number in range(3):
+        for name in ("demo-astronaut", "demo-hopper"):
+            put(demo.aws, f"faces/door/{number}_{name}.jpg", portrait(name))
+    found = wait_for(demo, 6)
     assert found["counts"]["faces"] == found["counts"]["pictures"] == 6
     assert found["counts"]["waiting"] == found["counts"]["dead"] == 0
     assert "estimate" in found["source"] or "network" in found["source"]
@@ -79,25 +75,66 @@ def test_crops_of_a_device_become_faces_lines_and_pictures(demo: CloudDemo, tmp_
     assert demo.summary(1.0)["faces"] == 6
 
 
-def test_the_device_pipeline_feeds_it_from_the_demo_stream(demo: CloudDemo, tmp_path: Path) -> None:
+def test_two_cameras_of_one_stack_spool_send_and_are_counted_apart(demo: CloudDemo, tmp_path: Path) -> None:
     before = data(demo)["counts"]["faces"]
-    device = Device(demo.aws, tmp_path, ["--source", "demo:", "--interval", "0.5"])
+    device = demo.device = Device(demo.aws, tmp_path, {"left": "demo:", "right": "demo:"}, 2.0)
     try:
-        wait_for(demo, before + 4)
+        wait_for(demo, before + 2)
         assert device.running
     finally:
         device.close()
-    assert not device.failed
-    demo.aws.drain()
-    found = wait_for(demo, before + device.sent)
-    assert found["counts"]["faces"] == before + device.sent
+    assert device.failed == ()
+    assert demo.aws.settle(240) == 0
+    summary = demo.summary(1.0)
+    demo.device = None
+    cameras = [summary["cameras"][name] for name in ("left", "right")]
+    for camera in cameras:
+        assert camera["left"] == 0
+        assert camera["spooled"] == camera["in_bucket"] > 0
+    assert summary["messages_left"] == 0
+    found = wait_for(demo, before + sum(camera["in_bucket"] for camera in cameras))
     keys = [shot["face"] for shot in found["crops"]]
-    assert all(re.match(r"faces/\d+_\d+/\d+_\d+/\d+_\d+\.jpg#", key) for key in keys[:4])
+    assert all(re.match(r"faces/(left|right)/\d+_\d+/\d+_\d+/\d+_\d{12}\.jpg#", key) for key in keys[:4])
+
+
+def test_a_photo_is_zipped_by_the_function_in_its_own_runtime(
+    demo: CloudDemo, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from saccade.cli import main
+
+    calls: list[tuple[str, dict[str, Any]]] = []
+    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def noting(client: BaseClient, operation: str, request: dict[str, Any]) -> Any:
+        calls.append((operation, request))
+        return ask(client, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noting)
+    (photo,) = pull("demo-astronaut")
+    arguments = ["cloud", "zip", str(photo), "--endpoint", demo.aws.endpoint]
+    assert main([*arguments, "--out", str(tmp_path / "faces.zip")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {key: answer[key] for key in ("status", "categories", "numCategories", "numFaces")} == {
+        "status": 200, "categories": ["HAPPY"], "numCategories": 1, "numFaces": 1,
+    }  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
+        assert archive.namelist() == ["HAPPY/cropped_1.png"]
+    owners = {operation: request.get("ExpectedBucketOwner") for operation, request in calls if "Object" in operation}
+    assert owners == {"PutObject": DEFAULT_ACCOUNT_ID, "GetObject": DEFAULT_ACCOUNT_ID}
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    assert main(["cloud", "zip", str(text), "--endpoint", demo.aws.endpoint]) == 2
+    assert "expected a JPEG or PNG" in capsys.readouterr().err
+    text.write_bytes(b"\xff\xd8\xff no picture")
+    assert main(["cloud", "zip", str(text), "--endpoint", demo.aws.endpoint]) == 2
+    assert "422" in capsys.readouterr().err
+    with pytest.raises(ClientError, match="InvalidRequestContent"):
+        demo.aws.client("lambda").invoke(FunctionName=demo.aws.outputs["FacesZipName"], Payload=b"[")
 
 
 def wait(page: Any, condition: str) -> None:
     """Until a JavaScript expression is true; the page's own policy forbids Playwright's way of waiting."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
         page.wait_for_timeout(50)
@@ -129,6 +166,15 @@ def test_the_page_in_a_browser(demo: CloudDemo) -> None:
         assert demo.analyst.emotion_source in page.inner_text("#source")
         if target := os.environ.get("SACCADE_SCREENSHOT"):
             page.screenshot(path=target)
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": 390, "height": 844})
+            wait(page, "document.querySelector('#graph').getAttribute('viewBox').startsWith('0 0 3')")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            assert page.evaluate("document.documentElement.scrollHeight") < 1900
+            assert page.evaluate("document.querySelector('.crops figure').clientWidth") > 90
+            if target:
+                page.screenshot(path=f"{target}-390-{scheme}.png", full_page=True)
         browser.close()
     assert problems == []
 
@@ -171,17 +217,3 @@ def test_the_answer_has_rekognition_s_shape(demo: CloudDemo) -> None:
     assert sum(emotion["Confidence"] for emotion in detail["Emotions"]) == pytest.approx(100, abs=0.01)
     plain = rekognition.detect_faces(Image={"Bytes": picture})["FaceDetails"][0]
     assert set(plain) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"}
-
-
-@pytest.mark.parametrize("size", [(40, 30), (79, 300), (80, 80), (200, 100)])
-def test_crops_too_small_for_rekognition_are_enlarged(size: tuple[int, int]) -> None:
-    jpeg = crop(size=size)
-    data = ready(jpeg)
-    assert data is not None
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    height, width = picture.shape[:2]
-    assert min(height, width) >= 80
-    assert width / height == pytest.approx(size[0] / size[1], rel=0.03)
-    assert (data is jpeg) == (min(size) >= 80)
-    assert ready(b"") is None

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -18,6 +19,8 @@ from saccade.deploy.local import LocalAws
 from .conftest import LAMBDAS, Script, crop, face, points, put, rows
 from .test_events import eventbridge, in_sqs, s3_record
 
+NOW = 1795168800.0 + 60
+"""A minute after the records' time."""
 HAPPY = {"HAPPY": 81.25, "CALM": 10.0, "SAD": 10.01, "FEAR": 0.5}
 
 
@@ -41,13 +44,23 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 @pytest.fixture
 def recorder(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> EmotionRecorder:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
-    return EmotionRecorder(Clients(aws.session.client), Settings(table=aws.outputs["FacesTableName"]))
+    clock = lambda: NOW  # noqa: E731
+    return EmotionRecorder(Clients(aws.session.client), Settings(table=aws.outputs["FacesTableName"]), clock=clock)
 
 
-def record_for(aws: LocalAws, key: str, etag: str = "e1", **fields: Any) -> dict[str, Any]:
-    record = s3_record(key, eTag=etag, **fields)
+def record_for(aws: LocalAws, key: str, **fields: Any) -> dict[str, Any]:
+    """The record that S3 sends for what is under the key now."""
+    record = s3_record(key, **({"eTag": etag(aws, unquote_plus(key))} | fields))
     record["s3"]["bucket"]["name"] = aws.outputs["FacesBucketName"]
     return record
+
+
+def etag(aws: LocalAws, key: str) -> str | None:
+    try:
+        stored = aws.client("s3").head_object(Bucket=aws.outputs["FacesBucketName"], Key=key)
+    except ClientError:
+        return None
+    return str(stored["ETag"]).strip('"')
 
 
 def decisions(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -77,7 +90,7 @@ def test_a_row_holds_numbers_top_emotion_time_and_expiry(aws: LocalAws, recorder
     (row,) = rows(aws)
     assert row == {
         "s3key": {"S": "faces/one.jpg"},
-        "face": {"S": "e1#000"},
+        "face": {"S": f"{etag(aws, 'faces/one.jpg')}#000"},
         "bucket": {"S": aws.outputs["FacesBucketName"]},
         "emotion": {"S": "HAPPY"},
         "time": {"N": "1795168800000"},
@@ -112,14 +125,14 @@ def test_every_face_of_a_picture_has_a_row(aws: LocalAws, recorder: EmotionRecor
     answer = recorder(event, Context())
     assert (answer["pictures"], answer["faces"], answer["new"]) == (4, 5, 4)
     assert sorted(row["face"]["S"] for row in rows(aws) if row["s3key"]["S"] == "faces/three") == [
-        "e1#000", "e1#001", "e1#002"
-    ]  # fmt: skip
+        f"{etag(aws, 'faces/three')}#00{n}" for n in range(3)
+    ]
     assert points(aws) == Counter({("HAPPY", 90.0): 2, ("SAD", 80.0): 1, ("UNKNOWN", 55.0): 1})
 
 
 def test_one_hundred_faces_are_one_cloudwatch_call(aws: LocalAws, recorder: EmotionRecorder) -> None:
     calls: list[int] = []
-    client = recorder._clients.cloudwatch
+    client = recorder._cloudwatch
     client.meta.events.register("before-call.cloudwatch.PutMetricData", lambda **_: calls.append(1))
     faces = [face({"HAPPY": 50 + number / 4, "SAD": 20.0}) for number in range(100)]
     for number in range(3):
@@ -152,15 +165,15 @@ def test_duplicates_and_their_order_change_nothing(aws: LocalAws, recorder: Emot
     assert recorder(in_sqs(a, b, a), Context())["new"] == 2
     assert recorder(in_sqs(b, a), Context())["new"] == 0
     assert recorder({"Records": [*b["Records"], *b["Records"]]}, Context())["new"] == 0
-    assert recorder(eventbridge_for(aws, "faces/a", "e1"), Context())["new"] == 0
+    assert recorder(eventbridge_for(aws, "faces/a"), Context())["new"] == 0
     assert len(rows(aws)) == 2
     assert points(aws) == Counter({("HAPPY", 90.0): 1, ("SAD", 80.0): 1})
 
 
-def eventbridge_for(aws: LocalAws, key: str, etag: str) -> dict[str, Any]:
+def eventbridge_for(aws: LocalAws, key: str) -> dict[str, Any]:
     event = eventbridge(key)
     event["detail"] = {
-        "bucket": {"name": aws.outputs["FacesBucketName"]}, "object": {"key": key, "etag": etag}
+        "bucket": {"name": aws.outputs["FacesBucketName"]}, "object": {"key": key, "etag": etag(aws, key)}
     }  # fmt: skip
     return event
 
@@ -180,6 +193,62 @@ def test_a_new_content_under_an_old_key_is_a_new_row(aws: LocalAws, recorder: Em
     assert points(aws) == Counter({("HAPPY", 90.0): 1, ("SAD", 90.0): 1})
 
 
+def test_an_overwritten_key_leaves_no_row_of_a_picture_that_was_not_seen(
+    aws: LocalAws, recorder: EmotionRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(aws, "faces/same", crop(face({"HAPPY": 90.0})))
+    first = record_for(aws, "faces/same")
+    put(aws, "faces/same", crop(face({"SAD": 90.0})))
+    second = record_for(aws, "faces/same")
+    answer = recorder(in_sqs({"Records": [first]}, {"Records": [second]}), Context())
+    assert (answer["gone"], answer["new"], answer["batchItemFailures"]) == (1, 1, [])
+    assert [row["emotion"]["S"] for row in rows(aws)] == ["SAD"]
+    assert decisions(caplog) == [("drop", "picture was overwritten; its key has an event of its own")]
+
+
+def test_a_value_that_nobody_expected_fails_its_own_record_only(
+    aws: LocalAws, recorder: EmotionRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(aws, "faces/good", crop(face({"HAPPY": 90.0})))
+    put(aws, "faces/odd", crop(face({"HAPPY": 90.0}) | {"Emotions": [{"Type": "SAD"}]}))
+    recorder._clock = time.time  # impossible times are the real present
+    good = record_for(aws, "faces/good") | {"eventTime": "9999-12-31T23:59:59-14:00"}
+    bad = record_for(aws, "faces/good") | {"eventTime": "0001-01-01T00:00:00+14:00"}
+    worse = record_for(aws, "faces/good")
+    worse["s3"]["bucket"] = {"name": "b"}  # no service takes a bucket's name of one letter
+    event = in_sqs({"Records": [record_for(aws, "faces/odd"), good]}, {"Records": [bad, worse, 7]})
+    answer = recorder(event, Context())
+    assert answer["batchItemFailures"] == [{"itemIdentifier": "m0"}]
+    assert (answer["new"], answer["ignored"]) == (1, 2)
+    assert {row["s3key"]["S"] for row in rows(aws)} == {"faces/good"}
+    assert sorted(decisions(caplog)) == [
+        ("drop", "event not understood"), ("drop", "picture cannot be asked for"), ("retry", "picture failed"),
+    ]  # fmt: skip
+
+
+def test_data_that_cloudwatch_refuses_fail_their_own_message_only(aws: LocalAws, recorder: EmotionRecorder) -> None:
+    for name, confidence in (("a", 90.0), ("b", 80.0)):
+        put(aws, f"faces/{name}", crop(face({"HAPPY": confidence})))
+    client = recorder._cloudwatch
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        if b"90.0" in params["body"] if isinstance(params["body"], bytes) else "90.0" in str(params["body"]):
+            raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "as the test says"}}, "Put")
+
+    client.meta.events.register("before-call.cloudwatch.PutMetricData", refuse)
+    event = in_sqs(*({"Records": [record_for(aws, f"faces/{name}")]} for name in "ab"))
+    assert recorder(event, Context())["batchItemFailures"] == [{"itemIdentifier": "m0"}]
+    assert points(aws) == Counter({("HAPPY", 80.0): 1})
+
+
+def test_a_row_too_old_for_its_data_point_is_kept(aws: LocalAws, recorder: EmotionRecorder) -> None:
+    put(aws, "faces/late", crop(face({"HAPPY": 90.0})))
+    late = record_for(aws, "faces/late") | {"eventTime": "2026-11-05T10:00:00.000Z"}
+    assert recorder(in_sqs({"Records": [late]}), Context())["batchItemFailures"] == []
+    assert points(aws) == Counter()
+    assert [("claim" in row) for row in rows(aws)] == [False]
+
+
 def test_throttling_is_retried_within_the_call(aws: LocalAws, recorder: EmotionRecorder) -> None:
     put(aws, "faces/a", crop(face({"HAPPY": 90.0})))
     aws.rekognition.faults.extend(["ThrottlingException", "ProvisionedThroughputExceededException"])
@@ -192,7 +261,7 @@ def test_lasting_throttling_fails_its_own_message_only(
     aws: LocalAws, recorder: EmotionRecorder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-    recorder = EmotionRecorder(recorder._clients, Settings(workers=1))
+    recorder = EmotionRecorder(Clients(aws.session.client), Settings(workers=1), clock=recorder._clock)
     for name in "ab":
         put(aws, f"faces/{name}", crop(face({"HAPPY": 90.0})))
     aws.rekognition.faults.extend(["ThrottlingException"] * 5)
@@ -283,7 +352,7 @@ def test_denied_or_broken_services_are_one_line_and_a_retry(
     put(aws, "faces/a", crop(face({"HAPPY": 90.0})))
     put(aws, "faces/none", crop())
     event = in_sqs({"Records": [record_for(aws, "faces/a")]}, {"Records": [record_for(aws, "faces/none")]})
-    fail(getattr(recorder._clients, service), operation, error, times=2 if service == "rekognition" else 1)
+    fail(getattr(recorder, f"_{service}"), operation, error, times=2 if service == "rekognition" else 1)
     answer = recorder(event, Context())
     failed = {"m0", "m1"} if service == "rekognition" else {"m0"}
     assert {failure["itemIdentifier"] for failure in answer["batchItemFailures"]} == failed
@@ -299,7 +368,7 @@ def test_denied_or_broken_services_are_one_line_and_a_retry(
 def test_denied_access_to_the_object_is_a_retry(
     aws: LocalAws, recorder: EmotionRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fail(recorder._clients.s3, "HeadObject", "403")
+    fail(recorder._s3, "HeadObject", "403")
     answer = recorder(in_sqs({"Records": [record_for(aws, "faces/secret")]}), Context())
     assert answer["batchItemFailures"] == [{"itemIdentifier": "m0"}]
     assert decisions(caplog) == [("retry", "picture failed")]
@@ -310,7 +379,7 @@ def test_what_is_owed_after_a_failed_publication_is_paid_by_the_redelivery_only(
 ) -> None:
     put(aws, "faces/a", crop(face({"HAPPY": 90.0})))
     record = {"Records": [record_for(aws, "faces/a")]}
-    fail(recorder._clients.cloudwatch, "PutMetricData", "InternalServiceFault", times=1)
+    fail(recorder._cloudwatch, "PutMetricData", "InternalServiceFault", times=1)
     assert recorder(in_sqs(record), Context())["batchItemFailures"]
     assert rows(aws)[0]["claim"] == {"S": "m0"}
     other = in_sqs(record)
@@ -328,12 +397,11 @@ def test_what_a_dead_message_owed_is_paid_after_its_redrive(
     """Messages that come back from the dead letters have new ids."""
     put(aws, "faces/a", crop(face({"HAPPY": 90.0})))
     record = {"Records": [record_for(aws, "faces/a")]}
-    fail(recorder._clients.cloudwatch, "PutMetricData", "InternalServiceFault", times=1)
+    fail(recorder._cloudwatch, "PutMetricData", "InternalServiceFault", times=1)
     assert recorder(in_sqs(record), Context())["batchItemFailures"]
     redriven = in_sqs(record)
     redriven["Records"][0]["messageId"] = "new"
-    now = time.time()
-    monkeypatch.setattr("saccade.cloud.emotions.time.time", lambda: now + 901)
+    monkeypatch.setattr(recorder, "_clock", lambda: NOW + 901)
     assert recorder(redriven, Context())["new"] == 1
     assert recorder(redriven, Context())["new"] == 0
     assert points(aws) == Counter({("HAPPY", 90.0): 1})
@@ -342,7 +410,7 @@ def test_what_a_dead_message_owed_is_paid_after_its_redrive(
 
 def test_an_event_that_is_no_batch_raises_after_all_else_is_done(aws: LocalAws, recorder: EmotionRecorder) -> None:
     put(aws, "faces/ok", crop(face({"HAPPY": 90.0})))
-    fail(recorder._clients.s3, "HeadObject", "403")
+    fail(recorder._s3, "HeadObject", "403", times=1)
     event = {"Records": [record_for(aws, "faces/secret"), record_for(aws, "faces/ok")]}
     with pytest.raises(TryAgainError):
         recorder(event, Context())

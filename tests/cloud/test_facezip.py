@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from saccade.cloud.aws import Clients
 from saccade.cloud.facezip import FaceZipper, Settings, cut, emotion_of, face_box, open_photo
 from saccade.cloud.upload import S3Writer
+from saccade.deploy import template
 from saccade.deploy.local import LocalAws
+from saccade.deploy.photo import READ_TIMEOUT, zip_faces
+from saccade.errors import ConfigError
 
 from .conftest import LAMBDAS, Script, face
 from .test_events import eventbridge, s3_record
@@ -198,6 +203,29 @@ def test_one_hundred_faces_of_a_large_photo_stream_out_in_bounded_memory(aws: Lo
     assert peak < 180_000, f"{peak} kB at the peak; the zip alone has {stored['ContentLength'] >> 10}"
 
 
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from saccade.cloud import facezip
+data = Path(sys.argv[1]).read_bytes()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+photo = facezip.open_photo(data, "photo", 1 << 26)
+facezip._png(facezip.cut(photo, {"BoundingBox": {"Left": 0, "Top": 0, "Width": 1, "Height": 1}}))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / photo.width / photo.height)
+"""
+
+
+def test_the_largest_photo_fits_the_functions_memory(tmp_path: Path) -> None:
+    """The dearest kind: progressive, four channels, turned, and its face is all of it."""
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    noise = np.random.default_rng(1).integers(0, 255, (3000, 3000, 4), np.uint8)
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(noise, mode="CMYK").save(path, progressive=True, subsampling=0, exif=turned)
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 17
+
+
 def test_a_failure_leaves_no_object_and_no_parts(
     aws: LocalAws, zipper: FaceZipper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +281,16 @@ def test_the_event_names_what_it_wants(aws: LocalAws, zipper: FaceZipper) -> Non
         ({"key": 5}, 400),
         ({"Records": [{}]}, 400),
         ({"key": "missing.jpg"}, 404),
+        ({"key": "/"}, 400),
+        ({"key": "."}, 400),
+        ({"key": "a/.."}, 400),
+        ({"Records": [s3_record("./")]}, 400),
+        ({"key": "\ud800.jpg"}, 400),
+        ({"key": "k" * 1025}, 400),
+        ({"key": "k" * 1024}, 400),  # the zip's name would be too long
+        ({"key": "missing.jpg", "bucket": "not a bucket"}, 400),
+        ({"key": "missing.jpg", "output": ["x"]}, 400),
+        ({"key": "missing.jpg", "version": 5}, 400),
         ({"bucket": "no-such-bucket", "key": "missing.jpg"}, 404),
     ],
 )
@@ -288,6 +326,21 @@ def test_unusable_photos_get_an_answer(photo: bytes, status: int, aws: LocalAws,
     assert answer["error"]
 
 
+def test_a_photo_that_cannot_be_used_does_not_stop_the_others(aws: LocalAws, zipper: FaceZipper) -> None:
+    script = aws.rekognition.detector
+    assert isinstance(script, Faces)
+    script.faces = []
+    photos, zips = aws.outputs["PhotosBucketName"], aws.outputs["ZipsBucketName"]
+    aws.client("s3").put_object(Bucket=photos, Key="second.jpg", Body=encoded(scene(), "JPEG"))
+    records = [s3_record("absent.jpg"), s3_record("second.jpg"), {}]
+    for record in records[:2]:
+        record["s3"]["bucket"]["name"] = photos
+    assert zipper({"Records": records})["status"] == 404
+    assert aws.client("s3").head_object(Bucket=zips, Key="second.zip")
+    answer = zipper({"bucket": photos, "key": "second.jpg", "output_bucket": "no-such-bucket"})
+    assert (answer["status"], "no-such-bucket" in answer["error"]) == (404, True)
+
+
 def test_lasting_throttling_raises(aws: LocalAws, zipper: FaceZipper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     aws.rekognition.faults.extend(["ThrottlingException"] * 5)
@@ -311,3 +364,15 @@ def test_settings_come_from_the_environment() -> None:
     assert Settings.from_environment(given) == Settings(
         input_bucket="in", output_bucket="out", confidence=90.0, output="me"
     )
+    assert Settings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1536"}).max_pixels == 64_000_000
+    assert Settings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}).max_pixels < 24_000_000
+
+
+def test_what_is_no_photo_is_told_before_it_is_read_whole() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: expected a JPEG or PNG of up to 15 MiB"):
+        zip_faces(lambda _: None, {}, Path("/dev/zero"), None)
+
+
+def test_who_asks_waits_longer_than_the_function_works() -> None:
+    functions = template.load(LAMBDAS / "template.yaml")["Resources"].values()
+    assert max(f["Properties"]["Timeout"] for f in functions if f["Type"] == "AWS::Serverless::Function") < READ_TIMEOUT

@@ -9,17 +9,31 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
-from saccade.deploy import package, stack, template
+from saccade.deploy import bucket, costs, package, stack, template
+from saccade.deploy.account import Account, open_account
 from saccade.errors import ConfigError
 
 from .conftest import LAMBDAS
 
-FORBIDDEN = ("cv2", "openvino", "numba", "numpy", "boto3", "botocore", "av", "saccade/models", "saccade/capture")
+FORBIDDEN = (
+    "cv2",
+    "openvino",
+    "numba",
+    "numpy",
+    "boto3",
+    "botocore",
+    "av",
+    "saccade/formats",
+    "saccade/networks",
+    "saccade/capture",
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +87,7 @@ def test_a_handler_imports_nothing_heavy(built: list[package.Package], tmp_path:
             archive.extractall(folder)
         script = (
             "import app, json, sys; print(json.dumps([m for m in ('cv2', 'openvino', 'numba', 'numpy', 'av', 'moto',"
-            " 'samtranslator', 'saccade.models', 'saccade.deploy') if m in sys.modules]))"
+            " 'samtranslator', 'saccade.networks', 'saccade.formats', 'saccade.deploy') if m in sys.modules]))"
         )
         environment = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "eu-central-1"}
         done = subprocess.run(
@@ -125,28 +139,90 @@ def test_a_stack_is_created_updated_and_left_alone(
         urllib.request.urlopen(reset).close()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         session = boto3.Session("local", "local", region_name="eu-central-1")
+        account = Account(session, "123456789012")
         # moto gives no outputs for a stack that a change set made, so what is there is looked at itself.
-        stack.deploy(session, "faces", LAMBDAS / "template.yaml", built, {})
+        assert all(row[0] == "Add" for row in stack.preview(account, "faces", LAMBDAS / "template.yaml", built, {}))
+        assert session.client("s3").list_buckets()["Buckets"] == []  # a look changes nothing
+        stack.deploy(account, "faces", LAMBDAS / "template.yaml", built, {"AcceptEmotionUse": "yes"})
         table = session.client("dynamodb").describe_table(TableName="rekognize-faces")["Table"]
         assert table["GlobalSecondaryIndexes"][0]["IndexName"] == "emotion-time"
         code = session.client("lambda").get_function(FunctionName="faces-faces-zip")["Configuration"]
         assert code["CodeSize"] == built[0].bytes
-        stack.deploy(session, "faces", LAMBDAS / "template.yaml", built, {"RowDays": "7"})
+        said: list[dict[str, object]] = []
+
+        def given(params: dict[str, Any], **_: object) -> dict[str, Any]:
+            """moto keeps what is left out, and does not know UsePreviousValue in change sets."""
+            said.extend(params["Parameters"])
+            return {**params, "Parameters": [p for p in params["Parameters"] if "ParameterValue" in p]}
+
+        session.events.register("provide-client-params.cloudformation.CreateChangeSet", given)
+        s3, code_bucket = session.client("s3"), account.artifacts("faces")
+
+        def held() -> set[str]:
+            return {item["Key"] for item in s3.list_objects_v2(Bucket=code_bucket)["Contents"]}
+
+        kept = held() | {f"components/{'0' * 32}/saccade.zip", "of-somebody-else.zip"}
+        before = f"faces_zip-{'0' * 32}.zip"
+        for key in (kept | {before}) - held():
+            s3.put_object(Bucket=code_bucket, Key=key, Body=b"")
+        stack.deploy(account, "faces", LAMBDAS / "template.yaml", built, {})
+        assert held() == kept | {before}  # so young, it may be of somebody who deploys now
+        monkeypatch.setattr(bucket, "KEPT", timedelta(0))
+        stack.deploy(account, "faces", LAMBDAS / "template.yaml", built, {"RowDays": "7"})
+        assert held() == kept
+        # What was given before stays: without this AWS would take the template's default.
+        assert {"ParameterKey": "AcceptEmotionUse", "UsePreviousValue": True} in said
+        assert {"ParameterKey": "RowDays", "ParameterValue": "7"} in said
         variables = session.client("lambda").get_function_configuration(FunctionName="faces-rekognize-emotions")
         assert str(variables["Environment"]["Variables"]["KEEP_DAYS"]) == "7"
+        report = stack.status(account, "faces")
+        assert report["state"] == "UPDATE_COMPLETE"
+        assert report["parameters"]["RowDays"] == "7"
+        buckets, tables = stack.holdings(account, "faces")
+        assert len(buckets) == 3
+        assert tables == ["rekognize-faces"]
+        s3.put_bucket_versioning(Bucket=buckets[0], VersioningConfiguration={"Status": "Enabled"})
+        for body in (b"1", b"2"):
+            s3.put_object(Bucket=buckets[0], Key="faces/a.jpg", Body=body)
+        s3.delete_object(Bucket=buckets[0], Key="faces/a.jpg")
+        s3.create_multipart_upload(Bucket=buckets[0], Key="faces/b.jpg")
+        # moto looks for the role alias under another name than it made it with.
+        monkeypatch.setattr("moto.iot.models.FakeRoleAlias.delete_from_cloudformation_json", lambda *_: None)
+        stack.delete(account, "faces")
+        assert s3.list_buckets()["Buckets"] == []
+        assert session.client("dynamodb").list_tables()["TableNames"] == []
+        with pytest.raises(ConfigError, match="there is no stack faces in account 123456789012, eu-central-1"):
+            stack.status(account, "faces")
     finally:
         server.stop()
 
 
-def test_deployment_without_region_or_account_is_one_sentence(
-    built: list[package.Package], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(ConfigError, match="buckets are named after it"):
-        stack.deploy(boto3.Session("local", "local"), "My_Stack", LAMBDAS / "template.yaml", built, {})
+def test_what_can_be_told_before_anything_is_built_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = template.load(LAMBDAS / "template.yaml")
+    for name, region, parameters, problem in (
+        ("My_Stack", "eu-central-1", {}, "buckets are named after it"),
+        ("faces", "eu-west-3", {}, "region eu-west-3 has no Rekognition; use one of"),
+        ("faces", "eu-central-1", {"RowDay": "1"}, "no such parameter; there are TableName"),
+        ("faces", "eu-central-1", {"RowDays": "0"}, "RowDays=0: expected 1 or more"),
+        ("faces", "eu-central-1", {"ConfidenceThreshold": "101"}, "expected 0 or more, up to 100"),
+        ("faces", "eu-central-1", {"RowDays": "many"}, "expected a number"),
+        ("faces", "eu-central-1", {"AcceptEmotionUse": "oui"}, "expected one of '', 'yes'"),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            stack.check(name, region, source, parameters)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="no AWS account: Could not connect"):
+        open_account(None, "eu-central-1")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(ConfigError, match="give --region"):
-        stack.deploy(boto3.Session("local", "local"), "faces", LAMBDAS / "template.yaml", built, {})
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    session = boto3.Session("local", "local", region_name="eu-central-1")
-    with pytest.raises(ConfigError, match="deployment of faces failed: Could not connect"):
-        stack.deploy(session, "faces", LAMBDAS / "template.yaml", built, {})
+        open_account(None, None)
+
+
+def test_costs_grow_with_what_is_looked_at() -> None:
+    use = costs.Use(cameras=1, faces=2, hours=8, interval=3)
+    assert use.crops == 576_000
+    monthly = costs.monthly(use)
+    assert monthly["Rekognition"] == pytest.approx(576)
+    assert monthly["together"] == pytest.approx(sum(monthly.values()) / 2)
+    assert costs.monthly(use, emotions=False)["together"] < 10
+    assert costs.monthly(costs.Use(interval=6))["Rekognition"] == pytest.approx(288)

@@ -229,7 +229,9 @@ def test_the_zip_function_may_do_what_it_does_and_nothing_else(
 ) -> None:
     use_zip(aws, watch, monkeypatch)
     assert {"CreateMultipartUpload", "AbortMultipartUpload", "PutObject"} <= watch.operations
-    check(statements(aws, "FacesZipRole"), watch.rights | platform_rights(aws, aws.outputs["FacesZipName"], None))
+    told = Right("sns:Publish", f"arn:aws:sns:{aws.region}:123456789012:{aws.stack}-alarms")
+    rights = watch.rights | platform_rights(aws, aws.outputs["FacesZipName"], None) | {told}
+    check(statements(aws, "FacesZipRole"), rights)
 
 
 def test_no_call_in_the_code_escapes_these_tests(aws: LocalAws, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +247,13 @@ def test_no_call_in_the_code_escapes_these_tests(aws: LocalAws, watch: Watch, mo
     assert written == {operation.lower() for operation in watch.operations}
 
 
-def test_a_device_may_put_crops_and_nothing_else(aws: LocalAws) -> None:
-    bucket = aws.outputs["FacesBucketName"]
-    check(statements(aws, "DeviceRole"), {Right("s3:PutObject", f"arn:aws:s3:::{bucket}/faces/11_20/10_01/1_0.jpg")})
+def test_a_device_may_put_crops_below_its_name_and_fetch_components(aws: LocalAws) -> None:
+    bucket, code = aws.outputs["FacesBucketName"], f"{aws.stack}-artifacts-123456789012-{aws.region}"
+    check(
+        statements(aws, "DeviceRole"),
+        {
+            Right("s3:PutObject", f"arn:aws:s3:::{bucket}/faces/${{credentials-iot:ThingName}}/11_20/10_01/1_0.jpg"),
+            Right("s3:GetObject", f"arn:aws:s3:::{code}/components/0/saccade.zip"),
+            Right("s3:GetBucketLocation", f"arn:aws:s3:::{code}"),
+        },
+    )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
 from moto.cloudwatch.models import CloudWatchBackend
+from moto.core.utils import unix_time_millis
+from moto.sqs.models import Message, Queue
 
 from saccade.cloud.emotions import EMOTIONS
-from saccade.deploy.local import LocalAws
+from saccade.deploy.local import LocalAws, _failed
 
 from .conftest import Emotions, Script, crop, face, log_lines, points, put, row_emotions, rows
 from .test_events import HOSTILE
@@ -236,12 +241,61 @@ def test_a_killed_process_loses_and_repeats_nothing(
 def test_what_fails_for_good_ends_in_the_dead_letters(aws: LocalAws) -> None:
     aws.rekognition.faults.extend(["AccessDeniedException"] * 5)
     put(aws, "faces/denied.jpg", crop(face({"HAPPY": 90.0})))
-    aws.drain(timeout=30)
+    aws.drain(timeout=180)
     assert aws.waiting("DeadFacesQueueUrl") == 1
     assert rows(aws) == []
     retries = [line for line in log_lines(aws) if line.get("error") == "AccessDeniedException"]
     assert [line["decision"] for line in retries] == ["retry"] * 5
     assert {line["key"] for line in retries} == {"faces/denied.jpg"}
+
+
+def test_a_message_is_counted_also_in_the_moment_in_which_it_comes_back(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It turns from "in work" to "waiting" at any of the looks at the clock that a count takes."""
+    (poller,) = aws.pollers
+    poller.pause()
+    put(aws, "faces/one.jpg", crop(face({"HAPPY": 90.0})))
+    assert aws.client("sqs").receive_message(QueueUrl=aws.outputs["FacesQueueUrl"])["Messages"]
+    now = unix_time_millis()
+    for looks in range(40):
+        times = itertools.chain(itertools.repeat(now, looks), itertools.repeat(now + 60_000))
+        monkeypatch.setattr("moto.sqs.models.unix_time_millis", times.__next__)
+        assert aws.waiting() == 1, looks
+
+
+def test_a_message_on_its_way_to_the_dead_letters_is_in_one_of_the_queues(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (poller,) = aws.pollers
+    poller.pause()
+    put(aws, "faces/one.jpg", crop(face({"HAPPY": 90.0})))
+    found: list[tuple[int, int]] = []
+    counting = threading.Thread(target=lambda: found.append((aws.waiting(), aws.waiting("DeadFacesQueueUrl"))))
+    add = Queue.add_message
+
+    def adding(queue: Queue, message: Message) -> None:
+        counting.start()
+        counting.join(0.5)  # over at once, unless counting waits for the move
+        add(queue, message)
+
+    monkeypatch.setattr(Queue, "add_message", adding)
+    receive = partial(aws.client("sqs").receive_message, QueueUrl=aws.outputs["FacesQueueUrl"], VisibilityTimeout=0)
+    assert [len(receive().get("Messages", ())) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    counting.join()
+    assert found == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [
+        (None, ""), ({"batchItemFailures": None}, ""), ({"batchItemFailures": [{"itemIdentifier": "a"}]}, "a"),
+        ({"batchItemFailures": [{"itemIdentifier": "x"}]}, "ab"), ({"batchItemFailures": [{"id": "a"}]}, "ab"),
+        ({"batchItemFailures": ["a"]}, "ab"), ({"batchItemFailures": [{"itemIdentifier": None}]}, "ab"),
+    ],
+)  # fmt: skip
+def test_a_report_that_makes_no_sense_fails_its_batch_and_not_the_poller(answer: object, failed: str) -> None:
+    assert _failed(answer, {"a", "b"}) == set(failed)
 
 
 def test_the_function_runs_its_own_package(aws: LocalAws) -> None:

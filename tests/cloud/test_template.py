@@ -18,6 +18,7 @@ from saccade.deploy import template
 from .conftest import LAMBDAS
 
 PATH = LAMBDAS / "template.yaml"
+BOTH = (PATH, LAMBDAS / "endpoint.yaml")
 Resources = dict[str, dict[str, Any]]
 
 
@@ -29,7 +30,7 @@ def source() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def plain(source: dict[str, Any]) -> dict[str, Any]:
     code = {"rekognize_emotions": "s3://code/a.zip", "faces_zip": "s3://code/b.zip"}
-    return template.expand(template.with_code(source, code), "eu-central-1", {"ComponentVersion": "1.2.3"})
+    return template.expand(template.with_code(source, code), "eu-central-1")
 
 
 def of_type(plain: dict[str, Any], kind: str) -> Resources:
@@ -44,16 +45,17 @@ def test_cfn_lint_has_no_complaint() -> None:
         "--ignore-checks",
         "I3011",
         "--",
-        str(PATH),
+        *map(str, BOTH),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout + done.stderr == ""
     assert done.returncode == 0
 
 
-def test_the_template_needs_no_yaml_aliases() -> None:
+@pytest.mark.parametrize("path", BOTH, ids=lambda path: path.name)
+def test_the_template_needs_no_yaml_aliases(path: Path) -> None:
     """CloudFormation refuses them, though every local tool resolves them."""
-    tokens = yaml.scan(PATH.read_text())
+    tokens = yaml.scan(path.read_text())
     assert not [t.start_mark.line for t in tokens if isinstance(t, (yaml.AliasToken, yaml.AnchorToken))]
 
 
@@ -142,6 +144,15 @@ def test_functions_run_a_current_python_on_arm_with_roles_of_their_own(plain: di
         assert "ManagedPolicyArns" not in role
 
 
+def test_a_photo_that_fails_for_good_is_told_of(plain: dict[str, Any]) -> None:
+    (asked,) = of_type(plain, "AWS::Lambda::EventInvokeConfig").values()
+    assert asked["FunctionName"] == {"Ref": "FacesZip"}
+    assert asked["DestinationConfig"]["OnFailure"]["Destination"] == {"Ref": "AlarmTopic"}
+    assert asked["MaximumRetryAttempts"] == 2
+    # The topic names nothing of the functions, else there would be a circle.
+    assert "Ref" not in str(plain["Resources"]["AlarmTopic"]["Properties"]["TopicName"])
+
+
 def test_the_table_is_the_exercise_s_with_expiry_and_an_index(plain: dict[str, Any]) -> None:
     table = plain["Resources"]["FacesTable"]["Properties"]
     assert plain["Parameters"]["TableName"]["Default"] == "rekognize-faces"
@@ -158,37 +169,6 @@ def test_alarms_tell_somebody(plain: dict[str, Any]) -> None:
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
         assert alarm["TreatMissingData"] == "notBreaching"
-
-
-def test_the_component_is_the_one_that_the_device_folder_has(source: dict[str, Any]) -> None:
-    """But for where its code comes from: the package index, in place of artifacts in a bucket."""
-    text = source["Resources"]["DeviceComponent"]["Properties"]["InlineRecipe"]["Fn::Sub"]
-    recipe = yaml.safe_load(re.sub(r"\$\{([^}]+)\}", "0.1.0", text))
-    kept = yaml.safe_load((LAMBDAS / "faces_to_s3" / "recipe.yaml").read_text())
-    (manifest,), (kept_manifest,) = recipe.pop("Manifests"), kept.pop("Manifests")
-    assert manifest["Platform"] == kept_manifest["Platform"]
-    assert manifest["Lifecycle"]["run"]["Setenv"] == kept_manifest["Lifecycle"]["run"]["Setenv"]
-    script = manifest["Lifecycle"]["run"]["Script"]
-    assert "from saccade.apps.edge import main" in script
-    assert 'main("faces")' in script
-    assert recipe["ComponentConfiguration"]["DefaultConfiguration"].pop("bucket").count("0.1.0") == 3
-    kept["ComponentConfiguration"]["DefaultConfiguration"].pop("bucket")
-    assert recipe == kept
-    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"] | {"bucket": ""}
-    for key in re.findall(r"\{configuration:/(\w+)\}", json.dumps(manifest)):
-        assert key in defaults
-
-
-def test_device_topics_are_within_the_broker_s_rules(source: dict[str, Any]) -> None:
-    statements = source["Resources"]["DevicePolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    for statement in statements:
-        resources = statement["Resource"]
-        for resource in resources if isinstance(resources, list) else [resources]:
-            text = resource["Fn::Sub"] if isinstance(resource, dict) and "Fn::Sub" in resource else ""
-            if ":topic" in text:
-                topic = text.split(":topic")[1].partition("/")[2]
-                assert topic.count("/") <= 7
-                assert "${!iot:Connection.Thing.ThingName}" in topic
 
 
 def test_unknown_packages_are_named(source: dict[str, Any]) -> None:

@@ -194,8 +194,27 @@ def test_publishing(installed: Any, tmp_path: Path) -> None:
         client.publish("t", {"a": 1})
     with pytest.raises(ConfigError, match="only 'iot-data'"):
         greengrasssdk.client("lambda")
-    with pytest.raises(ConfigError, match="not supported"):
-        client.get_thing_shadow(thingName="x")
+
+
+def test_shadows(installed: Any) -> None:
+    greengrasssdk = importlib.import_module("greengrasssdk")
+    client = greengrasssdk.client("iot-data")
+
+    def shadow() -> Any:
+        return json.loads(client.get_thing_shadow(thingName="x")["payload"])
+
+    assert shadow()["state"] == {"desired": {}, "reported": {}}
+    change = {"state": {"desired": {"limit": 3, "who": {"a": 1}}}}
+    answer = json.loads(client.update_thing_shadow(thingName="x", payload=json.dumps(change))["payload"])
+    assert answer["state"] == change["state"]
+    client.update_thing_shadow(thingName="x", payload=b'{"state": {"desired": {"limit": null, "who": {"b": 2}}}}')
+    assert shadow()["state"]["desired"] == {"who": {"a": 1, "b": 2}}
+    assert shadow()["version"] == 2
+    for wrong in ("no json", "{}", '{"state": 3}', '{"state": {"a": "' + "x" * 9000 + '"}}'):
+        with pytest.raises(greengrasssdk.ShadowError, match="expected"):
+            client.update_thing_shadow(thingName="x", payload=wrong)
+    client.delete_thing_shadow(thingName="x")
+    assert shadow()["state"] == {"desired": {}, "reported": {}}
 
 
 @pytest.mark.corpus

@@ -14,15 +14,15 @@ import numpy as np
 import openvino as ov
 import pytest
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
-sys.path[:0] = [str(MODELS / name) for name in ("mxnet", "caffe", "tensorflow") if str(MODELS / name) not in sys.path]
+FORMATS = Path(__file__).resolve().parents[1] / "formats"
+sys.path[:0] = [str(FORMATS / name) for name in ("mxnet", "caffe", "tensorflow") if str(FORMATS / name) not in sys.path]
 
 import caffe_files  # noqa: E402
 import mxnet_files  # noqa: E402
 import tensorflow_files  # noqa: E402
 
 from saccade.compat import mo  # noqa: E402
-from saccade.models import Model  # noqa: E402
+from saccade.networks import Model  # noqa: E402
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_unknown_platforms(platform: Any, artifacts: Path) -> None:
         ("net", 1025, 6, None), ("net", 8.5, 6, None), ("net", "wide", 6, None), ("net", None, 6, None),
         ("net", 8, float("nan"), None), ("net", 8, 6, "precision"), ("net", 8, 6, {"--precision": "INT4"}),
         ("net", 8, 6, {"--epoch": 3}), ("net", 8, 6, {"--epoch": "x"}), ("net", 8, 6, {"--img-channels": 5}),
-        ("net", 8, 6, {"--models-dir": "/nowhere"}), ("net", 8, 6, {"--fuse": "maybe"}), ("\0", 8, 6, None),
+        ("net", 8, 6, {"--models-dir": "/proc/nowhere"}), ("net", 8, 6, {"--fuse": "maybe"}), ("\0", 8, 6, None),
         ("net", 8, 6, {"--input_shape": "[1,3]"}), ("net", 8, 6, [("a", 1)]),
     ],
 )  # fmt: skip
@@ -326,9 +326,8 @@ def test_real_models_run_in_the_pipeline(corpus: Path, artifacts: Path) -> None:
     """The head-pose network of 84x84 and an MXNet SSD, from their files to results about frames."""
     from saccade import Capture, Pipeline, open_source
     from saccade.apps.faces import Faces
-    from saccade.apps.head_pose import CentredHeadPose
-    from saccade.models import InputSpec, task_for
-    from saccade.models.tasks import Classifier
+    from saccade.apps.head_pose import CentredHeadPose, CentredSquare
+    from saccade.predict import open_predictor
 
     def results(app: Any) -> list[Any]:
         source = open_source(str(corpus / "images"))
@@ -347,12 +346,12 @@ def test_real_models_run_in_the_pipeline(corpus: Path, artifacts: Path) -> None:
     error, path = mo.optimize("deploy_ssd_resnet50_512", 512, 512, "mx", {"--precision": "FP32"})
     assert error == 0
     detector = Model(path, precision="f32")
-    found = results(Faces(detector, task_for(detector), threshold=0.02))
+    found = results(Faces(open_predictor(detector, threshold=0.02)))
     assert len(found) >= 3
     assert all(len(result.detections) for result in found)
-    spec = InputSpec(84, 84, "nhwc", "float32", scale=(255.0, 255.0, 255.0))
-    port = next(port for port in model.outputs if port.name == "Softmax")
-    poses = results(CentredHeadPose(model, Classifier(spec, port)))
+    predictor = open_predictor(model, framing=CentredSquare())
+    assert predictor.spec.scale == (255.0, 255.0, 255.0)
+    poses = results(CentredHeadPose(predictor))
     assert len(poses) == len(found)
     assert all(result.pose is not None and result.pose.scores.sum() == pytest.approx(1, abs=1e-3) for result in poses)
 

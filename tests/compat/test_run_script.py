@@ -7,77 +7,17 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_models
+from script_runs import Device
 
 import local_s3
-
-SCRIPTS = Path(__file__).parent / "scripts"
-
-
-@dataclass
-class Run:
-    status: int
-    out: str
-    err: str
-    messages: list[dict[str, Any]]
-    report: dict[str, Any]
-
-    @property
-    def payloads(self) -> list[str]:
-        return [message["payload"] for message in self.messages]
-
-    @property
-    def adapted(self) -> str:
-        return "\n".join(self.report["adapted"])
-
-
-class Device:
-    """A folder of artifacts and a way to run scripts on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.artifacts, self.fifo = folder, folder / "artifacts", folder / "results.mjpeg"
-        self.artifacts.mkdir()
-        self.environment: dict[str, str] = {}
-
-    def command(self, script: Path, *options: str) -> list[str]:
-        return [
-            sys.executable, "-m", "saccade", "run-script", str(script), "--source", "demo:", "--fifo", str(self.fifo),
-            "--artifacts", str(self.artifacts), "--events", str(self.folder / "messages"),
-            "--report", str(self.folder / "report"), *options,
-        ]  # fmt: skip
-
-    def run(self, script: Path, *options: str, frames: int = 4, status: int = 0, timeout: float = 60) -> Run:
-        for name in ("messages", "report"):
-            (self.folder / name).unlink(missing_ok=True)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.environment
-        done = subprocess.run(
-            self.command(script, "--frames", str(frames), *options),
-            capture_output=True, text=True, timeout=timeout, env=environment,
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr
-        messages = self.folder / "messages"
-        lines = [json.loads(line) for line in messages.read_text().splitlines()] if messages.exists() else []
-        report = self.folder / "report"
-        told = json.loads(report.read_text()) if report.exists() else {}
-        return Run(done.returncode, done.stdout, done.stderr, lines, told)
-
-    def sample(self, name: str, **options: Any) -> Run:
-        return self.run(_copy(self, name), **options)
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Device:
-    return Device(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +72,19 @@ def test_tutorial_cat_dog(device: Device, corpus: Path) -> None:
     assert run.payloads[:2] == ["Loading action cat-dog model", "Cat-Dog model loaded"]
     results = [json.loads(payload) for payload in run.payloads[2:]]
     assert [set(result) for result in results] == [{"cat", "dog"}] * 4
+
+
+@pytest.mark.corpus
+def test_tutorial_cat_dog_knows_a_cat_by_the_catalogues_network(
+    device: Device, corpus: Path, classifiers: Path
+) -> None:
+    script = device.folder / "cat_dog.py"
+    script.write_text(seed(corpus, "inference-lambda-cat-dog.txt", "Copyright 2018 Amazon"))
+    picture = str(corpus / "images" / "sk_chelsea.png")
+    run = device.run(script, "--source", picture, "--model", "dog-or-cat", frames=1)
+    (result,) = map(json.loads, run.payloads[2:3])
+    assert result["cat"] > 0.95
+    assert result["cat"] + result["dog"] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.corpus
@@ -235,17 +188,11 @@ def test_style_transfer_with_a_viewer(device: Device) -> None:
 
 def test_face_detection_with_mo(device: Device) -> None:
     other = tiny_models.ssd(device.folder / "other.xml")
-    run = device.run(_copy(device, "face_mo"), "--model", f"deploy_faces={other}", frames=6)
+    run = device.run(device.copy("face_mo"), "--model", f"deploy_faces={other}", frames=6)
     results = [json.loads(p) for p in run.payloads[1:]]
     assert len(results) == 3  # three frames flush the buffer
     assert results[0]["faces"][0]["box"] == pytest.approx([192, 216, 768, 648], rel=1e-3)
     assert run.out.splitlines() == ["2 faces"] * 3
-
-
-def _copy(device: Device, name: str) -> Path:
-    script = device.folder / f"{name}.py"
-    script.write_bytes((SCRIPTS / f"{name}.py.txt").read_bytes())
-    return script
 
 
 def test_upload_queue(device: Device, s3: Any) -> None:
@@ -334,15 +281,15 @@ def test_a_script_that_catches_everything_is_ended(device: Device) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--artifacts", "/nowhere"], "no such folder"),
+        (["--artifacts", "/proc/nowhere"], "no such folder"),
         (["--frames", "0"], "--frames: got 0"),
         (["--model", "x="], "expected NAME=PATH"),
         (["--source", "/nowhere.mp4"], "/nowhere.mp4"),
-        (["--events", "http://x"], "expected a file, -, mqtt://"),
+        (["--events", "http://x"], "expected mqtt://HOST"),
     ],
 )
 def test_bad_options(device: Device, options: list[str], says: str) -> None:
-    run = device.run(_copy(device, "handler_only"), *options, status=2)
+    run = device.run(device.copy("handler_only"), *options, status=2)
     assert says in run.err
     assert len(run.err.strip().splitlines()) == 1
 
@@ -390,7 +337,7 @@ def test_removed_opencv_calls_are_named(device: Device) -> None:
 
 
 def test_stops_when_told(device: Device) -> None:
-    script = _copy(device, "bare_except")
+    script = device.copy("bare_except")
     process = subprocess.Popen(device.command(script), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         messages = device.folder / "messages"
@@ -407,7 +354,7 @@ def test_stops_when_told(device: Device) -> None:
 
 
 def test_seconds(device: Device) -> None:
-    run = device.run(_copy(device, "handler_only"), "--seconds", "1", frames=10**6)
+    run = device.run(device.copy("handler_only"), "--seconds", "1", frames=10**6)
     assert run.payloads
 
 
@@ -445,7 +392,10 @@ def test_a_display_thread_alone_keeps_nothing_running(device: Device) -> None:
         "Show().start()\ntry:\n    raise Exception('no luck')\n"
         "except Exception as e:\n    client.publish('t', str(e))\n"
     )
-    assert device.run(script, timeout=20).payloads == ["no luck"]
+    run = device.run(script, timeout=20, status=1)  # nothing ran
+    assert run.payloads == ["no luck"]
+    assert "no frame was taken" in run.err
+    assert "Exception: no luck" in run.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -460,7 +410,7 @@ def test_players_come_die_and_return(device: Device, player: str) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
-    script = device.command(_copy(device, "hotdog"), "--realtime")
+    script = device.command(device.copy("hotdog"), "--realtime")
     process = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(200):
@@ -500,7 +450,7 @@ def test_more_habits(device: Device) -> None:
 
 def test_live_page(device: Device) -> None:
     tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
-    command = device.command(_copy(device, "hotdog"), "--realtime", "--view", "127.0.0.1:0")
+    command = device.command(device.copy("hotdog"), "--realtime", "--view", "127.0.0.1:0")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
+from conditions import PATIENCE, wait_for
 from saccade.config import cache_dir
 
 
@@ -62,8 +63,8 @@ def test_faces_are_found_in_the_moving_scene(source: str, width: int, height: in
 def test_page_and_fifo_serve_while_it_runs(tmp_path: Path) -> None:
     fifo = tmp_path / "results.mjpeg"
     process = subprocess.Popen(
-        [sys.executable, "-m", "saccade", "run", "head-pose", "--source", "demo:", "--seconds", "12",
-         "--view", "127.0.0.1:0", "--fifo", fifo],
+        [sys.executable, "-m", "saccade", "run", "head-pose", "--source", "demo:", "--view", "127.0.0.1:0",
+         "--fifo", fifo],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -72,15 +73,17 @@ def test_page_and_fifo_serve_while_it_runs(tmp_path: Path) -> None:
             if line.startswith("live page: "):
                 break
         url = line.removeprefix("live page: ").strip()
-        time.sleep(1.0)
-        figures = json.loads(urllib.request.urlopen(url + "statistics.json", timeout=10).read())
-        assert figures["app"] == "head-pose"
-        assert figures["frames"] > 0
-        assert "saccade_frames_total" in urllib.request.urlopen(url + "metrics", timeout=10).read().decode()
+
+        def figures() -> dict[str, Any]:
+            return dict(json.loads(urllib.request.urlopen(url + "statistics.json", timeout=PATIENCE).read()))
+
+        wait_for(lambda: figures()["frames"] > 0)
+        assert figures()["app"] == "head-pose"
+        assert "saccade_frames_total" in urllib.request.urlopen(url + "metrics", timeout=PATIENCE).read().decode()
         if shutil.which("ffmpeg"):
             reader = subprocess.run(
                 ["ffmpeg", "-loglevel", "error", "-f", "mjpeg", "-i", fifo, "-frames:v", "10", tmp_path / "%02d.png"],
-                stdin=subprocess.DEVNULL, timeout=60, check=False,
+                stdin=subprocess.DEVNULL, timeout=2 * PATIENCE, check=False,
             )  # fmt: skip
             assert reader.returncode == 0
             picture = cv2.imread(str(tmp_path / "05.png"))
@@ -88,7 +91,7 @@ def test_page_and_fifo_serve_while_it_runs(tmp_path: Path) -> None:
             assert picture.shape[1] / picture.shape[0] == pytest.approx(16 / 9, abs=0.02)
     finally:
         process.terminate()
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "frames in" in out
     assert not fifo.exists(), "a FIFO that saccade made goes with it"

@@ -28,23 +28,28 @@ from urllib.parse import urlsplit
 import pytest
 
 import local_s3
+from conditions import wait_for
 from local_broker import MOSQUITTO, Mosquitto, Subscriber
-from saccade.outputs.spool import Spool, Uploader
+from saccade.storage.spool import Spool
+from saccade.storage.uploader import Uploader
 
 SECONDS = float(os.environ.get("SACCADE_SOAK", "24"))
+START_SECONDS = 120.0
+"""How long a life may take to its first crop: no measure of speed, only the end of a hang."""
+FRAME_RATE = 30.0
 TESTS = Path(local_s3.__file__).parent
 
 # The function as it is deployed; it says each key after its put has returned.
 DEVICE = textwrap.dedent("""
     import sys
-    from saccade.outputs.spool import Spool
+    from saccade.storage.spool import Spool
     put = Spool.put
     def told(self, *arguments, **options):
         entry = put(self, *arguments, **options)
         print(entry.key, flush=True)
         return entry
     Spool.put = told
-    from saccade.apps.edge import main
+    from saccade.service.edge import main
     sys.exit(main("faces"))
 """)
 
@@ -98,7 +103,8 @@ class Device:
                 self.life.keys.append(line.strip())
 
     def run(self, seconds: float) -> None:
-        """Let it live, and look at its memory and threads."""
+        """Let it live from its first crop on, and look at its memory and threads."""
+        wait_for(lambda: self.life.keys or self.process.poll() is not None, START_SECONDS)
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             time.sleep(0.25)
@@ -119,8 +125,8 @@ class Device:
         """Kill it, or let it stop."""
         died = self.process.poll()
         (self.process.kill if kill else self.process.terminate)()
-        self.process.wait(30)
-        self._reader.join(10)
+        self.process.wait(START_SECONDS)
+        self._reader.join(START_SECONDS)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._log.close()
@@ -209,7 +215,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             end = time.monotonic() + SECONDS
             try:
                 with running(*troubles):
-                    while time.monotonic() < end or not lives:
+                    while time.monotonic() < end or not (lives and seen[0] and subscriber.messages):
                         # Most lives are short; some are long enough to see whether memory grows.
                         seconds = min(chance.choice([4.0, 8.0, 8.0, SECONDS / 4]), max(4.0, end - time.monotonic()))
                         with Device(tmp_path, len(lives) + 1, settings) as device:
@@ -243,12 +249,13 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert len(stored) == len(set(stored)), "a crop is in the bucket twice"
     assert set(counted) <= set(stored), "a crop that was counted is lost"
     assert len(stored) <= len(counted) + len(lives), "more crops than were put"
-    assert len(counted) >= len(lives)
+    assert all(life.keys for life in lives)
     assert aside > 0
     assert received > 0
     assert seen[0] > 0
-    assert spans
-    assert ratio >= 0.9
+    if undisturbed.rate >= 0.95 * FRAME_RATE:  # else the machine has too little left for both, whoever is disturbed
+        assert spans
+        assert ratio >= 0.9
     for life in lives:
         flat(life)
 

@@ -23,8 +23,8 @@ def elements(pixels, *, swap_rb=False, layout="nchw", dtype="float32", mean=0.0,
     if swap_rb:
         pixels = pixels[..., ::-1]
     values = (pixels.astype(np.float32) - np.float32(mean)) / np.float32(scale)
-    if dtype == "uint8":
-        values = np.clip(np.rint(values), 0, 255)
+    if dtype in ("uint8", "int8"):
+        values = np.clip(np.rint(values), np.iinfo(dtype).min, np.iinfo(dtype).max)
     if layout == "nchw":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values, dtype=dtype)
@@ -43,19 +43,20 @@ def bilinear(plane, x, y):
     return top * (1 - fy) + bottom * fy
 
 
-def yuv_to_bgr(y, u, v, full_range):
-    """BT.601 in floating point, float64 (h, w, 3)."""
+def yuv_to_bgr(y, u, v, full_range, matrix):
+    """ITU-R BT.601 or BT.709 in floating point, float64 (h, w, 3)."""
+    kr, kg, kb = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722)}[matrix]
     if not full_range:
         y = (y - 16) * 255 / 219
     chroma = 1.0 if full_range else 255 / 224
     u, v = (u - 128) * chroma, (v - 128) * chroma
-    blue = y + 1.772 * u
-    red = y + 1.402 * v
-    green = y - (0.114 * 1.772 / 0.587) * u - (0.299 * 1.402 / 0.587) * v
+    blue = y + 2 * (1 - kb) * u
+    red = y + 2 * (1 - kr) * v
+    green = (y - kb * blue - kr * red) / kg
     return np.stack([blue, green, red], -1)
 
 
-def preprocess_yuv(planes, size, *, full_range=False, roi=None, mirror=False):
+def preprocess_yuv(planes, size, *, full_range=False, matrix="bt601", roi=None, mirror=False):
     """Pixels, float64 (h, w, 3) BGR, not rounded: each plane sampled at its own resolution, converted once."""
     luma, u, v = planes
     if mirror:
@@ -72,7 +73,7 @@ def preprocess_yuv(planes, size, *, full_range=False, roi=None, mirror=False):
         left, right = ((width - x - w), width - x - 1) if mirror else (x, x + w - 1)
         low, high, top, bottom = left // 2, right // 2 + 1, y // step, (y + h - 1) // step + 1
         chroma.append(bilinear(plane[top:bottom, low:high], places - low, ys / step - top))
-    return yuv_to_bgr(luma, *chroma, full_range)
+    return yuv_to_bgr(luma, *chroma, full_range, matrix)
 
 
 def overlap(a, b):
@@ -149,3 +150,67 @@ def average_groups(rows, threshold):
         result.append(mean)
         rows = rows[~near]
     return np.array(result)
+
+
+def sigmoid(v):
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-v))
+
+
+def yolo_boxes(coding, raw, cells, scale_xy):
+    """Corners, float64 (n, 4), of box channels (n, channels), as the families' papers and code have them."""
+    raw = raw.astype(np.float64)
+    if coding == "xyxy":
+        return raw
+    x, y, stride = (cells[:, i] for i in range(3)) if cells is not None else (None,) * 3
+    if coding in ("ltrb", "dfl"):
+        sides = raw
+        if coding == "dfl":
+            bins = np.exp(raw.reshape(len(raw), 4, -1))
+            sides = (bins * np.arange(bins.shape[2])).sum(2) / bins.sum(2)
+        left, top, right, bottom = (sides * stride[:, None]).T
+        return np.stack([x - left, y - top, x + right, y + bottom], 1)
+    a, b, c, d = raw.T
+    if coding.startswith(("v5", "darknet")) and "region" not in coding:
+        a, b = sigmoid(a), sigmoid(b)
+        c, d = (sigmoid(c), sigmoid(d)) if coding == "v5" else (c, d)
+    if coding == "grid":
+        a, b, c, d = (a + x / stride) * stride, (b + y / stride) * stride, np.exp(c) * stride, np.exp(d) * stride
+    elif coding in ("v5", "v5-region"):
+        a, b = (2 * a - 0.5 + x / stride) * stride, (2 * b - 0.5 + y / stride) * stride
+        c, d = (2 * c) ** 2 * cells[:, 3], (2 * d) ** 2 * cells[:, 4]
+    elif coding in ("darknet", "region"):
+        grow = (scale_xy - 1) / 2
+        a, b = (a * scale_xy - grow + x / stride) * stride, (b * scale_xy - grow + y / stride) * stride
+        c, d = np.exp(c) * cells[:, 3], np.exp(d) * cells[:, 4]
+    return np.stack([a - c / 2, b - d / 2, a + c / 2, b + d / 2], 1)
+
+
+def decode_yolo(
+    boxes, objectness, scores, *, coding, cells=None, scale_xy=1.0, logits=False, score_threshold, iou_threshold,
+    top_k=-1, keep_top_k=-1, agnostic=False, every_class=False,
+):  # fmt: skip
+    """Rows label, score, corners, source row, from the parts of a head, candidate by candidate."""
+    if logits:
+        scores = np.float32(sigmoid(scores.astype(np.float64)))
+        objectness = None if objectness is None else np.float32(sigmoid(objectness.astype(np.float64)))
+    threshold = np.float32(score_threshold)
+    corners = yolo_boxes(coding, boxes, cells, scale_xy)
+    candidates = []
+    for row in range(len(boxes)):
+        if objectness is not None and not objectness[row] >= threshold:
+            continue
+        labels = range(scores.shape[1]) if every_class else [int(scores[row].argmax())]
+        for label in labels:
+            score = scores[row, label] if objectness is None else objectness[row] * scores[row, label]
+            if score >= threshold:
+                candidates.append([label, score, *corners[row], row])
+    rows = np.array(candidates, np.float64).reshape(-1, 7)
+    rows = rows[np.argsort(-rows[:, 1], kind="stable")]
+    rows = rows[:top_k] if top_k >= 0 else rows
+    kept = np.arange(0)
+    for i in range(len(rows)):
+        rivals = rows[kept] if agnostic else rows[kept][rows[kept, 0] == rows[i, 0]]
+        if iou_threshold is None or (overlap(rows[[i], 2:6], rivals[:, 2:6]) <= np.float32(iou_threshold)).all():
+            kept = np.append(kept, i)
+    return rows[kept][:keep_top_k] if keep_top_k >= 0 else rows[kept]

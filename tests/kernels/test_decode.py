@@ -42,6 +42,23 @@ class TestNms:
         got = kernels.nms(boxes, scores, threshold, top_k)
         np.testing.assert_array_equal(got, oracles.nms(boxes, scores, threshold, top_k))
 
+    @sweep
+    @given(
+        n=st.integers(0, 200),
+        threshold=st.sampled_from([0.0, 0.3, 0.9]),
+        top_k=st.sampled_from([-1, 0, 1, 20, 500]),
+        kinds=st.sampled_from([1, 2, 40]),
+        seed=st.integers(0, 100),
+    )
+    def test_by_label(self, kernels, n, threshold, top_k, kinds, seed):
+        rng = np.random.default_rng(seed)
+        boxes, scores = random_boxes(rng, n), (rng.integers(0, 30, n) / 30).astype(np.float32)
+        labels = rng.choice(rng.integers(-(2**31), 2**31, kinds), n)
+        got = kernels.nms(boxes, scores, threshold, top_k, labels=labels)
+        # Boxes of different labels, moved apart, cannot overlap.
+        apart = boxes.astype(np.float64) + np.unique(labels, return_inverse=True)[1].reshape(-1, 1) * 8
+        np.testing.assert_array_equal(got, oracles.nms(apart, scores, threshold, top_k))
+
     def test_like_opencv(self, kernels, rng):
         boxes, scores = random_boxes(rng, 2000) * 1000, rng.random(2000, np.float32)
         sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
@@ -60,6 +77,8 @@ class TestNms:
         assert kernels.nms([], [], 0.5).tolist() == []
         with pytest.raises(ValueError, match="2 boxes and 3 scores"):
             kernels.nms(np.zeros((2, 4)), np.zeros(3), 0.5)
+        with pytest.raises(ValueError, match="2 labels and 3 scores"):
+            kernels.nms(np.zeros((3, 4)), np.zeros(3), 0.5, labels=[1, 2])
 
 
 def detection_output(loc, conf, priors, *, variances, background, score_threshold, iou_threshold, top_k, keep_top_k):

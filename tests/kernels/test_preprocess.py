@@ -50,6 +50,8 @@ class TestBgr:
     @example(source=(120, 1), size=(7, 90), mirror=True, gap=0, seed=1)
     @example(source=(60, 80), size=(30, 40), mirror=False, gap=0, seed=1)  # the 2x case that OpenCV treats apart
     @example(source=(3, 3), size=(64, 700), mirror=False, gap=0, seed=1)
+    @example(source=(40, 100), size=(40, 100), mirror=True, gap=0, seed=1)  # pixels alone, at both edges
+    @example(source=(119, 149), size=(30, 40), mirror=False, gap=1, seed=1)  # no row is needed twice
     @given(source=sizes, size=targets, mirror=st.booleans(), gap=st.integers(0, 5), seed=st.integers(0, 9))
     def test_pixels_equal_cv2_resize(self, kernels, source, size, mirror, gap, seed):
         frame = picture(seed, source[0], source[1] + gap, 3)[:, : source[1]]
@@ -66,7 +68,7 @@ class TestBgr:
     @sweep
     @given(
         layout=st.sampled_from(["nchw", "nhwc"]),
-        dtype=st.sampled_from(["float32", "float16", "uint8"]),
+        dtype=st.sampled_from(["float32", "float16", "uint8", "int8"]),
         mean=st.one_of(
             st.sampled_from([0.0, 127.5, (123.675, 116.28, 103.53), (104, 117, 123)]),
             st.tuples(*[st.floats(-300, 300, width=32)] * 3),
@@ -113,11 +115,60 @@ class TestBgr:
         want[:, 14:50] = cv2.resize(frame.transpose(1, 0, 2).copy(), (36, 64))
         np.testing.assert_array_equal(tall, want)
 
+    @pytest.mark.parametrize("shape", [(90, 160), (160, 90), (64, 64), (1, 150), (151, 101)])
+    @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8"])
+    @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+    def test_letterboxes(self, kernels, shape, dtype, layout):
+        frame, size = picture(10, *shape, 3), (64, 80)
+        ratio = min(size[0] / shape[0], size[1] / shape[1])
+        height, width = max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio))
+        options = {"mean": 100, "scale": 0.7, "dtype": dtype, "layout": layout}
+        for letterbox, top, left in [
+            ("top-left", 0, 0),
+            ("centre", (64 - height) // 2, (80 - width) // 2),
+            (True, (64 - height) // 2, (80 - width) // 2),
+        ]:
+            want = np.full((*size, 3), 114, np.uint8)
+            want[top : top + height, left : left + width] = cv2.resize(frame, (width, height))
+            got = run(kernels, frame, size, letterbox=letterbox, pad=114, **options)
+            np.testing.assert_array_equal(got, oracles.elements(want, **options))
+
+    @pytest.mark.parametrize(
+        ("shape", "inner"),
+        [((300, 451), (212, 320)), ((451, 300), (320, 212)), ((90, 160), (180, 320)), ((7, 3000), (1, 320))],
+    )
+    def test_letterboxes_rounded_down(self, kernels, shape, inner):
+        """212.86 rows become 212; a side that fills the target fills it whole, and no side vanishes."""
+        frame, size, (height, width) = picture(12, *shape, 3), (320, 320), inner
+        for letterbox, top, left in [
+            ("top-left-down", 0, 0),
+            ("centre-down", (320 - height) // 2, (320 - width) // 2),
+        ]:
+            want = np.full((*size, 3), 7, np.uint8)
+            want[top : top + height, left : left + width] = cv2.resize(frame, (width, height))
+            got = run(kernels, frame, size, letterbox=letterbox, pad=7, dtype="uint8", layout="nhwc")
+            np.testing.assert_array_equal(got, want)
+            plan = kernels.Preprocess(shape, size, letterbox=letterbox)
+            sx, sy, tx, ty = plan.to_source
+            np.testing.assert_allclose([sx, sy], [shape[1] / width, shape[0] / height])
+            np.testing.assert_allclose([left * sx + tx, top * sy + ty], 0, atol=1e-9)
+
+    @pytest.mark.parametrize(("mean", "scale"), [(128, 1), (0, 1), (127.5, 0.5), ((0, 128, 255), (1, 1, 1)), (-300, 1)])
+    @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+    def test_int8_saturates(self, kernels, layout, mean, scale):
+        """All pixel values: none wraps around, halves go to the even neighbour."""
+        frame = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1).reshape(16, 16, 3)
+        got = run(kernels, frame, (16, 16), dtype="int8", mean=mean, scale=scale, layout=layout)
+        real = (frame.astype(np.float64) - mean) / scale
+        want = np.array([max(-128, min(127, round(v))) for v in real.ravel()]).reshape(real.shape)
+        np.testing.assert_array_equal(got.transpose(1, 2, 0) if layout == "nchw" else got, want)
+
 
 class TestYuv:
+    @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
     @pytest.mark.parametrize("full_range", [False, True])
     @pytest.mark.parametrize("pixels", ["i420", "i422", "nv12", "nv16"])
-    def test_within_one_of_the_exact_value(self, kernels, pixels, full_range):
+    def test_within_one_of_the_exact_value(self, kernels, pixels, full_range, matrix):
         @settings(sweep, max_examples=max(EXAMPLES // 2, 1))
         @example(size=(1, 1), target=(5, 5), mirror=True, part=False, seed=0)
         @example(size=(17, 33), target=(64, 600), mirror=True, part=True, seed=0)
@@ -136,14 +187,42 @@ class TestYuv:
             planes = (luma, u, v) if pixels in ("i420", "i422") else (luma, np.ascontiguousarray(np.dstack([u, v])))
             got = run(
                 kernels, planes, target, source=size, pixels="i420" if len(planes) == 3 else "nv12", roi=roi,
-                mirror=mirror, full_range=full_range, layout="nhwc", dtype="uint8",
+                mirror=mirror, full_range=full_range, matrix=matrix, layout="nhwc", dtype="uint8",
             )  # fmt: skip
-            want = oracles.preprocess_yuv((luma, u, v), target, full_range=full_range, roi=roi, mirror=mirror).clip(
-                0, 255
+            want = oracles.preprocess_yuv(
+                (luma, u, v), target, full_range=full_range, matrix=matrix, roi=roi, mirror=mirror
             )
-            assert np.abs(got - want).max() < 1
+            assert np.abs(got - want.clip(0, 255)).max() < 1
 
         check()
+
+    @pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+    @pytest.mark.parametrize("full_range", [False, True])
+    def test_all_luma_and_chroma(self, kernels, full_range, matrix):
+        """Every fifth value of each plane with every one of the others, and the extremes, as 2x2 pixels."""
+        values = np.append(np.arange(0, 256, 5), [1, 254]).astype(np.uint8)
+        luma, u, v = (plane.reshape(len(values), -1) for plane in np.meshgrid(values, values, values))
+        planes = luma.repeat(2, 0).repeat(2, 1), u, v
+        # Each target pixel is the mean of one 2x2 block, whose chroma sample lies in its centre.
+        got = run(
+            kernels, planes, luma.shape, source=planes[0].shape, pixels="i420", full_range=full_range, matrix=matrix,
+            layout="nhwc", dtype="uint8",
+        )  # fmt: skip
+        want = oracles.yuv_to_bgr(*(plane.astype(float) for plane in (luma, u, v)), full_range, matrix)
+        assert np.abs(got - want.clip(0, 255)).max() < 1
+
+    def test_primaries_of_hd_video(self, kernels):
+        """Red, blue and a grey as BT.709 codes them with 8 bits."""
+        for (y, u, v), colour in [
+            ((63, 102, 240), (0, 0, 255)),
+            ((32, 240, 118), (255, 0, 0)),
+            ((126, 128, 128), (128,) * 3),
+        ]:
+            planes = np.full((4, 4), y, np.uint8), np.full((2, 2), u, np.uint8), np.full((2, 2), v, np.uint8)
+            got = run(
+                kernels, planes, (1, 1), source=(4, 4), pixels="i420", matrix="bt709", layout="nhwc", dtype="uint8"
+            )
+            assert np.abs(got[0, 0].astype(int) - colour).max() <= 1
 
     def test_packed_frames_are_opencvs(self, kernels):
         frame = cv2.GaussianBlur(picture(8, 120, 160, 3), (0, 0), 4)
@@ -173,7 +252,7 @@ def corpus_photos(corpus: Path) -> list[Path]:
 
 
 class TestCrops:
-    @pytest.mark.parametrize("letterbox", [False, True])
+    @pytest.mark.parametrize("letterbox", [False, "centre", "top-left"])
     @pytest.mark.parametrize("mirror", [False, True])
     def test_each_is_its_own_plan(self, kernels, rng, mirror, letterbox):
         frame = picture(9, 200, 300, 3)
@@ -196,15 +275,16 @@ class TestCrops:
 
 
 class TestPlan:
+    @pytest.mark.parametrize("letterbox", ["none", "centre", "top-left"])
     @pytest.mark.parametrize("mirror", [False, True])
-    def test_to_source_finds_a_spot(self, kernels, mirror):
+    def test_to_source_finds_a_spot(self, kernels, mirror, letterbox):
         frame = np.zeros((200, 300, 3), np.uint8)
         frame[100:110, 60:70] = 255
         plan = kernels.Preprocess(
             (200, 300),
             (96, 128),
             roi=(150, 20, 140, 160) if mirror else (20, 20, 140, 160),
-            letterbox=True,
+            letterbox=letterbox,
             mirror=mirror,
         )
         out = plan(frame, np.empty(plan.shape, np.float32))[0]
@@ -286,11 +366,13 @@ class TestErrors:
             ({"roi": (-1, 0, 20, 5)}, r"-1\.\.19"),
             ({"pixels": "yuyv"}, "bgr, i420, nv12; got 'yuyv'"),
             ({"layout": "chw"}, "nchw, nhwc; got 'chw'"),
-            ({"dtype": "float64"}, "float32, float16, uint8; got 'float64'"),
+            ({"dtype": "float64"}, "float32, float16, uint8, int8; got 'float64'"),
             ({"mean": (1, 2)}, "3 values.*got 2"),
             ({"scale": (1, 0, 1)}, "must not be 0"),
             ({"scale": float("nan")}, "finite"),
             ({"pad": 256}, "got 256"),
+            ({"letterbox": "left"}, "none, centre, top-left, .*; got 'left'"),
+            ({"matrix": "bt2020"}, "bt601, bt709; got 'bt2020'"),
         ],
     )
     def test_options_that_make_no_sense(self, kernels, options, words):

@@ -6,10 +6,11 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 
 import cv2
 import pytest
+
+from conditions import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +26,8 @@ def no_thread_stays() -> Iterator[None]:
     """Whatever a test opened it has closed: none of this room's threads outlives it."""
     before = set(threading.enumerate())
     yield
-    deadline = monotonic() + 3
     names = ("saccade-display", "saccade-fifo", "saccade-page", "saccade-crops", "saccade-pictures")
-    while left := [t.name for t in set(threading.enumerate()) - before if t.name.startswith(names)]:
-        assert monotonic() < deadline, f"threads still run: {left}"
-        threading.Event().wait(0.02)
+    wait_for(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith(names)])
 
 
 @pytest.fixture

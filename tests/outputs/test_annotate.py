@@ -3,11 +3,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from scenes import classes_result, faces_result, picture, pose_result
 
 from saccade.frame import Frame
-from saccade.outputs.annotate import Annotator, Ball, fit, mirrored, ninth
+from saccade.outputs.annotate import Annotator, Ball, fit, ninth
 from saccade.results import DIRECTIONS, Detections, Result
+from scenes import classes_result, faces_result, picture, pose_result
 
 SIZES = [(8, 8), (40, 30), (320, 240), (858, 480), (2688, 1520), (480, 1200), (3000, 20)]
 
@@ -97,8 +97,7 @@ def test_pose_crop_frame_is_mirrored_with_the_picture() -> None:
 def test_render_mirrors_head_pose_even_without_a_head() -> None:
     half = np.zeros((400, 800, 3), np.uint8)
     half[:, :400] = 255
-    result = Result(frame=0, time=0.0, app="head-pose", width=800, height=400)
-    assert mirrored(result)
+    result = Result(frame=0, time=0.0, app="head-pose", width=800, height=400, mirrored=True)
     drawn = Annotator().render(Frame.from_bgr(half), result, max_width=800, max_height=400)
     assert not drawn[10, 10].any()
     assert drawn[10, 790].all()

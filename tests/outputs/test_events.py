@@ -10,12 +10,12 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
-from scenes import classes_result, faces_result, picture, pose_result
 
 from saccade.errors import OutputError
 from saccade.frame import Frame
 from saccade.outputs.events import EventStatistics, EventWriter, to_json
 from saccade.results import Result
+from scenes import classes_result, faces_result, picture, pose_result
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_numpy_values_and_nan_become_json() -> None:
 def test_standard_output(tmp_path: Path) -> None:
     program = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from scenes import faces_result
 from saccade.outputs.events import EventWriter
 print("before")

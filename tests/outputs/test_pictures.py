@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import simplejpeg
-from scenes import classes_result, faces_result, picture
 
 from saccade.errors import OutputError
 from saccade.frame import Frame
 from saccade.outputs.pictures import PictureStatistics, PictureWriter
+from scenes import classes_result, faces_result, picture
 
 
 def feed(writer: PictureWriter, count: int) -> None:

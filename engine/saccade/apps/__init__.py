@@ -8,36 +8,70 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from saccade.config import RunConfig
+from saccade.config import APPS, RunConfig, options_of
 from saccade.errors import ConfigError
+from saccade.process import is_service
+from saccade.results import DIRECTIONS
 
 if TYPE_CHECKING:
-    from saccade.models import Model
+    from collections.abc import Callable, Mapping
+
+    from saccade.capture.source import Source
+    from saccade.formats.shapes import Shapes
+    from saccade.networks.sharing import Networks
     from saccade.outputs.display import Display
-    from saccade.outputs.page import LivePage
+    from saccade.outputs.opening import Outputs
     from saccade.pipeline import App, Output, Pipeline, PipelineStatistics
+    from saccade.pipeline.balance import Balance, Shares
+    from saccade.predict.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Session", "make_app", "open_session"]
+FOLLOWED = ("detect", "faces")
+"""Apps whose objects have a life."""
+
+__all__ = ["FOLLOWED", "Page", "Session", "figures_of", "make_app", "open_session", "predictor_options", "source_of"]
+
+
+class Page(Protocol):
+    """What shows a run to people, from the room that serves."""
+
+    @property
+    def url(self) -> str:
+        """Where to look."""
+        ...
+
+    def start(self) -> Page:
+        """Begin to serve."""
+        ...
+
+    def close(self) -> None:
+        """Serve no more."""
+        ...
 
 
 @dataclass(slots=True)
 class Session:
     """A pipeline that is ready to run, with what serves its results.
 
-    outputs : by name, for their figures. page : the live page, or None.
+    outputs : by name, for their figures. results : what sends and serves them, finished at the end unless the caller
+    does that. camera : its name. page : the live page, or None.
     """
 
     pipeline: Pipeline
     outputs: dict[str, Output]
+    results: Outputs
     frames: int | None = None
     seconds: float | None = None
-    page: LivePage | None = None
+    camera: str = ""
+    page: Page | None = None
+    finishing: bool = True
     closing: list[Any] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def page_url(self) -> str:
@@ -49,52 +83,93 @@ class Session:
         try:
             return self.pipeline.run(frames=self.frames, seconds=self.seconds)
         finally:
-            for part in self.closing:
-                part.close()
+            self.close()
 
     def stop(self) -> None:
-        """Ask the run to end; safe from signal handlers."""
+        """Ask the run to end; from any thread, and from signal handlers. What is queued gets little time then."""
+        self.results.hurried = True
         self.pipeline.stop()
+
+    def close(self) -> None:
+        """Write what the outputs hold, and take away what serves them; from any thread, once is enough."""
+        self.pipeline.close_outputs()
+        if self.finishing:
+            self.results.finish()
+        with self._lock:
+            while self.closing:
+                self.closing.pop(0).close()
+
+    def summary(self) -> dict[str, Any]:
+        """What `--summary` writes."""
+        return self.pipeline.statistics().summary() | self.output_statistics()
+
+    def figures(self) -> dict[str, Any]:
+        """What page, metrics and telemetry tell of the run as it is now."""
+        live = self.pipeline.statistics().live()
+        return live | {"camera": self.camera, "outputs": self.output_statistics()}
 
     def output_statistics(self) -> dict[str, Any]:
         """Figures of the outputs that keep any, by output."""
-        figures = {}
-        for name, output in self.outputs.items():
-            statistics = getattr(output, "statistics", None)
-            if statistics is not None:
-                figures[name] = {
-                    key: value for key, value in asdict(statistics()).items() if isinstance(value, (int, float, str))
-                }
-        return figures
+        return figures_of(self.outputs) | self.results.statistics()
 
 
-def open_session(name: str, config: RunConfig, *, extra_outputs: dict[str, Output] | None = None) -> Session:
-    """Build everything that `config` asks for.
+def figures_of(outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Figures of the outputs that keep any, by output."""
+    figures = {}
+    for name, output in outputs.items():
+        statistics = getattr(output, "statistics", None)
+        if statistics is not None:
+            figures[name] = {
+                key: value for key, value in asdict(statistics()).items() if isinstance(value, (int, float, str))
+            }
+    return figures
 
-    name : faces, head-pose or classify. extra_outputs : further outputs by name, as a spool or a publisher.
+
+def open_session(
+    name: str,
+    config: RunConfig,
+    *,
+    extra_outputs: dict[str, Output] | None = None,
+    results: Outputs | None = None,
+    make_page: Callable[[str, Display, Callable[[], Mapping[str, Any]]], Page] | None = None,
+) -> Session:
+    """Build everything that `config` asks for; `saccade.service.session.open_session` does it with the live page.
+
+    name : one of `config.APPS`. extra_outputs : further outputs by name. results : made by the caller, who finishes it,
+    too; by default the session's own. make_page : makes the page from an address, the display and the figures.
     Raises SaccadeError where a part cannot be had; nothing is left running then.
     """
-    from saccade.capture import Capture, open_source
+    from saccade.capture import Capture
+    from saccade.outputs.opening import Outputs
     from saccade.pipeline import Pipeline
+    from saccade.pipeline.balance import spread_as_tuned
 
     opened: list[Any] = []
+    wait = is_service() if config.wait is None else config.wait
     try:
-        source = open_source(config.source, realtime=config.realtime)
+        source = source_of(config, wait=wait)
         opened.append(source)
         app = make_app(name, config)
-        closing: list[Any] = []
-        outputs, display = _outputs(config, opened, closing, wait=source.every_frame)
-        outputs |= extra_outputs or {}
-        capture = Capture(
-            source,
-            slots=config.requests + 1 + sum(getattr(output, "leases", 0) for output in outputs.values()),
-        )
-        pipeline = Pipeline(capture, app, list(outputs.values()), requests=config.requests)
-        session = Session(pipeline, outputs, config.frames, config.seconds, closing=closing)
+        if results is None:
+            results = Outputs(config)
+            opened.append(results)
+        live = not source.every_frame
+        tuned = spread_as_tuned(app.predictor, live=live) if config.threads is None else None
+        objects = config.track and name in FOLLOWED
+        results.open(name, wait=source.every_frame, objects=objects, model=app.model_name)
+        opened += results.by_name.values()
+        outputs = results.by_name | (extra_outputs or {})
+        pipeline = Pipeline(
+            Capture(source, wait=wait), app, list(outputs.values()), requests=_requests(config, tuned),
+            track=config.track, balance=None if tuned else _balance(app, config, live=live),
+        )  # fmt: skip
+        results.watch(lambda: pipeline.capture.statistics().state)
+        session = Session(pipeline, outputs, results, config.frames, config.seconds, config.camera)
+        session.finishing = any(part is results for part in opened)
         if config.view:
-            from saccade.outputs.page import LivePage
-
-            session.page = LivePage(config.view, display, lambda: pipeline.statistics().live())
+            if make_page is None:
+                raise ConfigError("view: nothing serves a page here; open the session by saccade.service.session")
+            session.page = make_page(config.view, results.display, session.figures)
             session.page.start()
             session.closing.append(session.page)
     except BaseException:
@@ -104,95 +179,161 @@ def open_session(name: str, config: RunConfig, *, extra_outputs: dict[str, Outpu
     return session
 
 
-def make_app(name: str, config: RunConfig) -> App:
-    """The app with its models loaded; raises ConfigError, ModelError or DownloadError."""
-    if name == "faces":
-        from saccade.apps.faces import DEFAULT_MODEL, Faces
+def source_of(config: RunConfig, *, wait: bool) -> Source:
+    """The source that a configuration names; `wait` as for `open_source`."""
+    from saccade.capture import open_source
 
-        model, task = _model(config.model or DEFAULT_MODEL, config)
-        return Faces(model, _of_kind(task, ("detection",), "faces", model.name), threshold=config.threshold)
-    if name == "classify":
-        from saccade.apps.classify import Classify
-
-        if not config.model:
-            raise ConfigError("classify needs a network: --model FILE, with --labels FILE for the names of its classes")
-        model, task = _model(config.model, config, task="classification")
-        return Classify(model, _of_kind(task, ("classification",), "classify", model.name), top=config.top)
-    if name == "head-pose":
-        from saccade.apps import head_pose
-
-        model, task = _model(config.model or head_pose.DEFAULT_MODEL, config)
-        if task.kind in ("classification", "pan-tilt"):
-            return head_pose.CentredHeadPose(model, task)
-        task = _of_kind(task, ("landmarks", "angles"), "head-pose", model.name)
-        finder, detector = _model(head_pose.DEFAULT_DETECTOR, config.replace(mean=(), scale=(), color="", labels=""))
-        return head_pose.FaceHeadPose(finder, detector, model, task, threshold=config.threshold)
-    raise ConfigError(f"app {name!r} is not known; choose faces, head-pose or classify")
-
-
-def _outputs(
-    config: RunConfig, opened: list[Any], closing: list[Any], *, wait: bool
-) -> tuple[dict[str, Output], Display]:
-    """The outputs that the configuration asks for, and the display that page and FIFO share.
-
-    Whatever is opened goes to `opened`; what is no output, but shall be closed after the run, to `closing` too.
-    wait : every frame counts, so that an output that is busy holds the stream up rather than skip.
-    """
-    from saccade.outputs.display import Display
-
-    outputs: dict[str, Output] = {}
-
-    def add(name: str, output: Any) -> None:
-        opened.append(output)
-        outputs[name] = output
-
-    display = Display()
-    if config.events:
-        from saccade.outputs.events import EventWriter
-
-        add("events", EventWriter(config.events))
-    if config.out:
-        from saccade.outputs.crops import CropWriter
-
-        add("crops", CropWriter(config.out, interval=config.interval, margin=config.margin, wait=wait))
-        if config.pictures:
-            from saccade.outputs.pictures import PictureWriter
-
-            add("pictures", PictureWriter(config.out, every=config.pictures, wait=wait))
-    if config.view or config.fifo:
-        add("display", display)
-    if config.fifo:
-        from saccade.outputs.fifo import Fifo
-
-        opened.append(Fifo(display, config.fifo).start())
-        closing.append(opened[-1])
-    return outputs, display
-
-
-def _model(name: str, config: RunConfig, *, task: str | None = None) -> tuple[Model, Any]:
-    """A model, and the task that fits it."""
-    from saccade.models import open_model, task_for
-
-    model = open_model(
-        name, device=config.device, precision=config.precision, threads=config.threads or _inference_threads()
+    return open_source(
+        config.source,
+        realtime=config.realtime,
+        rate=config.rate,
+        insecure=config.insecure,
+        ca=config.ca or None,
+        hwaccel=config.hwaccel,
+        decode=config.decode,
+        max_pixels=config.max_pixels,
+        wait=wait,
     )
-    options: dict[str, Any] = {"labels": config.labels or None, "task": task}
-    if config.mean:
-        options["mean"] = config.mean
-    if config.scale:
-        options["scale"] = config.scale
-    if config.color:
-        options["swap_rb"] = config.color == "rgb"
-    return model, task_for(model, name=name, **options)
+
+
+def make_app(name: str, config: RunConfig, networks: Networks | None = None) -> App:
+    """The app with its networks loaded; raises ConfigError, ModelError or DownloadError.
+
+    networks : where they are opened, to be shared with other apps; None: for this one alone.
+    """
+    if name == "detect":
+        from saccade.apps.detect import Detect
+
+        return Detect(_predictor(name, "detect", config, networks))
+    if name == "faces":
+        from saccade.apps.faces import Faces, preset
+
+        return Faces(_predictor(name, "detect", preset(config), networks))
+    if name == "segment":
+        from saccade.apps.segment import Segment
+
+        return Segment(_predictor(name, "segment", config, networks))
+    if name == "classify":
+        from saccade.apps.classify import DEFAULT_MODEL, MOST_CLASSES, Classify
+
+        config = config.replace(model=config.model or DEFAULT_MODEL, top=config.top or MOST_CLASSES)
+        return Classify(_predictor(name, "classify", config, networks))
+    if name == "head-pose":
+        return _head_pose(config, networks)
+    raise ConfigError(f"app {name!r} is not known; choose {', '.join(APPS)}")
+
+
+def _head_pose(config: RunConfig, networks: Networks | None) -> App:
+    from saccade.apps import head_pose
+    from saccade.predict.parsers.classification import Classifier
+
+    config = config.replace(model=config.model or head_pose.DEFAULT_MODEL, top=len(DIRECTIONS), classes=())
+    predictor = _open(config.replace(regions=()), networks)
+    classes = predictor.parser.classes if isinstance(predictor.parser, Classifier) else None
+    if predictor.task == "pan-tilt" or classes == len(DIRECTIONS):
+        square = predictor.reframed(head_pose.CentredSquare(), resize="stretch")
+        return head_pose.CentredHeadPose(_within_regions(square, config))
+    if predictor.task not in ("landmarks", "angles"):
+        raise ConfigError(
+            f"head-pose wants a network of nine directions, of angles or of a face mesh; {predictor.name} is one to "
+            f"{predictor.task}" + (f" with {classes} classes" if classes else "")
+        )
+    predictor = predictor.reframed(resize="stretch")
+    # What is said of the model is not said of the one that finds the faces.
+    finder = RunConfig(
+        model=head_pose.DEFAULT_DETECTOR, device=config.device, precision=config.precision, threads=config.threads,
+        threshold=config.threshold, regions=config.regions,
+    )  # fmt: skip
+    return head_pose.FaceHeadPose(_open(finder, networks), predictor)
+
+
+def _predictor(app: str, task: str, config: RunConfig, networks: Networks | None) -> Predictor:
+    """The network of an app that wants one to `task`."""
+    if not config.model:
+        raise ConfigError(
+            f"{app} needs a network: --model FILE, or a name that `saccade models list` shows; "
+            "--labels FILE names its classes where it does not"
+        )
+    predictor = _open(config, networks)
+    if predictor.task != task:
+        other = f"; `saccade run {predictor.task}` shows what it says" if predictor.task in APPS else ""
+        raise ConfigError(f"{app} wants a network to {task}; {predictor.name} is one to {predictor.task}{other}")
+    return predictor
+
+
+def _open(config: RunConfig, networks: Networks | None) -> Predictor:
+    """A network with what its outputs mean, as the configuration says."""
+    from saccade.predict import open_predictor
+
+    # Networks that are shared know how many threads there are for all of them.
+    threads: dict[str, Any] = (
+        {"threads": config.threads, "usual_threads": _inference_threads()} if networks is None or config.threads else {}
+    )
+    predictor = open_predictor(
+        config.model, precision=config.precision, networks=networks, **predictor_options(config), **threads
+    )
+    return _within_regions(predictor, config)
+
+
+def predictor_options(config: RunConfig) -> dict[str, Any]:
+    """What a configuration says of a network and its meaning, as `open_predictor` takes it."""
+    return {
+        "device": config.device,
+        "input_shapes": _input_shapes(config),
+        "labels": config.labels or None,
+        "task": config.task,
+        "head": config.head,
+        "mean": config.mean or None,
+        "scale": config.scale or None,
+        "color": config.color,
+        "resize": config.resize,
+        "pad": config.pad,
+        "threshold": config.threshold,
+        "iou": config.iou,
+        "classes": config.classes,
+        "top": config.top,
+        "tiles": config.tiles,
+    }
+
+
+def _within_regions(predictor: Predictor, config: RunConfig) -> Predictor:
+    """The predictor for the parts of the frame that are to be looked at."""
+    if not config.regions:
+        return predictor
+    from saccade.predict.framing import Parts
+
+    if len(config.regions) > 1 and predictor.task != "detect":
+        raise ConfigError(
+            f"regions: {predictor.name} is one to {predictor.task}, of which there is one answer for a frame; give "
+            "one region, or a camera for each"
+        )
+    return predictor.reframed(Parts(config.regions, predictor.framing))
+
+
+def _input_shapes(config: RunConfig) -> Shapes | None:
+    if not config.input_shape:
+        return None
+    from saccade.formats.shapes import parse_shapes
+
+    return parse_shapes([config.input_shape])
+
+
+def _requests(config: RunConfig, tuned: Shares | None) -> int:
+    """Requests in flight: as many as somebody asks for, else as its network was tuned with."""
+    usual = options_of(RunConfig)["requests"].default
+    return tuned.requests if tuned is not None and config.requests == usual else config.requests
+
+
+def _balance(app: App, config: RunConfig, *, live: bool) -> Balance | None:
+    """What spreads the app's network over the cores, unless the user has said how."""
+    from saccade.pipeline.balance import Balance
+
+    if config.threads is not None or app.predictor.network.is_remote or len(os.sched_getaffinity(0)) == 1:
+        return None
+    return Balance(app.predictor, threads=_inference_threads(), live=live)
 
 
 def _inference_threads() -> int:
-    """All cores but one, which decodes."""
+    """All cores but one, which decodes: until both are measured."""
     cores = len(os.sched_getaffinity(0))
     return max(1, cores - 1)
-
-
-def _of_kind(task: Any, kinds: tuple[str, ...], app: str, model: str) -> Any:
-    if task.kind not in kinds:
-        raise ConfigError(f"{app} wants a network for {' or '.join(kinds)}; {model} is one for {task.kind}")
-    return task

@@ -10,7 +10,6 @@ Both mirror: the person sees a mirror image, and "right" is the right of that im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from math import atan2, degrees, hypot
 from typing import TYPE_CHECKING
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.apps.whole_frame import WholeFrame
 from saccade.frame import Frame
-from saccade.pipeline import Region, View, least_size_for, make_plan
-from saccade.results import Detections, HeadPose, Result
+from saccade.geometry import Region
+from saccade.pipeline import App
+from saccade.results import Angles, HeadPose, Landmarks, Result
 
 if TYPE_CHECKING:
-    from saccade.models import Model
-    from saccade.models.tasks import AngleRegressor, Classifier, Detector, LandmarkRegressor
+    from saccade.predict.predictor import Predictor
 
 DEFAULT_MODEL = "face-mesh"
 DEFAULT_DETECTOR = "blazeface-full"
@@ -41,6 +39,9 @@ SOFTNESS = 4.0
 
 FACE_MARGIN = 1.5
 """Side of the square that the second network sees, as a multiple of the face box's longer side (MediaPipe's value)."""
+
+LEAST_PRESENCE = 0.5
+"""Probability from which on landmarks are those of a face."""
 
 LEAST_FACE = 0.25
 """The smallest face that is shown to the second network at its full input size, as a part of the frame's height."""
@@ -85,110 +86,95 @@ def mesh_angles(points: NDArray[np.float32]) -> tuple[float, float, float]:
     return -yaw, pitch, -roll
 
 
-class CentredHeadPose:
-    """A network that looks at the middle of the mirrored frame: nine directions, or pan and tilt."""
+class CentredSquare:
+    """Shows a network the centred square of the mirrored frame."""
 
-    name = "head-pose"
     mirror = True
 
-    def __init__(self, model: Model, task: Classifier | AngleRegressor) -> None:
-        self.model = model
-        self.model_name = model.name
-        self.task = task
-        self.input = replace(task.spec, letterbox=False)
-
-    def region(self, frame: Frame) -> Region:
-        """The centred square."""
-        height = min(CROP_HEIGHT, frame.width / frame.height)
-        width = height * frame.height / frame.width
-        return (1 - width) / 2, (1 - height) / 2, width, height
-
-    def least_size(self, width: int, height: int) -> tuple[int, int]:
-        """The network's input within the square."""
+    def regions(self, width: int, height: int) -> tuple[Region, ...]:
+        """One region."""
         part = min(CROP_HEIGHT, width / height)
-        return least_size_for(self.input, (0, 0, part * height / width, part), width, height)
-
-    def interpret(self, frame: Frame, outputs: Mapping[str, NDArray[np.float32]], view: View) -> Result:
-        """Direction and, from a regressor, angles."""
-        yaw: float | None = None
-        pitch: float | None = None
-        roll: float | None = None
-        x, y, w, h = self.region(frame)
-        # The square is centred, so that it is the same one in the mirrored frame.
-        box = np.array([x, y, x + w, y + h], np.float32) * np.array([frame.width, frame.height] * 2, np.float32)
-        if self.task.kind == "classification":
-            classes = self.task.decode(outputs)
-            scores = np.zeros(9, np.float32)
-            known = (classes.labels >= 0) & (classes.labels < 9)
-            scores[classes.labels[known]] = classes.scores[known]
-        else:
-            angles = self.task.decode(outputs)
-            yaw, pitch, roll = angles
-            scores = direction_scores(angles[0], angles[1])
-        pose = HeadPose(int(scores.argmax()), scores, box, yaw, pitch, roll)
-        return _result(frame, pose, None)
-
-    def close(self) -> None:
-        """Nothing to let go of."""
+        across = part * height / width
+        return (((1 - across) / 2, (1 - part) / 2, across, part),)
 
 
-class FaceHeadPose(WholeFrame):
-    """Finds the largest face, then asks a second network how it is turned."""
+class CentredHeadPose(App):
+    """A network that looks at the middle of the mirrored frame: nine directions, or pan and tilt.
+
+    predictor : of a nine-class classifier or a pan/tilt regressor, with `CentredSquare` as its framing.
+    """
 
     name = "head-pose"
-    # The frame is inferred as it comes, and not mirrored; the angles are mirrored afterwards.
 
-    def __init__(
-        self,
-        model: Model,
-        detector: Detector,
-        second: Model,
-        regressor: LandmarkRegressor | AngleRegressor,
-        *,
-        threshold: float = 0.5,
-    ) -> None:
-        super().__init__(model, detector.spec)
-        self.model_name = f"{model.name} + {second.name}"
-        self.threshold = threshold
-        self.detector = detector
-        self.regressor = regressor
-        self._request = second.request()
-        self._port = second.inputs[0].name
-        self._second_input = replace(regressor.spec, letterbox=False)
+    def interpret(self, frame: Frame, result: Result) -> Result:
+        """Direction and, from a regressor, angles."""
+        ((x, y, w, h),) = self.predictor.regions(frame.width, frame.height)
+        box = _box((1 - x - w, y, w, h), frame)  # regions are those of the mirrored frame
+        if result.angles is not None:
+            angles = result.angles
+            scores = direction_scores(angles.yaw, angles.pitch)
+            pose = HeadPose(int(scores.argmax()), scores, box, angles.yaw, angles.pitch, angles.roll)
+        else:
+            assert result.classes is not None
+            scores = np.zeros(9, np.float32)
+            scores[result.classes.labels] = result.classes.scores
+            pose = HeadPose(int(scores.argmax()), scores, box)
+        return replace(result, app=self.name, classes=None, angles=None, pose=pose, mirrored=True)
+
+
+class FaceHeadPose(App):
+    """Finds the largest face, then asks a second network how it is turned.
+
+    The frame is inferred as it comes, and not mirrored; the angles are mirrored afterwards.
+
+    predictor : finds faces. second : gives landmarks or angles of a face that fills its view.
+    """
+
+    name = "head-pose"
+
+    def __init__(self, predictor: Predictor, second: Predictor) -> None:
+        super().__init__(predictor)
+        self.second = second
+
+    @property
+    def model_name(self) -> str:
+        """Both networks."""
+        return f"{self.predictor.name} + {self.second.name}"
 
     def least_size(self, width: int, height: int) -> tuple[int, int]:
         """The detector's input, and enough for the second network's view of a face."""
         least_h, least_w = super().least_size(width, height)
-        scale = self._second_input.height / (LEAST_FACE * FACE_MARGIN * height)
+        scale = self.second.spec.height / (LEAST_FACE * FACE_MARGIN * height)
         return min(height, max(least_h, round(height * scale))), min(width, max(least_w, round(width * scale)))
 
-    def interpret(self, frame: Frame, outputs: Mapping[str, NDArray[np.float32]], view: View) -> Result:
+    def interpret(self, frame: Frame, result: Result) -> Result:
         """Detections, and the pose of the largest face if there is one."""
-        faces = self.detector.decode(outputs, view.as_tuple(), score_threshold=self.threshold)
-        if not len(faces):
-            return _result(frame, None, faces)
-        boxes = faces.boxes
-        largest = boxes[int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).argmax())]
-        region = _square(largest, frame)
-        if region is None:
-            return _result(frame, None, faces)
-        plan, inner = make_plan(frame, self._second_input, region)
-        plan(frame.planes[0] if frame.pixels == "bgr" else frame.planes, out=self._request.inputs[self._port])
-        self._request.infer()
-        roll: float | None
-        if self.regressor.kind == "landmarks":
-            points, present = self.regressor.decode(self._request.outputs)
-            if present < 0.5:
-                return _result(frame, None, faces)
+        faces = result.detections
+        pose = None
+        if faces is not None and len(faces):
+            boxes = faces.boxes
+            largest = boxes[int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).argmax())]
+            region = _square(largest, frame)
+            pose = None if region is None else self._pose(frame, region)
+        return replace(result, app=self.name, pose=pose, mirrored=True)
+
+    def _pose(self, frame: Frame, region: Region) -> HeadPose | None:
+        found, view = self.second.find(frame, region)
+        if isinstance(found, Landmarks):
+            if found.score < LEAST_PRESENCE:
+                return None
             # The square may have been cut at the frame's edge, which stretches the two axes differently.
-            points = points * np.array([abs(inner.scale_x), inner.scale_y, abs(inner.scale_x)], np.float32)
-            yaw, pitch, roll = mesh_angles(points)
-        else:
-            yaw, pitch, roll = self.regressor.decode(self._request.outputs)
-        scores = direction_scores(yaw, pitch)
-        x, y, w, h = region
-        box = np.array([x, y, x + w, y + h], np.float32) * np.array([frame.width, frame.height] * 2, np.float32)
-        return _result(frame, HeadPose(int(scores.argmax()), scores, box, yaw, pitch, roll), faces)
+            unit = np.array([abs(view.scale_x), view.scale_y, abs(view.scale_x)], np.float32)
+            found = Angles(*mesh_angles(found.points * unit))
+        assert isinstance(found, Angles)
+        scores = direction_scores(found.yaw, found.pitch)
+        return HeadPose(int(scores.argmax()), scores, _box(region, frame), found.yaw, found.pitch, found.roll)
+
+
+def _box(region: Region, frame: Frame) -> NDArray[np.float32]:
+    """Corners of a region, source px."""
+    x, y, w, h = region
+    return np.array([x, y, x + w, y + h], np.float32) * np.array([frame.width, frame.height] * 2, np.float32)
 
 
 def _square(box: NDArray[np.float32], frame: Frame) -> Region | None:
@@ -201,16 +187,3 @@ def _square(box: NDArray[np.float32], frame: Frame) -> Region | None:
     if right - left < 2 or bottom - top < 2:
         return None
     return left / frame.width, top / frame.height, (right - left) / frame.width, (bottom - top) / frame.height
-
-
-def _result(frame: Frame, pose: HeadPose | None, faces: Detections | None) -> Result:
-    return Result(
-        frame=frame.sequence,
-        time=frame.time,
-        app="head-pose",
-        width=frame.width,
-        height=frame.height,
-        detections=faces,
-        pose=pose,
-        mirrored=True,
-    )

@@ -3,9 +3,14 @@
 This room owns all pixel memory. `open_source` finds the source for what a user typed, `Capture` reads it from a
 thread of its own and leases out frames. The way of a picture: source -> `Picture` (compressed where the source has
 it compressed) -> slot (decoded at the smallest sufficient scale) -> `saccade.frame.Frame`, a lease on the slot.
+
+Each question has one place: `open` tells what an address means, `still` decodes and says what is damaged, `split` cuts
+streams into pictures, `formats` and `markers` read headers, `orientation` turns, `planes` knows colours, `clock` tells
+the time of files, `address` keeps secrets, `changes` logs comings and goings.
 """
 
-from saccade.capture.source import Picture, Source, open_source
+from saccade.capture.open import open_source
+from saccade.capture.source import Picture, Source
 from saccade.capture.thread import Capture, CaptureStatistics
 
 __all__ = ["Capture", "CaptureStatistics", "Picture", "Source", "open_source"]

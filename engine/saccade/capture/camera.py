@@ -25,6 +25,7 @@ class CameraSource(Source):
     """A camera by number or device path, with a size and a frame rate if wanted: `/dev/video0@2688x1520@15`."""
 
     live = True
+    comes_later = True
     every_frame = False
 
     def __init__(self, name: str) -> None:

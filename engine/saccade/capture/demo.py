@@ -6,22 +6,21 @@ so that a demo frame goes the same way as a camera's.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import mmap
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from saccade.capture import jpeg
+from saccade.capture import jpeg, still
 from saccade.capture.source import Picture, Source
 from saccade.config import cache_dir
 from saccade.errors import JpegError, SourceError
 from saccade.frame import Image
+from saccade.private import private_folder
+from saccade.storage import atomic
 
 _log = logging.getLogger(__name__)
 
@@ -64,23 +63,25 @@ def make_loop(
     def compressed(phase: float) -> bytes:
         return jpeg.encode(scene.draw(phase), quality=QUALITY)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "saccade-demo") as pool:
-                for index in range(0, frames, _BATCH):
-                    if interrupted():
-                        return False
-                    phases = [i / frames for i in range(index, min(frames, index + _BATCH))]
-                    for picture in pool.map(compressed, phases):
-                        file.write(picture)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(file.name)
+    private_folder(path.parent)
+    try:
+        with (
+            atomic.replacing(path) as part,
+            part.open("wb") as file,
+            ThreadPoolExecutor(min(4, os.cpu_count() or 1), "saccade-demo") as pool,
+        ):
+            for index in range(0, frames, _BATCH):
+                if interrupted():
+                    raise _Interrupted
+                phases = [i / frames for i in range(index, min(frames, index + _BATCH))]
+                file.writelines(pool.map(compressed, phases))
+    except _Interrupted:
+        return False
     return True
+
+
+class _Interrupted(Exception):
+    """Whoever waits for the loop wants it no longer."""
 
 
 class DemoSource(Source):
@@ -149,14 +150,12 @@ class DemoSource(Source):
 
 
 def _portraits() -> list[Image]:
-    import cv2
-
     pictures = []
     for path in portrait_paths():
-        picture: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-        if picture is None:
-            raise SourceError(f"demo: needs the picture {path}; run `saccade models pull demo`")
-        pictures.append(picture)
+        try:
+            pictures.append(still.decode(path.read_bytes()))
+        except (OSError, JpegError):
+            raise SourceError(f"demo: needs the picture {path}; run `saccade models pull demo`") from None
     return pictures
 
 

@@ -1,49 +1,55 @@
-"""Network cameras over HTTP: multipart MJPEG is read here, everything else FFmpeg can open goes to FFmpeg."""
+"""Network cameras over HTTP: MJPEG is read here, pictures one by one, and FFmpeg reads everything else.
+
+What the server sends is found out from its first bytes, on the connection that stands: a camera that serves one
+client only is asked once. Only playlists (HLS, DASH) are FFmpeg's own business.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
-import urllib.error
-import urllib.request
-from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+import time
+from collections.abc import Iterator
+from typing import IO, cast
 
-from saccade.capture.pipe import SplitSource
-from saccade.capture.source import Picture
-from saccade.capture.video import OPEN_SECONDS, StreamSource, without_credentials
-from saccade.errors import SourceError
+import httpx
+
+from saccade.address import without_credentials
+from saccade.capture import formats, still
+from saccade.capture.http_client import CameraClient
+from saccade.capture.pipe import SplitSource, kind_of
+from saccade.capture.source import Picture, SourceOptions
+from saccade.capture.video import OPEN_SECONDS, StreamSource
+from saccade.errors import JpegError, SourceError
+
+_MJPEG = ("video/x-motion-jpeg", "video/x-mjpeg", "video/mjpeg", "video/x-jpeg")
+_PLAYLISTS = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl",
+              "application/dash+xml")  # fmt: skip
+_MOST_PICTURE_BYTES = 1 << 28
+_KNOWN_BYTES = 16
 
 
 class HttpSource(SplitSource):
     """``http://`` and ``https://``; user name and password may stand in the URL (basic or digest)."""
 
-    def __init__(self, url: str) -> None:
+    comes_later = True
+
+    def __init__(self, url: str, options: SourceOptions | None = None) -> None:
         super().__init__(without_credentials(url))
         self._url = url
-        self._response: Any = None
-        self._socket: socket.socket | None = None
+        self._options = options or SourceOptions()
+        self._client: CameraClient | None = None
+        self._body: Body | None = None
         self._other: StreamSource | None = None
+        self._snapshots: Iterator[Picture] | None = None
 
     def open(self) -> None:
         """Connect, and find out what the server sends."""
         self.close()
-        self._splitter.reset()
-        response, reason = self._connect()
-        if response is None:
-            raise SourceError(f"{self.name}: {reason}")
-        kind = response.headers.get_content_type()
-        if kind.startswith("multipart/") or kind in ("video/x-motion-jpeg", "video/x-mjpeg", "image/jpeg"):
-            self._response = response
-            self.live = kind != "image/jpeg"
-        else:
-            response.close()
-            self._other = StreamSource(self._url)
-            self._other.stall = self.stall
-            self._other.every_frame = self.every_frame
-            self._other.open()
-            self.live, self.frame_rate = self._other.live, self._other.frame_rate
+        self._begin()
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
         if self.interrupted:
             self.close()
 
@@ -53,110 +59,207 @@ class HttpSource(SplitSource):
             picture = self._other.read()
             self.damaged = self._other.damaged
             return picture
-        try:
-            return self._next_picture(self._receive)
-        except SourceError:
-            if self.live and not self.interrupted:
-                raise
-            return None
+        if self._snapshots is not None:
+            return next(self._snapshots, None)
+        body = self._body
+        return None if body is None else self._next_picture(body.readinto, newest=not self.every_frame)
 
     def close(self) -> None:
         """Close the connection."""
         if self._other is not None:
             self._other.close()
-        if self._response is not None:
-            self._response.close()
-        self._other = self._socket = self._response = None
+        if self._client is not None:
+            self._client.close()
+        self._other = self._client = self._body = self._snapshots = None
 
     def interrupt(self) -> None:
         """End a read that waits for the server."""
         super().interrupt()
-        other, connection = self._other, self._socket
+        other, client = self._other, self._client
         if other is not None:
             other.interrupt()
-        if connection is not None:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        if client is not None:
+            client.interrupt()
 
-    def _connect(self) -> tuple[Any, str]:
-        """The answer, or None and why there is none.
+    def _connect(self) -> None:
+        client = self._client = CameraClient(self._url, self._options, patience=OPEN_SECONDS, stop=self._stop)
+        response = client.get(stall=self.stall)
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = self._body = Body(response, self)
+        head = b"--" if kind.startswith("multipart/") or kind in _MJPEG else body.head()
+        if head.startswith(b"--"):
+            self.live = True
+        elif kind in _PLAYLISTS or head.startswith(b"#EXTM3U"):
+            self._hand_over(StreamSource(self._url, self._options))
+        elif self._is_snapshot(kind, head, body):
+            self.live, self.frame_rate = self._options.rate is not None, self._options.rate
+            self._snapshots = self._all_snapshots(client, body)
+        elif head.startswith(formats.JPEG):
+            self.live = not body.finite and not kind.startswith("image/")
+        elif kind.startswith("text/") and not kind_of(head):
+            raise SourceError(f"{self.name}: answers with {kind}, expected is a picture or a video")
+        else:
+            file = _SeekableFile(body, client, self) if body.seekable else _File(body)
+            self._hand_over(_FileSource(self._url, self._options, file))
 
-        Nothing is raised from urllib's error: its traceback would keep the connection until the collector comes.
-        """
-        try:
-            return self._opener().open(_bare(self._url), timeout=OPEN_SECONDS), ""
-        except urllib.error.HTTPError as error:
-            error.close()
-            return None, f"HTTP {error.code} {error.reason}"
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            return None, str(getattr(reason, "strerror", None) or reason)
+    def _is_snapshot(self, kind: str, head: bytes, body: Body) -> bool:
+        """True for one picture: what is called so, unless JPEG pictures might come without end."""
+        if head.startswith(formats.JPEG):
+            return kind.startswith("image/") and (body.finite or self._options.rate is not None)
+        return kind.startswith("image/") or formats.format_of(head) is not None
 
-    def connected(self, connection: socket.socket) -> None:
-        """A connection stands: from here on, patience is that for a stream, and `interrupt()` ends it."""
-        connection.settimeout(self.stall)
-        self._socket = connection
+    def _hand_over(self, other: StreamSource) -> None:
+        """Let FFmpeg read the rest."""
+        self._other = other
+        other.stall, other.every_frame, other.max_pixels = self.stall, self.every_frame, self.max_pixels
+        other.open()
+        self.live, self.frame_rate = other.live, other.frame_rate
 
-    def _opener(self) -> urllib.request.OpenerDirector:
-        parts = urlsplit(self._url)
-        handlers: list[urllib.request.BaseHandler] = [_Http(self), _Https(self)]
-        if parts.username is not None:
-            passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-            passwords.add_password(None, _bare(self._url), unquote(parts.username), unquote(parts.password or ""))
-            handlers += [
-                urllib.request.HTTPBasicAuthHandler(passwords),
-                urllib.request.HTTPDigestAuthHandler(passwords),
-            ]
-        return urllib.request.build_opener(*handlers)
+    def _all_snapshots(self, client: CameraClient, body: Body) -> Iterator[Picture]:
+        """One picture, or one after the other at the rate asked for."""
+        due = time.monotonic()
+        while True:
+            data = body.rest(_MOST_PICTURE_BYTES)
+            if self.interrupted:
+                return
+            try:
+                yield self._snapshot(data)
+            except JpegError as error:
+                if not self.live:
+                    raise SourceError(f"{self.name}: {error}") from error
+                self.note_damage(error)
+            if self._options.rate is None:
+                return
+            # A camera slower than the rate is asked again at once, and owes nothing.
+            due = max(due + 1 / self._options.rate, time.monotonic())
+            if self._stop.wait(due - time.monotonic()):
+                return
+            body = Body(client.get(stall=self.stall), self)
 
-    def _receive(self, memory: memoryview) -> int:
-        response = self._response
-        if response is None or self.interrupted:
+    def _snapshot(self, data: bytes) -> Picture:
+        picture = Picture(time=time.time(), captured=time.monotonic(), size=len(data))
+        if data.startswith(formats.JPEG[:2]):
+            picture.jpeg = data
+        else:
+            picture.planes = (still.decode(data, max_pixels=self.max_pixels),)
+            picture.seconds = time.monotonic() - picture.captured
+        return picture
+
+
+class Body:
+    """The body of an answer: bytes as they come. finite : the server said how long it is."""
+
+    def __init__(self, response: httpx.Response, source: HttpSource) -> None:
+        self._response = response
+        self._source = source
+        self._chunks = response.iter_raw()
+        self._waiting = b""
+        self.length = int(response.headers.get("content-length") or 0)
+        self.finite = self.length > 0
+        self.seekable = self.finite and response.headers.get("accept-ranges", "").lower() == "bytes"
+
+    def head(self) -> bytes:
+        """The first bytes, enough to know what they are; they stay."""
+        while len(self._waiting) < _KNOWN_BYTES and (chunk := self._next()):
+            self._waiting += chunk
+        return self._waiting[: formats.HEAD_BYTES]
+
+    def readinto(self, memory: memoryview) -> int:
+        """Read what is there; 0 at the end, -1 when interrupted."""
+        data = self._waiting or self._next()
+        if self._source.interrupted:
             return -1
+        count = min(len(data), len(memory))
+        memory[:count] = data[:count]
+        self._waiting = data[count:]
+        return count
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes; none at the end."""
+        data = self._waiting or self._next()
+        self._waiting = data[count:]
+        return data[:count]
+
+    def rest(self, most: int) -> bytes:
+        """All of it. Raises `SourceError` for more than `most` bytes."""
+        parts, total = [], 0
+        while data := self.read(most):
+            parts.append(data)
+            total += len(data)
+            if total > most:
+                raise SourceError(f"{self._source.name}: a picture of more than {most} bytes")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Read no further."""
+        self._response.close()
+
+    def _next(self) -> bytes:
+        source = self._source
         try:
-            if response.length is None and not response.chunked:
-                # Endless and bare: the socket's buffer can be read into ours.
-                return int(response.fp.readinto1(memory))
-            data = response.read1(len(memory))
-        except TimeoutError as error:
-            raise SourceError(f"{self.name}: silent for {self.stall:.0f} s") from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            if self._stop.is_set():
-                return -1
-            raise SourceError(f"{self.name}: {getattr(error, 'strerror', None) or error}") from error
-        memory[: len(data)] = data
-        return len(data)
+            return next(self._chunks, b"")
+        except httpx.TimeoutException:
+            raise SourceError(f"{source.name}: silent for {source.stall:.0f} s") from None
+        except httpx.RemoteProtocolError:
+            # The connection broke in mid-answer: to a stream an end like any other.
+            return b""
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            if source.interrupted:
+                return b""
+            raise SourceError(f"{source.name}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _bare(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+class _File:
+    """A body as a file for FFmpeg; it has no `seek`."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._position = 0
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes from where the file stands."""
+        data = self._body.read(count)
+        self._position += len(data)
+        return data
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._position
 
 
-def _connection(kind: Any, source: HttpSource) -> Any:
-    """Class of connections that tell the source when they stand."""
+class _SeekableFile(_File):
+    """A body of known length as a file: reading on from elsewhere is another request on the same client."""
 
-    class Connection(kind):  # type: ignore[misc]
-        def connect(self) -> None:
-            super().connect()
-            source.connected(self.sock)
+    def __init__(self, body: Body, client: CameraClient, source: HttpSource) -> None:
+        super().__init__(body)
+        self._size = body.length
+        self._client = client
+        self._source = source
 
-    return Connection
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes from where the file stands."""
+        return super().read(count) if self._position < self._size else b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to another position."""
+        position = offset + (0, self._position, self._size)[whence]
+        if position != self._position and position < self._size:
+            self._body.close()
+            response = self._client.get(stall=self._source.stall, headers={"Range": f"bytes={position}-"})
+            if response.status_code != 206:
+                raise SourceError(f"{self._source.name}: answers no range of bytes, although it says that it does")
+            self._body = Body(response, self._source)
+        self._position = position
+        return position
 
 
-class _Http(urllib.request.HTTPHandler):
-    def __init__(self, source: HttpSource) -> None:
-        super().__init__()
-        self._kind = _connection(http.client.HTTPConnection, source)
+class _FileSource(StreamSource):
+    """What FFmpeg reads over a connection of ours."""
 
-    def http_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(self._kind, request)
+    def __init__(self, url: str, options: SourceOptions, file: _File) -> None:
+        super().__init__(url, options)
+        self._timeout = None
+        self._file = file
 
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, source: HttpSource) -> None:
-        super().__init__()
-        self._kind = _connection(http.client.HTTPSConnection, source)
-
-    def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(self._kind, request)
+    def _input(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._file)

@@ -12,13 +12,14 @@ libjpeg-turbo (jpegtran's crop), so a region is cut by decoding the rows down to
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
 
+from saccade.capture import markers
+from saccade.capture.orientation import of_tiff
 from saccade.errors import JpegError
 from saccade.frame import Image
 
@@ -31,7 +32,6 @@ MAX_PIXELS = 1 << 26
 _FACTORS = (8, 4, 2)
 # simplejpeg looks up what libjpeg-turbo said of the picture, and says KeyError where it said nothing.
 _FAULTS = (ValueError, RuntimeError, KeyError)
-_BENIGN = re.compile(r"(\d+) extraneous bytes before marker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,11 @@ def read_header(data: Compressed, *, max_pixels: int = MAX_PIXELS) -> Header:
     try:
         height, width, _, subsampling = simplejpeg.decode_jpeg_header(data, strict=False)
     except _FAULTS as error:
-        raise JpegError(f"no JPEG header in {len(data)} bytes: {_reason(error)}") from error
+        # Sampling factors that the binding has no name for; most of them it decodes.
+        frame = markers.frame_header(data)
+        if frame is None:
+            raise JpegError(f"no JPEG header in {len(data)} bytes: {_reason(error)}") from error
+        height, width, subsampling = frame.height, frame.width, "unknown"
     if height <= 0 or width <= 0:
         raise JpegError(f"JPEG header gives {width}x{height} px; both must be positive")
     if height * width > max_pixels:
@@ -74,32 +78,22 @@ def read_header(data: Compressed, *, max_pixels: int = MAX_PIXELS) -> Header:
 
 def orientation(data: Compressed) -> int:
     """EXIF orientation, 1 to 8; 1 (upright) where the picture does not say."""
-    view = bytes(data[: 1 << 16])
-    start = view.find(b"Exif\0\0") + 6
-    order: Literal["big", "little"] = "big" if view[start : start + 2] == b"MM" else "little"
-
-    def number(position: int, size: int) -> int:
-        return int.from_bytes(view[start + position : start + position + size], order)
-
-    if start < 6:
-        return 1
-    directory = number(4, 4)
-    for entry in range(directory + 2, directory + 2 + 12 * min(number(directory, 2), 64), 12):
-        if number(entry, 2) == 0x0112:
-            value = number(entry + 8, 2)
-            return value if 1 <= value <= 8 else 1
-    return 1
+    return of_tiff(tiff) if (tiff := markers.exif(data)) else 1
 
 
-def decode_into(data: Compressed, out: Image, *, full: tuple[int, int] | None = None, fast: bool = True) -> Image:
+def decode_into(
+    data: Compressed, out: Image, *, full: tuple[int, int] | None = None, fast: bool = True, strict: bool = True
+) -> Image:
     """Decode a whole picture to BGR into a buffer of the caller's.
 
     out : uint8 (h, w, 3), contiguous; (h, w) is full size, or one of the sizes that `Header.scaled` returns.
     full : (height, width) in the header, where the caller has read it already.
     fast : fast DCT and plain chroma upsampling (a few levels off); otherwise the accurate ones.
 
-    Raises `JpegError` when the picture is damaged or truncated (`out` then holds what could be decoded), or its size
-    is not what `out` expects.
+    strict : raise for whatever libjpeg-turbo so much as warns of. Many such pictures are whole: see
+        `saccade.capture.still.open_jpeg`.
+
+    Raises `JpegError` when the picture is damaged, or its size is not what `out` expects.
     """
     height, width = out.shape[:2]
     if full is None:
@@ -116,13 +110,10 @@ def decode_into(data: Compressed, out: Image, *, full: tuple[int, int] | None = 
             min_height=height if scaled else 0,
             min_width=width if scaled else 0,
             buffer=out,
+            strict=strict,
         )
     except _FAULTS as error:
-        # Many camera chips pad the scan with a byte or two; the picture is complete then.
-        padding = _BENIGN.search(str(error))
-        if padding is None or int(padding[1]) > 16:
-            raise JpegError(f"damaged JPEG of {full[1]}x{full[0]} px ({len(data)} bytes): {_reason(error)}") from error
-        return out
+        raise JpegError(f"damaged JPEG of {full[1]}x{full[0]} px ({len(data)} bytes): {_reason(error)}") from error
     if picture.shape != out.shape:
         raise JpegError(f"JPEG decodes to {picture.shape[1]}x{picture.shape[0]} px; the buffer is for {width}x{height}")
     return out
@@ -135,7 +126,23 @@ def decode(data: Compressed, min_height: int = 0, min_width: int = 0, *, fast: b
     return decode_into(data, out, full=(header.height, header.width), fast=fast)
 
 
-def decode_rows(data: Compressed, out: Image, rows: int) -> int:
+def decode_luma(data: Compressed, *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Brightness at an eighth of the size: uint8 (ceil(H / 8), ceil(W / 8)), new; the cheapest way to see a picture.
+
+    Damage that leaves something to see is no error. Raises `JpegError` for the rest.
+    """
+    header = read_header(data, max_pixels=max_pixels)
+    height, width = -(-header.height // _FACTORS[0]), -(-header.width // _FACTORS[0])
+    try:
+        luma: Image = simplejpeg.decode_jpeg(
+            data, "GRAY", fastdct=True, fastupsample=True, min_height=height, min_width=width, strict=False
+        )[:, :, 0]
+    except _FAULTS as error:
+        raise JpegError(f"damaged JPEG of {header.width}x{header.height} px: {_reason(error)}") from error
+    return luma
+
+
+def decode_rows(data: Compressed, out: Image, rows: int, *, strict: bool = True) -> int:
     """Decode at least the upper `rows` rows at full size, accurately, and return how many are right in `out`.
 
     The decoder is told of a lower picture, so that it stops there: a region in the upper part of a frame costs
@@ -148,41 +155,18 @@ def decode_rows(data: Compressed, out: Image, rows: int) -> int:
         raise JpegError(f"JPEG of {header.width}x{header.height} px; the buffer is for {out.shape[1]}x{out.shape[0]}")
     # An MCU has at most 32 rows. One row of MCUs more, since smooth chroma upsampling looks one row ahead.
     cut = -(-rows // 32) * 32 + 32
-    position = _height_position(data)
-    if cut >= header.height or position is None:
-        decode_into(data, out, full=(header.height, header.width), fast=False)
+    frame = markers.frame_header(data)
+    if cut >= header.height or frame is None or not frame.sequential:
+        decode_into(data, out, full=(header.height, header.width), fast=False, strict=strict)
         return header.height
     lower = bytearray(data)
-    lower[position : position + 2] = cut.to_bytes(2, "big")
+    lower[frame.height_at : frame.height_at + 2] = cut.to_bytes(2, "big")
     try:
         # The rest of the scan is foreign data to the decoder, hence not strict.
         simplejpeg.decode_jpeg(lower, "BGR", buffer=out[:cut], strict=False)
     except _FAULTS as error:
         raise JpegError(f"damaged JPEG of {header.width}x{header.height} px: {_reason(error)}") from error
     return cut - 32
-
-
-def decode_planes(data: Compressed) -> tuple[tuple[Image, ...], bool]:
-    """Decode at full size to Y, U, V planes without colour conversion, and say whether they are full range.
-
-    For those who want planar YUV: it costs as much as BGR at full size, and far more than a DCT-scaled picture
-    (FFmpeg's `lowres` has no SIMD: half size takes longer than full size). The planes keep FFmpeg's frame alive.
-    """
-    import av
-
-    from saccade.capture.planes import planes_of
-
-    read_header(data)
-    context = av.CodecContext.create("mjpeg", "r")
-    context.thread_count = 1
-    try:
-        (frame,) = context.decode(av.Packet(bytes(data)))
-        views = planes_of(frame)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise JpegError(f"damaged JPEG of {len(data)} bytes: {_reason(error)}") from error
-    if views is None or views[1] != "i420":
-        raise JpegError(f"JPEG with pixel format {frame.format.name} has no planes with 4:2:0 or 4:2:2 subsampling")
-    return views[0], views[2]
 
 
 def encode(
@@ -194,27 +178,6 @@ def encode(
     contiguous: Any = np.ascontiguousarray(picture)
     data: bytes = simplejpeg.encode_jpeg(contiguous, quality, "BGR", subsampling, fastdct=fast)
     return data
-
-
-def _height_position(data: Compressed) -> int | None:
-    """Offset of the two height bytes of a baseline picture; None for other kinds (progressive, arithmetic)."""
-    view = memoryview(data).cast("B")
-    position, end = 2, len(view) - 9
-    while position < end:
-        if view[position] != 0xFF:
-            return None
-        marker = view[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif marker in (0xC0, 0xC1):
-            return position + 5
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            position += 2
-        elif marker in (0xC2, 0xC3, 0xDA, 0xD9) or (0xC5 <= marker <= 0xCF and marker not in (0xC8, 0xCC)):
-            return None
-        else:
-            position += 2 + (view[position + 2] << 8 | view[position + 3])
-    return None
 
 
 def _reason(error: Exception) -> str:

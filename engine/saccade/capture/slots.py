@@ -1,7 +1,8 @@
 """Slots: the memory that frames live in.
 
 A slot owns its buffers for as long as the source keeps its size. They are made when first needed, page-aligned,
-and decoders write into them; afterwards a frame costs no allocation.
+and decoders write into them; afterwards a frame costs no allocation. Pictures that lie on their side are turned here,
+whatever way they came in, and a turned picture is a copy.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from saccade.capture import jpeg
+from saccade.capture import jpeg, still
+from saccade.capture.orientation import swaps, upright
 from saccade.capture.source import Picture
-from saccade.frame import Frame, Image
+from saccade.errors import JpegError
+from saccade.frame import Decoder, Frame, Image
+
+Fit = Callable[[int, int], tuple[int, int]]
+Size = tuple[int, int] | Fit
 
 
 def page_aligned(height: int, width: int) -> Image:
@@ -24,71 +30,74 @@ def page_aligned(height: int, width: int) -> Image:
 class Slot:
     """Memory of one frame at a time.
 
-    allocations : buffers ever made, for statistics and tests.
+    max_pixels : JPEG pictures of more are refused. allocations : buffers ever made, for statistics and tests.
+    way : who could decode the newest JPEG picture.
     """
 
-    __slots__ = ("_compressed", "_header", "_made", "_pictures", "_rows", "_scratch", "allocations")
+    __slots__ = (
+        "_compressed", "_header", "_made", "_max_pixels", "_pictures", "_rows", "_scratch", "_strict", "allocations",
+        "way",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, max_pixels: int = still.MAX_PIXELS) -> None:
         self.allocations = 0
+        self.way = still.Way.AS_IS
+        self._max_pixels = max_pixels
         self._header = jpeg.Header(0, 0, "")
         self._pictures: dict[tuple[int, int], Image] = {}
         self._made: set[tuple[int, int]] = set()
         self._rows = 0
+        self._strict = True
         self._compressed = memoryview(b"")
         self._scratch = bytearray()
 
-    def fill(self, picture: Picture, size: tuple[int, int], sequence: int, on_release: Callable[[], None]) -> Frame:
+    def fill(self, picture: Picture, size: Size, sequence: int, on_release: Callable[[], None]) -> Frame:
         """Put a picture into the slot and return the lease on it.
 
-        size : (min_height, min_width) that inference needs, (0, 0) for full size. Raises `JpegError`.
+        size : (min_height, min_width) that inference needs, (0, 0) for full size; or what says so of an upright
+        picture's (width, height). Raises `JpegError`.
         """
-        if picture.jpeg is not None:
-            return self._fill_jpeg(picture, picture.jpeg, size, sequence, on_release)
-        height, width = picture.planes[0].shape[:2]
+        if picture.jpeg is None:
+            self.way = still.Way.AS_IS
+            turn = picture.orientation or 1
+            if callable(size):
+                height, width = picture.planes[0].shape[:2]
+                size = size(height, width)[::-1] if swaps(turn) else size(width, height)
+            return _decoded(picture, turn, size, sequence, on_release)
+        turn = picture.orientation or jpeg.orientation(picture.jpeg)
+        if callable(size):
+            size = self._fitted(picture.jpeg, size, turn)
+        if swaps(turn):
+            size = size[::-1]
+        opened = self._open(picture.jpeg, size)
+        if opened.data is None:
+            picture.jpeg, picture.planes = None, (opened.picture,)
+            return _decoded(picture, turn, size, sequence, on_release)
+        transient = picture.transient and opened.data is picture.jpeg
+        self._compressed = self._copied(opened.data) if transient else memoryview(opened.data)
+        if turn != 1:
+            decode = _Turned(self._decode, turn)
+            return _frame(picture, upright(opened.picture, turn), decode, self._turned(turn), sequence, on_release)
         return Frame(
-            width=width,
-            height=height,
-            planes=picture.planes,
-            pixels=picture.pixels,
-            full_range=picture.full_range,
+            width=self._header.width,
+            height=self._header.height,
+            planes=(opened.picture,),
             sequence=sequence,
             time=picture.time,
             captured=picture.captured,
-            decode=picture.decode,
-            on_release=on_release,
-        )
-
-    def _fill_jpeg(
-        self,
-        picture: Picture,
-        data: jpeg.Compressed,
-        size: tuple[int, int],
-        sequence: int,
-        on_release: Callable[[], None],
-    ) -> Frame:
-        header = jpeg.read_header(data)
-        if (header.height, header.width) != (self._header.height, self._header.width):
-            self._pictures.clear()
-        self._header = header
-        self._made.clear()
-        self._rows = 0
-        scaled = header.scaled(*size)
-        planes = jpeg.decode_into(data, self._buffer(scaled), full=(header.height, header.width))
-        self._made.add(scaled)
-        self._compressed = self._copied(data) if picture.transient else memoryview(data)
-        return Frame(
-            width=header.width,
-            height=header.height,
-            planes=(planes,),
-            sequence=sequence,
-            time=picture.time,
-            captured=picture.captured,
+            name=picture.name,
             jpeg=self._compressed,
             decode=self._decode,
             decode_rows=self._decode_rows,
             on_release=on_release,
         )
+
+    def _fitted(self, data: jpeg.Compressed, fit: Fit, turn: int) -> tuple[int, int]:
+        try:
+            header = jpeg.read_header(data, max_pixels=self._max_pixels)
+        except JpegError:
+            return 0, 0  # decoding it says what is wrong with it
+        return fit(*((header.height, header.width) if swaps(turn) else (header.width, header.height)))
 
     def keep(self, picture: Picture) -> None:
         """Keep the compressed bytes of a picture that will be filled in later, if it is."""
@@ -99,12 +108,31 @@ class Slot:
         """Let go of the compressed bytes (they keep a packet of FFmpeg's alive); buffers stay."""
         self._compressed = memoryview(b"")
 
+    def _open(self, data: jpeg.Compressed, size: tuple[int, int]) -> still.Opened:
+        """Decode into the slot's buffers."""
+        self._made.clear()
+        self._rows = 0
+        mend = self.way is not still.Way.AS_IS
+        opened = still.open_jpeg(data, size, self._buffer, mend=mend, max_pixels=self._max_pixels)
+        self.way = opened.way
+        if (opened.header.height, opened.header.width) != (self._header.height, self._header.width):
+            self._pictures = {shape: held for shape, held in self._pictures.items() if held is opened.picture}
+        self._header, self._strict = opened.header, opened.strict
+        self._made.add((opened.picture.shape[0], opened.picture.shape[1]))
+        return opened
+
+    def _turned(self, turn: int) -> tuple[int, int]:
+        """(height, width) of the source's picture when it is upright."""
+        size = self._header.height, self._header.width
+        return size[::-1] if swaps(turn) else size
+
     def _decode(self, min_height: int, min_width: int) -> Image:
         size = self._header.scaled(min_height, min_width)
         full = size == (self._header.height, self._header.width)
         picture = self._buffer(size)
         if size not in self._made:
-            jpeg.decode_into(self._compressed, picture, full=(self._header.height, self._header.width), fast=not full)
+            size_of_all = self._header.height, self._header.width
+            jpeg.decode_into(self._compressed, picture, full=size_of_all, fast=not full, strict=self._strict)
             self._made.add(size)
         return picture
 
@@ -112,7 +140,7 @@ class Slot:
         size = self._header.height, self._header.width
         picture = self._buffer(size)
         if size not in self._made and self._rows < rows:
-            self._rows = jpeg.decode_rows(self._compressed, picture, rows)
+            self._rows = jpeg.decode_rows(self._compressed, picture, rows, strict=self._strict)
             if self._rows == self._header.height:
                 self._made.add(size)
         return picture
@@ -131,3 +159,65 @@ class Slot:
         view = memoryview(self._scratch)[: len(data)]
         view[:] = data
         return view.toreadonly()
+
+
+class _Turned:
+    """A decoder of pictures that lie on their side, upright."""
+
+    __slots__ = ("_decode", "_turn")
+
+    def __init__(self, decode: Decoder, turn: int) -> None:
+        self._decode = decode
+        self._turn = turn
+
+    def __call__(self, min_height: int, min_width: int) -> Image:
+        size = (min_width, min_height) if swaps(self._turn) else (min_height, min_width)
+        return upright(self._decode(*size), self._turn)
+
+
+def _decoded(
+    picture: Picture, turn: int, size: tuple[int, int], sequence: int, on_release: Callable[[], None]
+) -> Frame:
+    """The lease on a picture that its source has decoded; size is that of the picture as it lies."""
+    height, width = picture.planes[0].shape[:2]
+    if turn != 1:
+        lying = picture.planes[0] if picture.decode is None else picture.decode(*size)
+        full = (width, height) if swaps(turn) else (height, width)
+        decode = None if picture.decode is None else _Turned(picture.decode, turn)
+        return _frame(picture, upright(lying, turn), decode, full, sequence, on_release)
+    return Frame(
+        width=width,
+        height=height,
+        planes=picture.planes,
+        pixels=picture.pixels,
+        full_range=picture.full_range,
+        matrix=picture.matrix,
+        sequence=sequence,
+        time=picture.time,
+        captured=picture.captured,
+        name=picture.name,
+        decode=picture.decode,
+        on_release=on_release,
+    )
+
+
+def _frame(
+    picture: Picture,
+    plane: Image,
+    decode: Decoder | None,
+    full: tuple[int, int],
+    sequence: int,
+    on_release: Callable[[], None],
+) -> Frame:
+    """The lease on a picture that was turned: BGR, without the compressed bytes, which still lie."""
+    return Frame(
+        width=full[1],
+        height=full[0],
+        planes=(plane,),
+        sequence=sequence,
+        time=picture.time,
+        captured=picture.captured,
+        name=picture.name,
+        decode=decode,
+        on_release=on_release,
+    )

@@ -1,4 +1,4 @@
-"""What a source of pictures is, and `open_source`, which finds the right one for what somebody typed.
+"""What a source of pictures is, and what may be said about opening one.
 
 A source hands out `Picture`s one after the other: compressed where it has them compressed, decoded where only the
 source can decode. It owns no thread; `saccade.capture.Capture` reads it from one.
@@ -6,21 +6,27 @@ source can decode. It owns no thread; `saccade.capture.Capture` reads it from on
 
 from __future__ import annotations
 
-import glob
-import stat
+import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from saccade.capture.jpeg import Compressed
-from saccade.errors import SourceError
-from saccade.frame import Decoder, Image, PixelFormat
+from saccade.capture.gating import Gate
+from saccade.capture.jpeg import MAX_PIXELS, Compressed
+from saccade.errors import ConfigError
+from saccade.frame import Decoder, Image, Matrix, PixelFormat
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_log = logging.getLogger(__name__)
+
 STALL_SECONDS = 30.0
-"""A live source that is silent for so long counts as lost."""
+"""A live source that gives no picture for so long counts as lost."""
+
+HardwareDecoding = Literal["auto", "vaapi", "none"]
+DecodedFrames = Literal["all", "nonref", "key"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,8 +37,10 @@ class Picture:
     last byte had arrived, s. size : compressed bytes read for it. skipped : pictures that the source left out before
     this one, because they were late.
     jpeg : the compressed picture, else None. transient : `jpeg` lies in memory that the next `read()` overwrites.
-    planes, pixels, full_range : the decoded picture where `jpeg` is None; see `saccade.frame.Frame`.
+    planes, pixels, full_range, matrix : the decoded picture where `jpeg` is None; see `saccade.frame.Frame`.
     decode : makes BGR of `planes`, None for BGR planes. seconds : time that decoding took so far.
+    name : the file that it is, where it is one of several.
+    orientation : how the picture lies, as EXIF counts (1 to 8), where its container says; 0: as its own EXIF says.
     """
 
     time: float
@@ -44,26 +52,39 @@ class Picture:
     planes: tuple[Image, ...] = ()
     pixels: PixelFormat = "bgr"
     full_range: bool = True
+    matrix: Matrix = "bt601"
     decode: Decoder | None = None
     seconds: float = 0.0
+    orientation: int = 0
+    name: str = ""
 
 
 class Source(ABC):
     """Pictures from one place.
 
     name : what the user typed, without credentials. live : a lost source is opened again; newest picture wins.
+    comes_later : it may not be there yet, as a camera, a stream or a pipe.
     every_frame : each picture counts; the consumer sets the pace. frame_rate : nominal, Hz, once open; None where
-    unknown. damaged : pictures that the source itself found broken and left out.
+    unknown. damaged : pictures that the source itself found broken and left out; the first `named` are warned of.
+    stall : seconds without a picture after which a live source counts as lost. max_pixels : pictures of more are
+    refused before they are decoded. gate : says what is worth decoding and showing. gated : the source itself
+    asks it. still : how many pictures it has left out for that.
     """
 
     live = False
+    comes_later = False
     every_frame = True
+    named = 1
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.frame_rate: float | None = None
         self.damaged = 0
         self.stall = STALL_SECONDS
+        self.max_pixels = MAX_PIXELS
+        self.gate: Gate | None = None
+        self.gated = False
+        self.still = 0
         self._stop = threading.Event()
 
     @abstractmethod
@@ -86,6 +107,12 @@ class Source(ABC):
     def interrupted(self) -> bool:
         """True after `interrupt()`."""
         return self._stop.is_set()
+
+    def note_damage(self, reason: object, count: int = 1) -> None:
+        """Count pictures that are left out. The first are warnings, so that a bad cable shows and fills no disk."""
+        level = logging.WARNING if self.damaged < self.named else logging.DEBUG
+        _log.log(level, "%s: %s", self.name, reason)
+        self.damaged += count
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -117,83 +144,54 @@ class Pace:
             self._start += seconds
 
 
-def open_source(text: str | int | Path, *, realtime: bool | None = None) -> Source:
-    """The source for what a user typed; nothing is opened before `Capture` starts it.
+def at_rate(pictures: Iterator[Picture], stop: threading.Event, interval: float) -> Iterator[Picture]:
+    """The pictures of a file when they are due.
 
-    Parameters
-    ----------
-    text : a camera (``0``, ``/dev/video0``, ``/dev/video0@2688x1520@15``), a video file, a folder or glob of pictures, ``rtsp://...``,
-        ``http://...``, an MJPEG pipe (path of a FIFO, or ``-`` for standard input), ``demo:`` or ``demo:4mp``.
-    realtime : True: files play at their frame rate, and pictures nobody was ready for are dropped. False: every
-        picture counts, live or not (``demo:`` then runs as fast as it is read). None: live sources are real time,
-        files are not.
-
-    Raises
-    ------
-    SourceError : there is no such file, or nothing that saccade can read.
+    Compressed ones that are late by more than `interval`, s, are left out. Decoded ones cost what they cost: a machine
+    too slow for the file plays it slower.
     """
-    source = _find(str(text), realtime)
-    if realtime is not None:
-        source.every_frame = not realtime
-    return source
+    pace, skipped = Pace(stop), 0
+    for picture in pictures:
+        late = pace.wait(picture.time)
+        if stop.is_set():
+            return
+        if picture.jpeg is not None and late > interval:
+            skipped += 1
+            continue
+        if late > interval:
+            pace.shift(late)
+        picture.skipped, skipped = skipped, 0
+        picture.captured = time.monotonic()
+        yield picture
+        del picture
 
 
-def _find(text: str, realtime: bool | None) -> Source:
-    scheme = text.partition(":")[0].lower() if ":" in text else ""
-    if scheme == "demo":
-        from saccade.capture.demo import DemoSource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """How to open a source; see `open_source`."""
 
-        return DemoSource(text, paced=realtime is not False)
-    if scheme in ("http", "https"):
-        from saccade.capture.http import HttpSource
+    realtime: bool | None = None
+    rate: float | None = None
+    insecure: bool = False
+    ca: str | Path | None = None
+    hwaccel: HardwareDecoding = "none"
+    decode: DecodedFrames = "all"
+    max_pixels: int = MAX_PIXELS
 
-        return HttpSource(text)
-    if scheme in ("rtsp", "rtsps", "rtmp", "udp", "tcp", "srt"):
-        from saccade.capture.video import StreamSource
-
-        return StreamSource(text)
-    if text == "-":
-        from saccade.capture.pipe import PipeSource
-
-        return PipeSource(text)
-    if text.partition("@")[0].isdecimal() or text.startswith("/dev/video"):
-        from saccade.capture.camera import CameraSource
-
-        return CameraSource(text)
-    return _find_path(text, paced=realtime is True)
-
-
-def _find_path(text: str, *, paced: bool) -> Source:
-    from saccade.capture.pictures import PictureSource
-
-    path = Path(text).expanduser()
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:
-        matches = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(text) else []
-        if matches:
-            return PictureSource(text, [Path(match) for match in matches], paced=paced)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(
-            f"source {text!r}: {reason}; give a camera, a file, a folder of pictures, a URL or demo:"
-        ) from error
-    if stat.S_ISFIFO(mode):
-        from saccade.capture.pipe import PipeSource
-
-        return PipeSource(str(path))
-    if stat.S_ISDIR(mode):
-        matches = sorted(str(entry) for entry in path.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES)
-        if not matches:
-            raise SourceError(
-                f"folder {text!r} holds no pictures; expected files ending in {', '.join(PICTURE_SUFFIXES)}"
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise ConfigError(f"rate {self.rate} is not usable; give pictures a second, above 0 and up to 1000")
+        for name, value, known in (
+            ("hwaccel", self.hwaccel, get_args(HardwareDecoding)),
+            ("decode", self.decode, get_args(DecodedFrames)),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name} {value!r} is not known; there are {', '.join(known)}")
+        if self.max_pixels < 1:
+            raise ConfigError(f"max_pixels {self.max_pixels} leaves no picture; give at least 1")
+        if self.insecure and self.ca is not None:
+            raise ConfigError("insecure and ca contradict each other; give one of them")
+        if self.ca is not None and not Path(self.ca).is_file():
+            raise ConfigError(
+                f"ca {str(self.ca)!r} is no file; give the certificate of the camera or its authority, PEM"
             )
-        return PictureSource(text, [Path(match) for match in matches], paced=paced)
-    if stat.S_ISCHR(mode):
-        from saccade.capture.camera import CameraSource
-
-        return CameraSource(text)
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        return PictureSource(text, [path], paced=paced)
-    from saccade.capture.video import FileSource
-
-    return FileSource(str(path), paced=paced)

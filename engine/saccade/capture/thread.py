@@ -20,18 +20,28 @@ from functools import partial
 from types import TracebackType
 from typing import Literal
 
+from saccade.capture.changes import ChangeLog
+from saccade.capture.gating import Gate, luma_of, luma_of_jpeg
 from saccade.capture.slots import Slot
 from saccade.capture.source import Picture, Source
+from saccade.capture.still import Way
 from saccade.errors import JpegError, SaccadeError, SourceError
 from saccade.frame import Frame
+from saccade.ledger import Ledger, Reason
 from saccade.statistics import Stopwatch, Timing
 
 Policy = Literal["newest", "every"]
+State = Literal["connecting", "up", "lost", "ended"]
 
 STOP_SECONDS = 0.8
 """How long `stop()` waits for the thread: a driver or a name server may hold it for longer."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 """Pauses before a lost source is opened again, s; each is twice the one before."""
+STEADY_SECONDS = 5.0
+"""A source that is lost again sooner than so long after it came back goes on with the pause it was at: opening a
+stream costs more than many of its pictures, and would cost other cameras theirs."""
+FLAPPING_PAUSE = 2.0
+"""Longest pause of such a source, s."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +55,11 @@ class CaptureStatistics:
     reconnects : times that a lost source came back. resizes : changes of the source's frame size.
     bytes_read : compressed bytes. decode : time from compressed bytes to the inference picture.
     frame_rate : the source's nominal rate, Hz, or None.
+    mended : JPEG pictures that were whole but for a header that had to be put right. second_opinions : those that
+    were shown whole by another decoder than libjpeg-turbo.
+    state : "connecting" until the first picture, "up" while pictures come, "lost" from an outage to the next picture,
+    "ended". reason : why no pictures come, also of a source that was away when the capture was stopped; empty where
+    there is none. last_picture : when the newest picture arrived, POSIX time, s; None before the first.
     """
 
     captured: int
@@ -56,6 +71,11 @@ class CaptureStatistics:
     bytes_read: int
     decode: Timing
     frame_rate: float | None
+    mended: int = 0
+    second_opinions: int = 0
+    state: State = "connecting"
+    reason: str = ""
+    last_picture: float | None = None
 
 
 class Capture:
@@ -68,6 +88,13 @@ class Capture:
         at least that. None for full size.
     slots : frames that may exist at once, leased ones included; one more than requests in flight.
     policy : "newest" or "every"; None takes the source's own (live: newest; files: every).
+    wait : a camera or stream that cannot be opened at the start is tried again, as one that is lost later.
+    lazy : nothing is decoded before somebody takes it, and then on the taker's thread.
+
+    Attributes that a scheduler sets before the start: `fit`, the size that inference needs of a picture of (width,
+    height), px; `on_arrival`, called with each picture that waits to be taken and at the end; `lost_as`, why a picture
+    that nobody took is lost; `gate`, which says what is worth decoding and taking, and makes the capture lazy.
+    ledger : what became of each picture; who takes a frame ends its entry.
     """
 
     def __init__(
@@ -77,6 +104,8 @@ class Capture:
         size: tuple[int, int] | None = None,
         slots: int = 2,
         policy: Policy | None = None,
+        wait: bool = False,
+        lazy: bool = False,
     ) -> None:
         if slots < 2:
             raise ValueError(f"{slots} slots cannot be written and read at once; give at least 2")
@@ -84,8 +113,9 @@ class Capture:
         self.policy: Policy = policy or ("every" if source.every_frame else "newest")
         source.every_frame = self.policy == "every"
         self._size = size or (0, 0)
+        self._wait = wait and source.comes_later
         self._changed = threading.Condition()
-        self._free = [Slot() for _ in range(slots)]
+        self._free = [Slot(source.max_pixels) for _ in range(slots)]
         self._ready: deque[Frame | _Compressed] = deque()
         self._waiting = 0
         self._behind = False
@@ -98,8 +128,21 @@ class Capture:
         self._decode = Stopwatch()
         self._captured = self._dropped = self._delivered = self._damaged = 0
         self._reconnects = self._resizes = self._bytes = self._sequence = 0
+        self._ways = dict.fromkeys(Way, 0)
+        self._state: State = "connecting"
+        self._reason = ""
+        self._last: float | None = None
+        self._changes, self._sizes = ChangeLog(), ChangeLog()
+        self.lazy = lazy
+        self.fit: Callable[[int, int], tuple[int, int]] | None = None
+        self.on_arrival: Callable[[], None] | None = None
+        self.lost_as: Callable[[], Reason] = lambda: "newer"
+        self.ledger = Ledger()
+        self._gate: Gate | None = None
+        self._source_damage = self._source_still = 0
         self._frame_size = (0, 0)
         self._lost = 0.0
+        self._back = float("-inf")
         self._pause = FIRST_PAUSE
 
     @property
@@ -111,33 +154,75 @@ class Capture:
     def size(self, size: tuple[int, int]) -> None:
         self._size = size
 
+    @property
+    def gate(self) -> Gate | None:
+        """Who says what is worth decoding and taking; to be set before the start."""
+        return self._gate
+
+    @gate.setter
+    def gate(self, gate: Gate | None) -> None:
+        self._gate = self.source.gate = gate
+        self.lazy = self.lazy or gate is not None
+
+    def reserve(self, frames: int) -> None:
+        """Make room for that many frames at once; to be called before the start."""
+        self.add_slots(frames - len(self._free))
+
+    def add_slots(self, count: int) -> None:
+        """Make room for so many frames more, for example in place of frames that nobody will ever release."""
+        with self._changed:
+            self._free += [Slot(self.source.max_pixels) for _ in range(count)]
+            self._changed.notify_all()
+
     def start(self) -> Capture:
-        """Open the source and start the thread; raises `SourceError` if the source cannot be opened."""
+        """Start the thread and open the source; raises `SourceError` if the source cannot be opened."""
+        self.begin()
+        try:
+            self.wait_open()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    @property
+    def begun(self) -> bool:
+        """True once the thread was started."""
+        return self._thread is not None
+
+    def begin(self) -> None:
+        """Start the thread, and let it open the source."""
         if self._thread is not None:
             raise RuntimeError(f"capture of {self.source.name} was started before; make a new one")
         # Daemon, since a driver may hold it longer than `stop()` can wait; `stop()` joins it otherwise.
         self._thread = threading.Thread(target=self._run, name="saccade-capture", daemon=True)
         self._thread.start()
-        try:
-            self._opened.wait()
-        except BaseException:
-            self.stop()
-            raise
-        if not self._open:
-            self.stop()
-            raise self._error or SourceError(f"{self.source.name}: stopped before it was open")
-        return self
+
+    def wait_open(self, timeout: float | None = None) -> bool:
+        """True once the source is open, or is waited for; False after `timeout`, s.
+
+        Raises `SourceError` if it cannot be opened, or was stopped before it was.
+        """
+        if not self._opened.wait(timeout):
+            return False
+        if self._open:
+            return True
+        if self._stop.is_set() or self._error is None:
+            raise SourceError(f"{self.source.name}: stopped before it was open")
+        raise self._error
 
     def stop(self) -> None:
         """End within a second. Leases stay valid; frames nobody took are gone."""
         self._stop.set()
         self.source.interrupt()
+        # A library may hold the thread in `open()`; who waits for it need not.
+        self._opened.set()
         with self._changed:
             self._ended = True
             ready, self._ready = list(self._ready), deque()
             self._changed.notify_all()
         for left in ready:
             left.release()
+        self.ledger.end("ended", len(ready))
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
             if self._thread.is_alive():
@@ -149,15 +234,25 @@ class Capture:
         with self._changed:
             return self._ended and not self._ready
 
+    @property
+    def queued(self) -> bool:
+        """True where a picture waits to be taken."""
+        return bool(self._ready)
+
     def latest(self, timeout: float | None = None) -> Frame | None:
         """The newest frame (policy "every": the next one) that was not handed out before; release it after use.
 
-        timeout : s; None waits as long as it takes. Returns None after the timeout or at the end; see `ended`.
+        timeout : s; None waits as long as it takes. Returns None after the timeout or at the end, see
+        `ended`, and where the gate finds the picture still.
 
         Raises
         ------
         SourceError : the source failed for good, and all frames before that were handed out.
         """
+        return self.look(timeout)[0]
+
+    def look(self, timeout: float | None = None) -> tuple[Frame | None, bool]:
+        """As `latest`; and whether there was a picture that the gate found still."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._changed:
@@ -168,21 +263,47 @@ class Capture:
                 if not self._ready:
                     if self._error is not None:
                         raise self._error
-                    return None
+                    return None, False
                 next_one = self._ready.popleft()
-                if isinstance(next_one, Frame):
-                    self._delivered += 1
-                    self._changed.notify_all()
-                    return next_one
-            frame = self._filled(next_one.slot, next_one.picture, next_one.sequence)
+                self._changed.notify_all()
+            frame, still = self._passed(next_one)
+            if still:
+                self.ledger.end("still")
+                return None, True
             if frame is not None:
                 with self._changed:
                     self._delivered += 1
-                return frame
+                return frame, False
+
+    def _passed(self, offer: Frame | _Compressed) -> tuple[Frame | None, bool]:
+        """The frame, None where it is damaged; whether the gate held it back, at the least cost that tells."""
+        gate, seen = self._gate, False
+        if isinstance(offer, _Compressed):
+            picture = offer.picture
+            if gate is not None and picture.jpeg is not None:
+                if not gate.worth_decoding(picture.size, picture.time):
+                    offer.release()
+                    return None, True
+                luma = None
+                if not gate.moving:
+                    limit = self.source.max_pixels
+                    luma = luma_of_jpeg(picture.jpeg, picture.orientation, max_pixels=limit)
+                seen = luma is not None
+                if luma is not None and not gate.worth_a_look(luma, picture.time):
+                    offer.release()
+                    return None, True
+            frame = self._filled(offer.slot, picture, offer.sequence)
+        else:
+            frame = offer
+        if gate is None or frame is None or seen or self.source.gated or gate.worth_a_look(luma_of(frame), frame.time):
+            return frame, False
+        frame.release()
+        return None, True
 
     def statistics(self) -> CaptureStatistics:
         """Counters so far."""
         with self._changed:
+            self._enter_left_out()
             return CaptureStatistics(
                 captured=self._captured,
                 dropped=self._dropped,
@@ -193,6 +314,11 @@ class Capture:
                 bytes_read=self._bytes,
                 decode=self._decode.statistics(),
                 frame_rate=self.source.frame_rate,
+                mended=self._ways[Way.MENDED],
+                second_opinions=self._ways[Way.SECOND],
+                state=self._state,
+                reason=self._reason,
+                last_picture=self._last,
             )
 
     def __enter__(self) -> Capture:
@@ -205,12 +331,14 @@ class Capture:
 
     def _run(self) -> None:
         try:
-            self.source.open()
-            self._open = True
-            self._opened.set()
+            if self._wait:
+                self._note_open()
+            self._open_first()
+            self._note_open()
             self._pump()
         except SaccadeError as error:
-            self._error = error
+            # What was interrupted may call that an error; the reason of an outage is the one before.
+            self._error = None if self._stop.is_set() else error
         except Exception as error:
             _log.exception("%s: capture failed", self.source.name)
             self._error = SourceError(f"{self.source.name}: capture failed: {error}")
@@ -218,8 +346,23 @@ class Capture:
             self.source.close()
             with self._changed:
                 self._ended = True
+                self._state, self._reason = "ended", str(self._error or self._reason)
+                self._enter_left_out()
                 self._changed.notify_all()
             self._opened.set()
+            self._announce()
+
+    def _note_open(self) -> None:
+        self._open = True
+        self._opened.set()
+
+    def _open_first(self) -> None:
+        try:
+            self.source.open()
+        except SourceError as error:
+            if not self._wait or self._stop.is_set():
+                raise
+            self._note_loss(error)
 
     def _pump(self) -> None:
         """Read until the end; live sources are opened again when they are lost."""
@@ -229,7 +372,9 @@ class Capture:
                     self._reopen()
                 picture = self.source.read()
             except SourceError as error:
-                if not self.source.live:
+                if self._stop.is_set():
+                    return
+                if not (self.source.live or self._awaited):
                     raise
                 self._note_loss(error)
                 continue
@@ -239,6 +384,12 @@ class Capture:
             if self._lost:
                 self._note_return()
             self._take(picture)
+            del picture  # its memory is not kept until the next one has come
+
+    @property
+    def _awaited(self) -> bool:
+        """True while a source that may come later has never given a picture."""
+        return self._wait and self._last is None
 
     def _check_end(self) -> None:
         """A file of which nothing could be used is an error, not an empty result."""
@@ -257,32 +408,44 @@ class Capture:
 
     def _note_loss(self, reason: SourceError) -> None:
         """One log line for an outage, however many attempts fail."""
+        with self._changed:
+            self._state, self._reason = "connecting" if self._awaited else "lost", str(reason)
         if not self._lost:
-            self._lost, self._pause = time.monotonic(), FIRST_PAUSE
-            _log.warning("%s; trying again", reason)
+            self._lost = time.monotonic()
+            flaps = self._lost - self._back < STEADY_SECONDS
+            self._pause = min(self._pause, FLAPPING_PAUSE) if flaps else FIRST_PAUSE
+            self._changes.note(f"{reason}; trying again")
         else:
+            self._changes.settle()
             _log.debug("%s; next attempt in %.1f s", reason, self._pause)
 
     def _note_return(self) -> None:
         """A source is back when pictures come, not when it could be opened."""
-        _log.warning("%s: back after %.1f s", self.source.name, time.monotonic() - self._lost)
-        self._lost = 0.0
+        came = "there" if self._awaited else "back"
+        self._changes.note(f"{self.source.name}: {came} after {time.monotonic() - self._lost:.1f} s")
+        self._lost, self._back = 0.0, time.monotonic()
         with self._changed:
-            self._reconnects += 1
+            self._reconnects += not self._awaited
 
     def _take(self, picture: Picture) -> None:
         """Offer a picture to the consumer, decoded if that is waiting or keeps up."""
         sequence = self._sequence + picture.skipped
         self._sequence = sequence + 1
         stale: list[Frame | _Compressed] = []
+        self._changes.settle()
         with self._changed:
+            self._state, self._reason, self._last = "up", "", time.time()
             self._captured += 1 + picture.skipped
             self._dropped += picture.skipped
             self._bytes += picture.size
+            self._enter_left_out()
+            self.ledger.enter(1 + picture.skipped)
             if self.policy == "newest":
                 stale.extend(self._ready)
                 self._ready.clear()
                 self._dropped += len(stale)
+            if picture.skipped or stale:
+                self.ledger.end(self.lost_as(), picture.skipped + len(stale))
                 self._behind = not self._waiting and (self._behind or bool(stale))
         for left in stale:
             left.release()
@@ -290,7 +453,7 @@ class Capture:
         if slot is None:
             return
         offer: Frame | _Compressed | None
-        if self._behind and picture.jpeg is not None:
+        if (self._behind or self.lazy) and picture.jpeg is not None:
             slot.keep(picture)
             offer = _Compressed(slot, picture, sequence, partial(self._give_back, slot))
         else:
@@ -304,20 +467,44 @@ class Capture:
                 self._changed.notify_all()
         if stopped:
             offer.release()
+            self.ledger.end("ended")
+        else:
+            self._announce()
+
+    def _announce(self) -> None:
+        if self.on_arrival is not None:
+            self.on_arrival()
+
+    def _enter_left_out(self) -> None:
+        """Enter what the source itself left out since the last time; under the lock."""
+        damaged = self.source.damaged - self._source_damage
+        still = self.source.still - self._source_still
+        self._source_damage += damaged
+        self._source_still += still
+        self.ledger.enter(damaged + still)
+        self.ledger.end("damaged", damaged)
+        if still:
+            self._captured += still
+            self._last = time.time()
+            self.ledger.end("still", still)
 
     def _filled(self, slot: Slot, picture: Picture, sequence: int) -> Frame | None:
         """The picture, decoded into the slot; None if it is damaged."""
         start = time.perf_counter()
         try:
-            frame = slot.fill(picture, self._size, sequence, partial(self._give_back, slot))
+            frame = slot.fill(picture, self.fit or self._size, sequence, partial(self._give_back, slot))
         except JpegError as error:
             self._give_back(slot)
+            self.ledger.end("damaged")
             with self._changed:
                 self._damaged += 1
-                level = logging.WARNING if self._damaged == 1 else logging.DEBUG
-            _log.log(level, "%s: %s", self.source.name, error)
+                level = logging.WARNING if self._damaged <= self.source.named else logging.DEBUG
+            _log.log(level, "%s: %s", picture.name or self.source.name, error)
             return None
         self._decode.add(picture.seconds + time.perf_counter() - start)
+        if slot.way is not Way.AS_IS:
+            with self._changed:
+                self._ways[slot.way] += 1
         self._note_size((frame.height, frame.width))
         return frame
 
@@ -326,9 +513,14 @@ class Capture:
         with self._changed:
             if self.policy == "every":
                 self._changed.wait_for(lambda: self._free or self._stop.is_set())
-            if self._free and not self._stop.is_set():
+            if self._stop.is_set():
+                # Like all that waits when the capture ends, this picture is neither delivered nor dropped.
+                self.ledger.end("ended")
+                return None
+            if self._free:
                 return self._free.pop()
             self._dropped += 1
+            self.ledger.end(self.lost_as())
             return None
 
     def _give_back(self, slot: Slot) -> None:
@@ -343,7 +535,8 @@ class Capture:
             if old in (size, (0, 0)):
                 return
             self._resizes += 1
-        _log.warning("%s: frame size changed from %dx%d to %dx%d", self.source.name, *old[::-1], *size[::-1])
+            was, now = (f"{width}x{height}" for height, width in (old, size))
+            self._sizes.note(f"{self.source.name}: frame size changed from {was} to {now}")
 
 
 @dataclass(slots=True)

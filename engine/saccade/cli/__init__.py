@@ -6,7 +6,6 @@ finished. A user's mistake never prints a traceback; `SACCADE_DEBUG=1` shows it 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import logging
 import os
@@ -15,58 +14,60 @@ from collections.abc import Sequence
 from typing import Any
 
 from saccade import __version__
+from saccade.cli.parser import Help, Parser
 from saccade.errors import SaccadeError
+from saccade.process import secure_standard_streams, timed
+from saccade.text import PlainFormatter, plain
 
-COMMANDS = ("run", "models", "inspect", "convert", "infer", "run_script", "spool", "serve", "cloud", "doctor", "bench")
+__all__ = ["COMMANDS", "Help", "Parser", "add_command", "main", "make_parser"]
 
-
-class Help(argparse.RawDescriptionHelpFormatter):
-    """Shows examples as they are written, and defaults where there are any."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32)
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help
-        if text and action.default not in (None, "", (), False, argparse.SUPPRESS) and "default" not in text:
-            text += " (default: %(default)s)"
-        return text
+COMMANDS = (
+    "run", "cameras", "why", "service", "models", "inspect", "convert", "infer", "run_script", "spool", "serve",
+    "archive", "cloud", "device", "config", "doctor", "completion", "bench", "tune",
+)  # fmt: skip
 
 
-def add_command(subparsers: Any, name: str, *, summary: str, example: str) -> argparse.ArgumentParser:
+LASTING = ("run", "serve", "run-script")
+"""Commands that may go on for long: their log says when."""
+
+
+def add_command(subparsers: Any, name: str, *, summary: str, example: str) -> Parser:
     """A subcommand's parser in the common style."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}", formatter_class=Help, allow_abbrev=False,
-    )  # fmt: skip
+    parser: Parser = subparsers.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example:\n  {example}"
+    )
     return parser
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = argparse.ArgumentParser(
+def make_parser(words: Sequence[str] = ()) -> Parser:
+    """The command line: whole, or only the command that `words` name, which starts sooner."""
+    parser = Parser(
         prog="saccade",
         description="Frame-to-result inference for small x86 cameras; runs DeepLens-era models and scripts.",
         epilog="example:\n  saccade run faces --source demo: --view 127.0.0.1:8080",
-        formatter_class=Help,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"saccade {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
     parser.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    named = next((word.replace("-", "_") for word in words if not word.startswith("-")), "")
+    for name in [named] if named in COMMANDS else COMMANDS:
         module = importlib.import_module(f"saccade.cli.{name}")
         module.add_parser(subparsers)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    parser = make_parser()
+    """Run one command; returns the exit status. Without `arguments` it is that of the process, which ends with it."""
+    secure_standard_streams()
+    parser = make_parser(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
+    options.ends_process = arguments is None
     level = logging.DEBUG if options.verbose else logging.WARNING if options.quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    line = "%(levelname)s %(message)s"
+    handler.setFormatter(PlainFormatter(timed(line) if options.command in LASTING else line))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("saccade").setLevel(level)
     module = importlib.import_module(f"saccade.cli.{options.command.replace('-', '_')}")
     try:
@@ -79,12 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SaccadeError as error:
         if os.environ.get("SACCADE_DEBUG"):
             raise
-        print(f"saccade {options.command}: {error}", file=sys.stderr)
+        print(f"saccade {options.command}: {plain(str(error))}", file=sys.stderr)
         return 2
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # Names that the locale cannot write are of the second kind.
         if os.environ.get("SACCADE_DEBUG"):
             raise
-        print(f"saccade {options.command}: {error}", file=sys.stderr)
+        print(f"saccade {options.command}: {plain(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"saccade {options.command}: interrupted", file=sys.stderr)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saccade.cli import add_command, style
 from saccade.errors import ConfigError
+from saccade.text import plain
 
 if TYPE_CHECKING:
     from saccade.frame import Frame
@@ -41,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report, indent=2))
         return 0
-    print(style.paint(f"{report['model']} on {report['device']} ({report['precision']}), {report['source']}", "bold"))
+    what = f"{report['model']} on {report['device']} ({report['precision']}), {report['source']}"
+    print(style.paint(plain(what), "bold"))
     rows = [
         ("kernel: frame to tensor, saccade", f"{report['kernel']['saccade_ms']:.3f} ms"),
         ("kernel: frame to tensor, OpenCV and NumPy", f"{report['kernel']['reference_ms']:.3f} ms"),
@@ -67,7 +69,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         source=options.source, model=options.model, device=options.device, precision=options.precision,
         realtime=False, seconds=options.seconds,
     )  # fmt: skip
-    app = make_app("faces", config)
+    app = make_app("detect", config)
     with Capture(open_source(config.source, realtime=False), slots=3) as capture:
         frame = capture.latest(30.0)
         if frame is None:
@@ -79,7 +81,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         decode = _decode_rate(capture, options.seconds)
     infer = _infer_rate(app, options.seconds)
     app.close()
-    figures = open_session("faces", config).run().summary()
+    figures = open_session("detect", config).run().summary()
     return {
         "source": source,
         "model": figures["model"],
@@ -144,7 +146,7 @@ def _decode_rate(capture: Any, seconds: float) -> float:
 
 
 def _infer_rate(app: Any, seconds: float) -> float:
-    ring = [app.model.request() for _ in range(2)]
+    ring = [app.predictor.network.request() for _ in range(2)]
     for request in ring:
         request.start()
     count, start = 0, time.perf_counter()

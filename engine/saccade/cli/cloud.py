@@ -4,126 +4,149 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from saccade.cli import Help, add_command, style
+from saccade.address import without_credentials
+from saccade.cli import add_command, cloud_endpoint, style
+from saccade.cli.stacks import (
+    action,
+    add_place,
+    amount,
+    ask,
+    explain_missing,
+    find_lambdas,
+    pairs,
+    show_costs,
+    show_status,
+)  # fmt: skip
 from saccade.errors import ConfigError, SourceError
+from saccade.process import StopSignals
+from saccade.text import plain
 
 
 def add_parser(subparsers: Any) -> None:
-    """`saccade cloud {local,build,deploy}`."""
+    """`saccade cloud {local,build,deploy,status,zip,delete,endpoint}`."""
     parser = add_command(
         subparsers, "cloud", summary="the cloud stage: run it on this machine, build it, deploy it",
         example="saccade cloud local --source demo: --seconds 60",
     )  # fmt: skip
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
-    local = _action(
+    local = action(
         actions, "local", "run device, local AWS, functions and dashboard page here, without an account",
         "saccade cloud local --source /dev/video0 --page 127.0.0.1:8090",
     )  # fmt: skip
-    local.add_argument("--source", default="demo:", metavar="S", help="the camera's source; none: no camera")
+    local.add_argument(
+        "--source", action="append", metavar="S", help="a camera's source; may be repeated; none: no camera"
+    )
     local.add_argument("--seconds", type=float, metavar="T", help="stop after T seconds (default: at Ctrl-C)")
     local.add_argument("--interval", type=float, default=1.0, metavar="T", help="seconds between crops of one face")
     local.add_argument("--page", default="127.0.0.1:8090", metavar="HOST:PORT", help="address of the dashboard page")
+    local.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="address of the local AWS; elsewhere its key is needed"
+    )
     local.add_argument("--port", type=int, default=0, metavar="PORT", help="port of the local AWS; 0 takes a free one")
     local.add_argument("--processes", type=int, default=1, metavar="N", help="processes of the emotion function")
     local.add_argument("--emotions", metavar="M", help="emotion network, a path or catalogue name")
     local.add_argument("--folder", metavar="DIR", help="keep crops, functions and logs here (default: a temporary one)")
     local.add_argument("--summary", metavar="FILE", help="write the run's figures as JSON to FILE, - for the terminal")
 
-    build = _action(
+    build = action(
         actions, "build", "make the functions' packages for Lambda (Python 3.13, arm64)", "saccade cloud build"
     )
-    deploy = _action(
+    deploy = action(
         actions, "deploy", "build, then create or update the stack in an AWS account",
         "saccade cloud deploy --region eu-central-1 --set AlarmEmail=me@example.org",
     )  # fmt: skip
-    for action in (build, deploy):
-        action.add_argument("--out", default="out/lambdas", metavar="DIR", help="where the packages go")
-        action.add_argument("--python", metavar="FILE", help="Python 3.13 to compile with (default: looked for)")
-    deploy.add_argument("--stack", default="saccade", metavar="NAME", help="name of the stack")
-    deploy.add_argument("--region", metavar="REGION", help="AWS region (default: as configured)")
-    deploy.add_argument("--profile", metavar="NAME", help="AWS profile (default: as configured)")
+    for each in (build, deploy):
+        each.add_argument("--out", default="out/lambdas", metavar="DIR", help="where the packages go")
+        each.add_argument("--python", metavar="FILE", help="Python 3.13 to compile with (default: looked for)")
     deploy.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the template; may be repeated"
     )
+    deploy.add_argument(
+        "--emotions", choices=["yes", "no"], help="turn the emotion stage on or off (default: as it is, else asked)"
+    )
+    deploy.add_argument("--dry-run", action="store_true", help="say what would change; change nothing")
+    for name, value, what in (
+        ("cameras", 1, "cameras"), ("faces", 2, "faces in view"), ("hours", 8, "hours a day"),
+        ("interval", 3, "seconds between two crops of a face"),
+    ):  # fmt: skip
+        deploy.add_argument(f"--{name}", type=amount, default=value, metavar="N", help=f"for the costs: {what}")
+    status = action(actions, "status", "state, outputs, waiting and dead messages, alarms", "saccade cloud status")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    zipped = action(
+        actions, "zip", "a photo to a zip of its faces, by emotion", "saccade cloud zip party.jpg --local --out a.zip"
+    )
+    zipped.add_argument("photo", metavar="PHOTO", help="JPEG or PNG")
+    zipped.add_argument("--out", metavar="FILE", help="write the zip here")
+    zipped.add_argument("--local", action="store_true", help="on this machine, without an account")
+    zipped.add_argument("--endpoint", metavar="URL", help="a `saccade cloud local` that runs")
+    delete = action(actions, "delete", "delete the stack with all pictures and rows", "saccade cloud delete")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    for each in (deploy, status, zipped, delete):
+        add_place(each)
+    cloud_endpoint.add_actions(actions)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run one action."""
-    try:
-        return {"local": _local, "build": _build, "deploy": _deploy}[options.action](options)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("saccade"):
-            raise
-        raise ConfigError(f"{error.name} is missing; install it with: pip install 'saccade[cloud-local]'") from None
-
-
-def find_lambdas(given: str | None = None) -> Path:
-    """The folder of functions and template: the one given, else that of the checkout, else ./lambdas."""
-    checkout = Path(__file__).resolve().parents[3] / "lambdas"
-    for folder in [Path(given)] if given else [checkout, Path("lambdas")]:
-        if (folder / "template.yaml").is_file():
-            return folder
-    raise ConfigError(f"no template.yaml in {given or 'lambdas'}; give --lambdas, the project's folder of functions")
-
-
-def _action(actions: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=Help,
-        epilog=f"example:\n  {example}", allow_abbrev=False,
-    )  # fmt: skip
-    parser.add_argument("--lambdas", metavar="DIR", help="folder of functions and template (default: the checkout's)")
-    return parser
+    with explain_missing():
+        actions = {
+            "local": _local, "build": _build, "deploy": _deploy, "status": _status, "zip": _zip, "delete": _delete,
+            "endpoint": cloud_endpoint.run,
+        }  # fmt: skip
+        return actions[options.action](options)
 
 
 def _local(options: argparse.Namespace) -> int:
     from saccade.deploy.demo import CloudDemo
+    from saccade.service.address import is_loopback
 
     host, _, port = options.page.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"--page is {options.page!r}; expected HOST:PORT, as 127.0.0.1:8090")
     if options.processes < 1 or not 0 <= options.port <= 65535 or not options.interval > 0:
         raise ConfigError("--processes must be 1 or more, --port 0 to 65535, --interval more than 0")
+    sources = [source for source in options.source or ["demo:"] if source != "none"]
     lambdas = find_lambdas(options.lambdas)
     ended = threading.Event()
-    previous = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with StopSignals() as signals:
+        signals.then(lambda _: ended.set())
         with tempfile.TemporaryDirectory(prefix="saccade-cloud-") as temporary:
             demo = CloudDemo(
                 lambdas, Path(options.folder or temporary),
-                source=None if options.source == "none" else options.source, interval=options.interval,
-                page=(host, int(port)), port=options.port, processes=options.processes, emotions=options.emotions,
+                sources=sources, interval=options.interval,
+                page=(host, int(port)), host=options.host, port=options.port,
+                processes=options.processes, emotions=options.emotions,
             )  # fmt: skip
             started = time.monotonic()
             with demo:
                 assert demo.dashboard is not None
                 print(f"dashboard: {demo.dashboard.url}", flush=True)
                 print(f"local AWS: {demo.aws.endpoint} (stack {demo.aws.stack})", flush=True)
+                if not is_loopback(demo.aws.host):
+                    print(f"access key: {demo.aws.credentials['AWS_ACCESS_KEY_ID']}, secret: any", flush=True)
                 print(f"emotions:  {demo.analyst.emotion_source}", flush=True)
                 while not ended.wait(0.2):
                     if options.seconds is not None and time.monotonic() - started >= options.seconds:
                         break
-                    if demo.camera is not None and not demo.camera.running:
-                        break  # the source has ended
-                if demo.camera is not None and demo.camera.failed and not ended.is_set():
-                    raise SourceError(
-                        f"the camera process failed; try it alone: saccade run faces --source {options.source}"
-                    )
-                if demo.camera is not None:
-                    demo.camera.close()
-                demo.aws.drain()
+                    if demo.device is not None and not demo.device.running:
+                        break  # the sources have ended
+                failed = () if ended.is_set() or demo.device is None else demo.device.failed
+                if demo.device is not None:
+                    demo.device.close()
+                demo.aws.settle()
                 summary = demo.summary(time.monotonic() - started)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
     _report(summary, options.summary)
+    if failed:
+        source = without_credentials(failed[0])
+        raise SourceError(f"the camera process failed; try it alone: saccade run faces --source {source}")
     return 0
 
 
@@ -138,6 +161,11 @@ def _report(summary: dict[str, Any], target: str | None) -> None:
         f"{summary['sent']} crops in {summary['seconds']:.0f} s -> {summary['faces']} faces in {summary['pictures']}, "
         f"{summary['points']} data points, {summary['dead_letters']} dead letters"
     )
+    for name, camera in summary["cameras"].items():
+        spooled = "no summary" if camera["spooled"] is None else f"{camera['spooled']} crops spooled"
+        print(plain(f"{name}: {spooled}, {camera['in_bucket']} in the bucket, {camera['left']} still to be sent"))
+    for key in summary["unanswered"]:
+        print(plain(f"not answered yet: {key}"))
     print(style.table([(name.lower(), str(n)) for name, n in summary["emotions"].items()], ("top emotion", "faces")))
 
 
@@ -147,29 +175,124 @@ def _build(options: argparse.Namespace) -> int:
     for folder in template.functions(find_lambdas(options.lambdas)):
         made = package.build(folder, Path(options.out), package.Target(), python=options.python)
         code = "with byte code" if made.compiled else "without byte code"
-        print(f"{made.path}  {made.bytes / 1e6:.2f} MB  {code}  {made.digest[:12]}")
+        print(f"{plain(str(made.path))}  {made.bytes / 1e6:.2f} MB  {code}  {made.digest[:12]}")
     return 0
 
 
 def _deploy(options: argparse.Namespace) -> int:
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
     from saccade.deploy import package, stack, template
+    from saccade.deploy.account import open_account
 
-    wrong = [text for text in options.set if "=" not in text]
-    if wrong:
-        raise ConfigError(f"--set {wrong[0]}: expected NAME=VALUE")
-    parameters = dict(text.split("=", 1) for text in options.set)
+    parameters = pairs(options.set)
     lambdas = find_lambdas(options.lambdas)
-    try:
-        session = boto3.Session(profile_name=options.profile, region_name=options.region)
-    except BotoCoreError as error:
-        raise ConfigError(str(error)) from None
+    file = lambdas / "template.yaml"
+    account = open_account(options.profile, options.region)
+    stack.check(options.stack, account.region, template.load(file), parameters)
+    if options.emotions:
+        parameters["AcceptEmotionUse"] = "yes" if options.emotions == "yes" else ""
+    before = stack.present_parameters(account, options.stack)
+    if "AcceptEmotionUse" not in before | parameters:
+        parameters["AcceptEmotionUse"] = "yes" if not options.dry_run and _emotions_wanted() else ""
+    emotions = (before | parameters).get("AcceptEmotionUse") == "yes"
+    _show_costs(options, emotions)
     packages = [
         package.build(folder, Path(options.out), package.Target(), python=options.python)
         for folder in template.functions(lambdas)
     ]
-    outputs = stack.deploy(session, options.stack, lambdas / "template.yaml", packages, parameters)
+    if options.dry_run:
+        changes = stack.preview(account, options.stack, file, packages, parameters)
+        print(style.table(changes, ("would", "resource", "type")) if changes else f"{options.stack} is up to date")
+        return 0
+    outputs = stack.deploy(account, options.stack, file, packages, parameters)
     print(style.table(sorted(outputs.items()), ("output", "value")))
+    return 0
+
+
+EMOTION_USE = """\
+The emotion stage judges how faces look; it does not know what people feel and must not be used as if it did. In the
+EU, inferring emotions of people at work or in education is prohibited (AI Act, Article 5); elsewhere the people have to
+be told beforehand. Pictures of faces are personal data. docs/cloud.md says more."""
+
+
+def _emotions_wanted() -> bool:
+    """A deliberate yes, from a person; else the stage stays off."""
+    if sys.stdin.isatty():
+        print(f"{EMOTION_USE}\nTurn the emotion stage on? [yes/no] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() == "yes":
+            return True
+    print("the emotion stage stays off; --emotions yes turns it on")
+    return False
+
+
+def _show_costs(options: argparse.Namespace, emotions: bool) -> None:
+    from saccade.deploy import costs
+
+    use = costs.Use(
+        cameras=int(options.cameras), faces=options.faces, hours=options.hours, interval=max(options.interval, 0.01)
+    )
+    thousand = 1000 * costs.crop(emotions=emotions)
+    show_costs(
+        costs.monthly(use, emotions=emotions),
+        f"about {thousand:.2f} US dollars for 1,000 crops; {use.crops:,.0f} crops in 30 days of {use.cameras} cameras, "
+        f"{use.faces:g} faces, {use.hours:g} h a day",
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    from saccade.deploy import stack
+    from saccade.deploy.account import open_account
+
+    report = stack.status(open_account(options.profile, options.region), options.stack)
+    if not options.json:
+        report["alarms"] = ", ".join(report["alarms"]) or "none"
+    show_status(report, options.json)
+    return 0
+
+
+def _zip(options: argparse.Namespace) -> int:
+    from saccade.deploy.photo import READ_TIMEOUT, zip_faces
+
+    photo, out = Path(options.photo), Path(options.out) if options.out else None
+    if options.local:
+        from saccade.deploy.analyst import FaceAnalyst
+        from saccade.deploy.local import LocalAws
+
+        with LocalAws(find_lambdas(options.lambdas), FaceAnalyst()) as aws:
+            answer = zip_faces(aws.client, aws.outputs, photo, out)
+    else:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        patient = Config(read_timeout=READ_TIMEOUT)
+        try:
+            key = "local" if options.endpoint else None  # a local cloud on loopback takes any
+            region = options.region or ("eu-central-1" if options.endpoint else None)
+            session = boto3.Session(
+                profile_name=options.profile, region_name=region, aws_access_key_id=key, aws_secret_access_key=key
+            )
+
+            def client(service: str) -> Any:
+                return session.client(service, endpoint_url=options.endpoint, config=patient)
+
+            described = client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
+        except (BotoCoreError, ClientError) as error:
+            raise ConfigError(f"stack {options.stack} cannot be asked: {error}; without an account: --local") from None
+        outputs = {output["OutputKey"]: str(output["OutputValue"]) for output in described.get("Outputs", ())}
+        answer = zip_faces(client, outputs, photo, out, owner=described["StackId"].split(":")[4])
+    print(json.dumps(answer))
+    return 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    from saccade.deploy import stack
+    from saccade.deploy.account import open_account
+
+    account = open_account(options.profile, options.region)
+    buckets, tables = stack.holdings(account, options.stack)
+    goes = ", ".join([*buckets, *tables]) or "nothing that holds data"
+    question = f"Delete stack {options.stack} of account {account.id}, {account.region}, for good, with {goes}?"
+    ask(question, options.yes)
+    stack.delete(account, options.stack)
+    print(f"{options.stack} is deleted")
     return 0

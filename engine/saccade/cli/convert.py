@@ -7,6 +7,7 @@ from typing import Any
 
 from saccade.cli import add_command
 from saccade.cli.shapes import add_input_shape, input_shapes
+from saccade.text import plain
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,8 +29,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert and print the path of the new .xml."""
-    from saccade.models import catalogue
-    from saccade.models.convert import convert
+    from saccade.formats.convert import convert
+    from saccade.formats.load import ReadOptions
+    from saccade.networks import catalogue
 
     path = catalogue.resolve(options.model)
     target = convert(
@@ -37,8 +39,7 @@ def run(options: argparse.Namespace) -> int:
         options.output,
         options.precision,
         input_shapes=input_shapes(options),
-        epoch=options.epoch,
-        force_suppress=options.force_suppress,
+        options=ReadOptions(epoch=options.epoch, force_suppress=options.force_suppress),
     )
-    print(target)
+    print(plain(str(target)))
     return 0

@@ -9,12 +9,15 @@ import json
 import os
 import platform
 import shutil
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from saccade.cli import add_command, style
-from saccade.config import cache_dir
+from saccade.config import RunConfig, cache_dir, resolve
+from saccade.errors import ConfigError
+from saccade.text import plain
 
 PACKAGES = ("numpy", "opencv-python-headless", "openvino", "numba", "av", "simplejpeg", "boto3")
 CPU_FEATURES = (
@@ -30,6 +33,9 @@ CPU_FEATURES = (
     "amx_bf16",
 )
 LEAST_FREE_MB = 500
+
+LAST_WITH_SSE42 = (2026, 4)
+"""Last release of OpenVINO that was seen to run convolutions by SSE4.2 kernels; see tests/networks/test_lifeboat.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the checks; status 0 even where something is missing, since that is an answer."""
+    """Print the checks and the next step; status 0 even where something is missing, since that is an answer."""
     checks = examine()
     if options.json:
         print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=2))
@@ -60,15 +66,50 @@ def run(options: argparse.Namespace) -> int:
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
     width = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{style.paint(check.state.ljust(7), colours[check.state])}  {check.name.ljust(width)}  {check.found}")
+        state = style.paint(check.state.ljust(7), colours[check.state])
+        print(f"{state}  {check.name.ljust(width)}  {_within(plain(check.found), width + 11)}")
         if check.remedy:
-            print(f"{'':9}{'':{width}}  -> {check.remedy}")
+            print(f"{'':{width + 11}}-> {_within(plain(check.remedy), width + 14)}")
+    print(f"\nnext: {next_step(checks)}")
     return 0
+
+
+def _within(text: str, indent: int) -> str:
+    """Text that goes on below its begin where the terminal is too narrow for it; words stay whole, as do paths."""
+    columns = style.columns()
+    if columns is None or columns - indent < 20:
+        return text
+    return f"\n{'':{indent}}".join(
+        textwrap.wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def next_step(checks: list[Check]) -> str:
+    """What to do now: mend what is missing, fetch a model, or run."""
+    by_name = {check.name: check for check in checks}
+    missing = [check for check in checks if check.state == "missing"]
+    if missing:
+        return f"mend {', '.join(check.name for check in missing)} as said above, then `saccade doctor` again"
+    if by_name["models"].state != "ok":
+        return "saccade models pull demo"
+    source = "demo:" if by_name["camera"].state != "ok" else by_name["camera"].found.partition(",")[0]
+    return f"saccade run faces --source {source} --view"
 
 
 def examine() -> list[Check]:
     """All checks, in the order a person would ask them."""
-    return [_python(), _packages(), _cpu(), _kernels(), *_devices(), _gpu_driver(), _cameras(), _models(), _disk()]
+    return [
+        _python(),
+        _packages(),
+        _cpu(),
+        _kernels(),
+        *_devices(),
+        _gpu_driver(),
+        _cameras(),
+        _models(),
+        _disk(),
+        _settings(),
+    ]
 
 
 def _python() -> Check:
@@ -102,9 +143,30 @@ def _cpu() -> Check:
         pass
     features = [name for name in CPU_FEATURES if name in flags]
     found = f"{model}, {os.cpu_count()} cores: {' '.join(features) or 'features unknown'}"
-    if flags and "sse4_2" not in flags:
-        return Check("cpu", "missing", found, "OpenVINO and saccade need SSE4.2 (x86-64-v2)")
-    return Check("cpu", "ok", found)
+    try:
+        release = importlib.metadata.version("openvino")
+    except importlib.metadata.PackageNotFoundError:
+        release = ""
+    return Check("cpu", *fits(flags, release, found))
+
+
+def fits(flags: set[str], release: str, found: str) -> tuple[str, str, str]:
+    """Whether a processor and a release of OpenVINO go together: state, what was found, and a remedy.
+
+    flags : those of /proc/cpuinfo, empty where they are unknown. release : of OpenVINO, empty where there is none.
+    """
+    if not flags or "avx2" in flags:
+        return "ok", found, ""
+    if "sse4_2" not in flags:
+        return "missing", found, "OpenVINO and saccade need SSE4.2 (x86-64-v2)"
+    last = ".".join(map(str, LAST_WITH_SSE42))
+    numbers = tuple(int(part) for part in release.split(".")[:2] if part.isdigit())
+    if numbers > LAST_WITH_SSE42:
+        return (
+            "missing", f"{found}; no AVX2, and OpenVINO {release} is not known to have kernels for that",
+            f"stay on OpenVINO {last}: pip install 'openvino=={last}.*' (docs/device.md)",
+        )  # fmt: skip
+    return "note", f"{found}; no AVX2: SSE4.2 kernels", f"do not go beyond OpenVINO {last} (docs/device.md)"
 
 
 def _kernels() -> Check:
@@ -114,7 +176,8 @@ def _kernels() -> Check:
     if variant == "numba":
         return Check(
             "kernels", "note", "Numba twins (compiled at first use)",
-            "for the compiled ones: sudo apt-get install gcc python3-dev, then pip install --force-reinstall saccade",
+            "for the compiled ones: sudo apt-get install gcc python3-dev, "
+            "then pip install --force-reinstall saccade-engine",
         )  # fmt: skip
     return Check("kernels", "ok", f"compiled, {variant}")
 
@@ -164,12 +227,22 @@ def _cameras() -> Check:
 
 
 def _models() -> Check:
-    from saccade.models import catalogue
+    from saccade.networks import catalogue
 
     have = [entry.name for entry in catalogue.ENTRIES if entry.is_pulled()]
     if not have:
         return Check("models", "note", f"none in {cache_dir()}", "saccade models pull demo")
     return Check("models", "ok", f"{', '.join(have)} in {cache_dir()}")
+
+
+def _settings() -> Check:
+    """Variables of ours; the file that they may name is the business of `saccade config check`."""
+    said = sorted(name for name in os.environ if name.startswith("SACCADE_"))
+    try:
+        resolve(RunConfig, environ={name: os.environ[name] for name in said if name != "SACCADE_CONFIG"})
+    except ConfigError as error:
+        return Check("settings", "missing", ", ".join(said), f"mend or unset: {error}")
+    return Check("settings", "ok", ", ".join(said) or "no variables SACCADE_...")
 
 
 def _disk() -> Check:

@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 from saccade.cli import add_command, style
+from saccade.config import did_you_mean
 from saccade.errors import ConfigError
+from saccade.text import plain
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List or pull."""
-    from saccade.models import catalogue
+    from saccade.networks import catalogue
 
     if options.action == "list":
         if options.json:
@@ -38,10 +40,11 @@ def run(options: argparse.Namespace) -> int:
         return 0
     for name in options.names:
         if not catalogue.find(name):
-            raise ConfigError(f"no model is called {name!r}; `saccade models list` shows the names")
+            near = did_you_mean(name, catalogue.names(), "; `saccade models list` shows the names")
+            raise ConfigError(f"no model is called {name!r}{near}")
         for path in catalogue.pull(name):
             if not options.quiet:
-                print(path)
+                print(plain(str(path)))
     return 0
 
 

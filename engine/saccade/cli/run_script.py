@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from saccade.cli import add_command
-from saccade.config import DEFAULT_FIFO
+from saccade.cli.parser import add_options, given
+from saccade.config import SOURCE_OPTIONS, resolve
+from saccade.config.commands import ScriptConfig
 from saccade.errors import ConfigError
+from saccade.process import StopSignals
+
+_PATIENCE = 30.0
+"""Seconds without a frame after which a trial is given up."""
+_HEED = 5.0
+"""Seconds that the script's process has to end after a signal: a library's loop may let no thread of it run."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,31 +37,23 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("script", metavar="FILE.py", help="the script, as it was deployed")
     parser.add_argument("arguments", nargs="*", metavar="ARG", help="arguments of the script itself, after --")
-    parser.add_argument("--source", default="demo:", metavar="S", help="camera, file or stream, as for saccade run")
-    parser.add_argument("--artifacts", metavar="DIR", help="folder that stands for /opt/awscam/artifacts")
-    parser.add_argument(
-        "--model", action="append", metavar="NAME=PATH", dest="models",
-        help="model that answers for artifact NAME (a file or a name of the catalogue); PATH alone answers for any",
-    )  # fmt: skip
-    parser.add_argument("--device", choices=["AUTO", "CPU", "GPU"], default="AUTO", help="what {'GPU': 1} means here")
-    parser.add_argument("--precision", choices=["auto", "f32", "bf16", "f16"], default="auto", help="arithmetic")
-    parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames (default: the source's end)")
-    parser.add_argument("--seconds", type=float, metavar="T", help="stop after T seconds")
-    drop = parser.add_mutually_exclusive_group()
-    drop.add_argument("--realtime", dest="realtime", action="store_true", default=None, help="drop late frames")
-    drop.add_argument("--every-frame", dest="realtime", action="store_false", default=None, help="take every frame")
-    parser.add_argument(
-        "--events", default="-", metavar="FILE|-|URL",
-        help="where messages go: JSON lines to a file or - (default: -), mqtt://, mqtts:// or greengrass:",
-    )  # fmt: skip
-    parser.add_argument("--fifo", default=DEFAULT_FIFO, metavar="PATH", help="the script's result stream")
-    parser.add_argument(
-        "--view", nargs="?", const="127.0.0.1:8080", default="", metavar="HOST:PORT", help="show the stream on a page"
-    )
-    parser.add_argument(
-        "--python", choices=["auto", "2", "3"], default="auto", help="which Python the script was written for"
-    )
-    parser.add_argument("--report", default="", metavar="FILE", help="write what was adapted as JSON")
+    _take_the_rest(parser)
+    parser.add_argument("--config", metavar="FILE", help="TOML file with options; the command line wins")
+    add_options(parser, ScriptConfig)
+
+
+def _take_the_rest(parser: argparse.ArgumentParser) -> None:
+    """What follows the first -- is the script's, wherever it stands and whatever it looks like."""
+    plain = parser.parse_known_args
+
+    def parse(arguments: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        words = list(arguments)
+        at = words.index("--") if "--" in words else len(words)
+        found, unknown = plain(words[:at], namespace)
+        found.rest = tuple(words[at + 1 :])
+        return found, unknown
+
+    parser.parse_known_args = parse  # type: ignore[method-assign, assignment]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,44 +63,84 @@ def run(options: argparse.Namespace) -> int:
     script = Path(options.script)
     if not script.is_file():
         raise ConfigError(f"{options.script}: no such file; give the script that was deployed")
-    if options.artifacts is not None and not Path(options.artifacts).is_dir():
-        raise ConfigError(f"--artifacts {options.artifacts}: no such folder")
-    for name in ("frames", "seconds"):
-        value = getattr(options, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"--{name}: got {value}; expected a positive number")
+    config = resolve(ScriptConfig, file=options.config, environ=os.environ, given=given(options, ScriptConfig)).config
+    if config.artifacts and not Path(config.artifacts).is_dir():
+        raise ConfigError(f"--artifacts {config.artifacts}: no such folder")
+    settings = HostOptions(
+        script=str(script.absolute()), source=config.source,
+        artifacts=str(Path(config.artifacts).resolve()) if config.artifacts else None, models=_models(config.model),
+        device=config.device, precision=config.precision, frames=config.frames, seconds=config.seconds,
+        patience=config.patience or (_PATIENCE if config.frames is not None else None), restarts=config.restarts,
+        realtime=config.realtime, events=_absolute_events(config.events), fifo=_absolute(config.fifo),
+        view=config.view, python=config.python, report=config.report and _absolute(config.report),
+        arguments=(*options.arguments, *options.rest), source_options=_source_options(config),
+    )  # fmt: skip
+    sandbox = None
+    if config.sandbox or config.sandbox_net:
+        from saccade.compat.sandbox import Sandbox
+
+        if Path(settings.source).exists():
+            settings = dataclasses.replace(settings, source=_absolute(settings.source))
+        sandbox = Sandbox(settings, network=config.sandbox_net)
+    sys.stdout.flush()
+    command = [sys.executable, "-W", "ignore", "-m", "saccade.compat.host", settings.to_json()]
+    with StopSignals(final=options.ends_process) as signals:
+        if sandbox is None:
+            child = subprocess.Popen(command)
+            status = _waited(child, child.pid, signals)
+        else:
+            with contextlib.closing(sandbox):
+                child = subprocess.Popen(sandbox.command(command), pass_fds=sandbox.descriptors)
+                status = _waited(child, sandbox.process(), signals)
+    if status < 0 and -status == signals.received:
+        # It was told to end before it could listen.
+        return 0
+    if status < 0:
+        print(f"saccade run-script: the script's process died of {signal.Signals(-status).name}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _source_options(config: ScriptConfig) -> dict[str, Any]:
+    """What was said of the source beside its name."""
+    said = {name: getattr(config, name) for name in SOURCE_OPTIONS}
+    if config.ca:
+        said["ca"] = _absolute(config.ca)
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
+def _models(texts: Sequence[str]) -> dict[str, str]:
+    """Path or catalogue name by the name of the artifact that it answers for; `*` for any."""
     models = {}
-    for text in options.models or ():
+    for text in texts:
         name, sign, path = text.partition("=")
         if sign and not (name and path):
             raise ConfigError(f"--model {text}: expected NAME=PATH")
         path = path if sign else text
         models[name if sign else "*"] = _absolute(path) if Path(path).exists() else path
-    artifacts = str(Path(options.artifacts).resolve()) if options.artifacts is not None else None
-    settings = HostOptions(
-        script=str(script.absolute()), source=options.source, artifacts=artifacts, models=models,
-        device=options.device, precision=options.precision, frames=options.frames, seconds=options.seconds,
-        realtime=options.realtime, events=_absolute_events(options.events), fifo=_absolute(options.fifo),
-        view=options.view, python=options.python, report=options.report and _absolute(options.report),
-        arguments=tuple(options.arguments),
-    )  # fmt: skip
-    sys.stdout.flush()
-    command = [sys.executable, "-W", "ignore", "-m", "saccade.compat.host", settings.to_json()]
-    child = subprocess.Popen(command)
-    # The terminal sends Ctrl-C to the child as well; other signals are passed on.
-    previous = {
-        number: signal.signal(number, lambda n, _: child.send_signal(n) if n != signal.SIGINT else None)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        status = child.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if status < 0:
-        print(f"saccade run-script: the script's process died of {signal.Signals(-status).name}", file=sys.stderr)
-        return 1
-    return status
+    return models
+
+
+def _waited(child: subprocess.Popen[bytes], process: int | None, signals: StopSignals) -> int:
+    """Pass signals on until the child has ended; one that does not heed them is killed. Returns its status.
+
+    process : who gets the signals; the child, or who runs inside it.
+    """
+    told: list[float] = []
+
+    def pass_on(number: int) -> None:
+        told.append(time.monotonic())
+        with contextlib.suppress(ProcessLookupError):
+            if process is not None and child.poll() is None:
+                os.kill(process, number)
+
+    # The terminal sends Ctrl-C to the child as well; there a second one changes nothing.
+    signals.then(pass_on)
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(0.5)
+        if told and time.monotonic() > told[0] + _HEED:
+            child.kill()
 
 
 def _absolute(path: str) -> str:

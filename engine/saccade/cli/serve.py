@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from saccade.cli import add_command
+from saccade.cli.parser import add_options, given
+from saccade.config import resolve
+from saccade.config.commands import SERVED_OPTIONS, ServeConfig
 from saccade.errors import ConfigError
+from saccade.process import StopSignals
+from saccade.text import plain
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
 """Where SageMaker unpacks a model's archive."""
@@ -21,59 +27,63 @@ SUFFIXES = (".xml", ".onnx", ".tflite", ".pb", "-symbol.json", ".prototxt")
 def add_parser(subparsers: Any) -> None:
     """`saccade serve`."""
     parser = add_command(
-        subparsers, "serve", summary="serve a model over HTTP: GET /ping, POST /invocations, as SageMaker asks",
+        subparsers, "serve", summary="serve a model over HTTP: SageMaker's /ping and /invocations, KServe's /v2",
         example="saccade serve --model blazeface-full --address 127.0.0.1:8080",
     )  # fmt: skip
-    parser.add_argument(
-        "--model", metavar="M", help=f"artifact or catalogue name (default: what {SAGEMAKER_MODEL} holds)"
-    )
-    parser.add_argument("--address", metavar="HOST:PORT", help="default: 0.0.0.0:8080 under SageMaker, else local only")
-    parser.add_argument("--device", choices=("AUTO", "CPU", "GPU"), default="AUTO", help="inference device")
-    parser.add_argument("--precision", choices=("auto", "f32", "bf16", "f16"), default="auto", help="arithmetic")
-    parser.add_argument("--labels", metavar="FILE", help="file with the class names, one a line or JSON")
-    parser.add_argument("--requests", type=int, default=2, metavar="N", help="pictures inferred at the same time")
-    parser.add_argument("--waiting", type=int, default=32, metavar="N", help="requests that may wait; more get 503")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with options; the command line wins")
+    add_options(parser, ServeConfig)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C, then finish what is under way."""
-    from saccade.models import open_model, task_for
-    from saccade.serve import Server, Service
+    from saccade.networks import open_network
+    from saccade.service.serve import Server, Service, input_shapes, open_served
 
-    for name in ("requests", "waiting"):
-        if not 1 <= getattr(options, name) <= 1024:
-            raise ConfigError(f"--{name}: got {getattr(options, name)}; expected 1 to 1024")
-    address = _address(options.address)
-    name = options.model or _sagemaker_model()
+    config = configuration(options)
+    address = _address(config.address)
+    config = config if config.model else replace(config, model=_sagemaker_model())
     cores = len(os.sched_getaffinity(0))
-    model = open_model(
-        name, device=options.device, precision=options.precision, streams=min(options.requests, cores), threads=cores
-    )
-    service = Service(
-        model, task_for(model, name=name, labels=options.labels), requests=options.requests, waiting=options.waiting
-    )
+    how: dict[str, Any] = {
+        "device": config.device, "precision": config.precision, "streams": min(config.requests, cores),
+        "threads": cores,
+    }  # fmt: skip
+    predictor = open_served(config, **how)
+    service = Service(predictor, requests=config.requests, waiting=config.waiting)
     try:
-        server = Server(service, address)
+        server = Server(
+            service,
+            address,
+            open_whole=partial(open_network, config.model, batch=1, input_shapes=input_shapes(config), **how),
+        )
     except OSError as error:
         raise ConfigError(
             f"cannot serve at {address[0]}:{address[1]}: {error.strerror}; choose another --address"
         ) from None
     ended = threading.Event()
-    previous = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with server:
-            print(f"{model.name} on {model.device} ({model.precision}) at {server.url}", flush=True)
-            ended.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with StopSignals() as signals, server:
+        signals.then(lambda _: ended.set())
+        network = predictor.network
+        print(plain(f"{network.name} on {network.device} ({network.precision}) at {server.url}"), flush=True)
+        ended.wait()
     figures = service.statistics()
     print(f"{figures.requests} requests, {figures.pictures} pictures, {figures.refused} refused", flush=True)
     return 0
 
 
-def _address(text: str | None) -> tuple[str, int]:
-    if text is None:
+def configuration(options: argparse.Namespace) -> ServeConfig:
+    """What file, environment and command line say; without any of them, the options that SageMaker has unpacked."""
+    said = given(options, ServeConfig)
+    file = options.config or os.environ.get("SACCADE_CONFIG")
+    packed = SAGEMAKER_MODEL / SERVED_OPTIONS
+    if not file and not said.get("model") and not os.environ.get("SACCADE_MODEL") and packed.is_file():
+        config = resolve(ServeConfig, file=packed, environ=os.environ, given=said).config
+        labels = str(SAGEMAKER_MODEL / config.labels) if config.labels else ""
+        return replace(config, model=str(SAGEMAKER_MODEL / config.model), labels=labels)
+    return resolve(ServeConfig, file=file, environ=os.environ, given=said).config
+
+
+def _address(text: str) -> tuple[str, int]:
+    if not text:
         inside = SAGEMAKER_MODEL.is_dir()
         return ("0.0.0.0" if inside else "127.0.0.1", int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
     host, _, port = text.rpartition(":")

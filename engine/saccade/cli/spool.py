@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from saccade.cli import Help, add_command, style
+from saccade.cli import add_command, style
 from saccade.errors import ConfigError, OutputError
+from saccade.private import private_folder
+from saccade.storage import atomic
+from saccade.text import plain
 
 _ACTIONS = {
     "status": "how much waits, since when, and what was set aside",
@@ -31,8 +34,8 @@ def add_parser(subparsers: Any) -> None:
     for name, summary in _ACTIONS.items():
         example = f"saccade spool {name}" + (" --bucket my-faces --seconds 60" if name == "flush" else "")
         action = actions.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=Help,
-            epilog=f"example:\n  {example}", allow_abbrev=False,
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {example}",
         )  # fmt: skip
         action.add_argument(
             "folder",
@@ -54,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run one action; exit status 1 if a flush left something behind."""
-    from saccade.outputs.spool import Spool, default_folder
+    from saccade.storage.spool import Spool, default_folder
 
     folder = Path(options.folder) if options.folder else default_folder()
     if not (folder / "queue").is_dir():
@@ -69,16 +72,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _status(spool: Any, as_json: bool) -> int:
-    from saccade.outputs.spool import read_entry
+    from saccade.storage.entries import EntryError, read_entry
 
     counts, aside = spool.statistics(), spool.set_aside_files()
-    oldest = None
+    oldest, unreadable = None, spool.passed_over()
     for path in spool.entries():
         try:
             oldest = read_entry(path)
             break
-        except (OutputError, FileNotFoundError):
+        except FileNotFoundError:
             continue
+        except EntryError as error:
+            unreadable[path.name] = str(error)
     report = {
         "folder": str(spool.folder),
         "pending": counts.pending,
@@ -86,39 +91,45 @@ def _status(spool: Any, as_json: bool) -> int:
         "oldest_key": oldest.key if oldest else None,
         "oldest_age": round(spool.age(oldest), 1) if oldest else None,
         "set_aside": [{"file": str(path), "why": _why(path)} for path in aside],
+        "unreadable": [{"file": name, "why": why} for name, why in unreadable.items()],
     }
     if as_json:
         print(json.dumps(report, indent=2))
         return 0
-    print(f"{spool.folder}: {counts.pending} waiting, {counts.pending_bytes / 1e6:.1f} MB")
+    print(f"{plain(str(spool.folder))}: {counts.pending} waiting, {counts.pending_bytes / 1e6:.1f} MB")
     if oldest:
-        print(f"oldest: {oldest.key}, {_readable_age(spool.age(oldest))}")
+        print(plain(f"oldest: {oldest.key}, {_readable_age(spool.age(oldest))}"))
     for item in report["set_aside"]:
-        print(f"set aside: {item['file']}: {item['why']}")
+        print(plain(f"set aside: {item['file']}: {item['why']}"))
+    for item in report["unreadable"]:
+        print(plain(f"cannot be uploaded: {item['file']}: {item['why']}"))
     return 0
 
 
 def _inspect(spool: Any, options: argparse.Namespace) -> int:
-    from saccade.outputs.spool import read_entry
+    from saccade.storage.entries import EntryError, read_entry
 
     rows: list[dict[str, Any]] = []
     out = Path(options.out) if options.out else None
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
+    try:
+        if out:
+            private_folder(out)
+    except OSError as error:
+        raise OutputError(f"--out {out}: cannot be made ({error.strerror})") from None
     for path in spool.entries():
         row: dict[str, Any] = {"file": path.name, "key": None, "bytes": None, "age": None, "sound": False, "why": ""}
         try:
             entry = read_entry(path)
         except FileNotFoundError:
             continue
-        except OutputError as error:
+        except EntryError as error:
             row["why"] = str(error)
         else:
             row |= {"key": entry.key, "bytes": len(entry.data), "age": round(spool.age(entry), 1), "sound": True}
             if out:
                 # The key may be anything; only its last part, and only plain characters of it, name the file.
-                plain = "".join(c if c.isalnum() or c in "._-" else "_" for c in entry.key.rpartition("/")[2])
-                (out / f"{entry.number:016d}-{plain}"[-200:]).write_bytes(entry.data)
+                name = "".join(c if c.isalnum() or c in "._-" else "_" for c in entry.key.rpartition("/")[2])
+                _write(out / f"{entry.number:016d}-{name}"[-200:], entry.data)
         rows.append(row)
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -127,12 +138,12 @@ def _inspect(spool: Any, options: argparse.Namespace) -> int:
             (r["file"], r["bytes"] or "-", _readable_age(r["age"]) if r["sound"] else "-", r["key"] or r["why"])
             for r in rows
         ]
-        print(style.table(lines, ("entry", "bytes", "age", "key")) if lines else f"{spool.folder}: empty")
+        print(style.table(lines, ("entry", "bytes", "age", "key")) if lines else f"{plain(str(spool.folder))}: empty")
     return 0
 
 
 def _flush(spool: Any, options: argparse.Namespace) -> int:
-    from saccade.outputs.spool import Uploader
+    from saccade.storage.uploader import Uploader
 
     if options.seconds is not None and not options.seconds > 0:
         raise ConfigError(f"--seconds: got {options.seconds}; expected a positive number")
@@ -159,9 +170,18 @@ def _flush(spool: Any, options: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2))
     else:
         print(f"{done.uploaded} uploaded, {done.repeats} already there, {left.pending} still waiting")
-    if not empty:
-        print(f"saccade spool: {left.pending} left: {done.problem or 'out of time'}", file=sys.stderr)
+    for name, why in spool.passed_over().items():
+        print(plain(f"saccade spool: {name} cannot be uploaded: {why}"), file=sys.stderr)
+    if left.pending > left.passed_over:
+        print(f"saccade spool: {left.pending} left: {plain(done.problem or 'out of time')}", file=sys.stderr)
     return 0 if empty else 1
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        atomic.write(path, data)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another --out") from None
 
 
 def _why(path: Path) -> str:

@@ -10,25 +10,28 @@ Events arrive more than once and in any order, and a function may be killed at a
   conditional write, so a kill between its answer and the removal of the claim (milliseconds) repeats those points.
 * What can never succeed (a picture that Rekognition refuses) is copied aside and not tried again; what may succeed
   later (throttling, an outage, a missing right) fails its own message only, which the queue delivers again and in the
-  end moves to its dead letters.
+  end moves to its dead letters. So does whatever nobody has thought of.
+* A row belongs to the picture that was looked at: a key that was overwritten in between is left to its own event.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
+import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from saccade.cloud.aws import REFUSED, Clients, code
 from saccade.cloud.events import MAX_KEY_BYTES, EventError, Message, Picture, messages
@@ -46,7 +49,17 @@ _NO_SUCH_OBJECT = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 _VALUES_PER_DATUM = 150  # limits of PutMetricData
 _DATA_PER_CALL = 1000
 _ROWS_PER_CALL = 25  # limit of BatchWriteItem
+_WRITE_TRIES = 5
+_OLDEST_POINT = 14 * 86_400 - 3600  # CloudWatch takes no points older than two weeks
+_NEWEST_POINT = 7200 - 60
+_SPOILT = frozenset(
+    {"InvalidParameterValue", "InvalidParameterCombination", "MissingParameter", "ValidationError",
+     "ValidationException"}
+)  # fmt: skip
+"""PutMetricData's errors that are about the data of the call."""
 _CLAIM_SECONDS = 900  # the longest that a function may run
+
+_EMOTION = re.compile(r"[A-Z][A-Z_]{0,49}")
 
 Row = dict[str, Any]
 """One face as a DynamoDB item in the low-level form, ``{name: {type: value}}``."""
@@ -115,13 +128,15 @@ class _Outcome:
 class EmotionRecorder:
     """The function's logic; call it with an event and a Lambda context."""
 
-    def __init__(self, clients: Clients, settings: Settings | None = None) -> None:
+    def __init__(
+        self, clients: Clients, settings: Settings | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.settings = settings or Settings()
-        self._clients = clients
+        self._clock = clock
         self._threads = ThreadPoolExecutor(self.settings.workers, thread_name_prefix="picture")
-        # Made here, outside the handler, so that a cold start pays once and the first event finds them ready. S3 is
-        # needed only for refused or missing pictures and waits until then.
+        # Made here, outside the handler, so that a cold start pays once and the first event finds them ready.
         self._rekognition, self._dynamodb, self._cloudwatch = clients.rekognition, clients.dynamodb, clients.cloudwatch
+        self._s3 = clients.s3
 
     @classmethod
     def from_environment(cls) -> EmotionRecorder:
@@ -140,9 +155,8 @@ class EmotionRecorder:
         outcomes = list(
             self._threads.map(lambda message: self._message(message, message.id or request, context), messages(event))
         )
-        rows = {key: row for outcome in outcomes for key, row in outcome.rows.items()}
-        if rows:
-            self._publish(rows, outcomes)
+        if owing := [outcome for outcome in outcomes if outcome.rows]:
+            self._publish(owing)
 
         counts: Counter[str] = Counter()
         for outcome in outcomes:
@@ -158,13 +172,11 @@ class EmotionRecorder:
 
     def _message(self, message: Message, claim: str, context: Any) -> _Outcome:
         outcome = _Outcome(message)
-        try:
-            pictures = message.pictures()
-        except EventError as error:
-            _line(logging.ERROR, "event not understood", "drop", reason=str(error), body=str(message.body)[:2000])
-            outcome.counts["ignored"] += 1
-            return outcome
-        for picture in dict.fromkeys(pictures):
+        for picture in dict.fromkeys(message.pictures()):
+            if isinstance(picture, EventError):
+                _line(logging.ERROR, "event not understood", "drop", reason=str(picture), body=str(message.body)[:2000])
+                outcome.counts["ignored"] += 1
+                continue
             try:
                 if context is not None and context.get_remaining_time_in_millis() < self.settings.reserve_ms:
                     raise TryAgainError("too little of the function's time is left")
@@ -172,8 +184,17 @@ class EmotionRecorder:
             except TryAgainError as error:
                 _line(logging.WARNING, "picture failed", "retry", picture, reason=str(error))
                 outcome.failed = True
+            except ParamValidationError as error:  # a name that no service takes, from somebody else's event
+                _line(logging.ERROR, "picture cannot be asked for", "drop", picture, reason=str(error))
+                outcome.counts["ignored"] += 1
             except (ClientError, BotoCoreError) as error:
                 _line(logging.ERROR, "picture failed", "retry", picture, reason=str(error), error=_name(error))
+                outcome.failed = True
+            except Exception as error:
+                # One record must not take its batch along. The queue brings it again, and in the end to the dead
+                # letters, where it can be looked at.
+                _line(logging.ERROR, "picture failed", "retry", picture, reason=repr(error), error=_name(error))
+                log.debug("picture failed", exc_info=True)
                 outcome.failed = True
         return outcome
 
@@ -195,6 +216,10 @@ class EmotionRecorder:
             _line(logging.WARNING, "picture is gone", "drop", picture)
             counts["gone"] += 1
             return
+        if self._is_overwritten(picture):
+            _line(logging.WARNING, "picture was overwritten; its key has an event of its own", "drop", picture)
+            counts["gone"] += 1
+            return
         counts["pictures"] += 1
         counts["faces"] += len(faces)
         for index, face in enumerate(faces):
@@ -208,14 +233,28 @@ class EmotionRecorder:
             image: Any = {"S3Object": {"Bucket": picture.bucket, "Name": picture.key}}
         else:
             image = {"S3Object": {"Bucket": picture.bucket, "Name": picture.key, "Version": picture.version}}
-        return self._rekognition.detect_faces(Image=image, Attributes=["EMOTIONS"])["FaceDetails"]
+        return self._rekognition.detect_faces(Image=image, Attributes=["EMOTIONS"]).get("FaceDetails", [])
+
+    def _is_overwritten(self, picture: Picture) -> bool:
+        """Whether the key has another content by now than the event is about, so that the other may have been seen."""
+        if picture.version is not None or picture.etag is None:
+            return False
+        try:
+            self._s3.head_object(Bucket=picture.bucket, Key=picture.key, IfMatch=f'"{picture.etag}"')
+        except ClientError as error:
+            if code(error) in ("412", "PreconditionFailed"):
+                return True
+            if code(error) in _NO_SUCH_OBJECT:  # deleted since it was looked at
+                return False
+            raise
+        return False
 
     def _row(self, picture: Picture, index: int, face: FaceDetailTypeDef) -> Row | None:
         """The face's row; None where no emotion is above the threshold."""
         emotions = {
             emotion["Type"]: round(emotion["Confidence"], 2)
             for emotion in face.get("Emotions", ())
-            if emotion["Confidence"] > self.settings.threshold
+            if self.settings.threshold < emotion["Confidence"] < math.inf and _EMOTION.fullmatch(emotion["Type"])
         }
         if not emotions:
             return None
@@ -233,7 +272,7 @@ class EmotionRecorder:
 
     def _is_owed(self, row: Row, claim: str) -> bool:
         """Write the row unless it is there; True where its data points are for this message to publish."""
-        now = time.time()
+        now = self._clock()
         try:
             self._dynamodb.put_item(
                 TableName=self.settings.table,
@@ -250,28 +289,52 @@ class EmotionRecorder:
             return bool(stored["claim"]["S"] == claim or now - float(stored["claimed"]["N"]) > _CLAIM_SECONDS)
         return True
 
-    def _publish(self, rows: Mapping[tuple[str, str], Row], outcomes: Iterable[_Outcome]) -> None:
+    def _publish(self, outcomes: Sequence[_Outcome]) -> None:
         """Send the data points of new rows, then take the claims off. Failing that, their messages fail."""
+        rows = {key: row for outcome in outcomes for key, row in outcome.rows.items()}
         try:
-            for data in _chunks(data_points(rows.values(), self.settings.metric), _DATA_PER_CALL):
+            for data in _chunks(data_points(self._in_time(rows.values()), self.settings.metric), _DATA_PER_CALL):
                 self._cloudwatch.put_metric_data(Namespace=self.settings.namespace, MetricData=data)
         except (ClientError, BotoCoreError) as error:
+            if len(outcomes) > 1 and (isinstance(error, ParamValidationError) or _name(error) in _SPOILT):
+                for outcome in outcomes:  # one message's data must not take the others' along
+                    self._publish([outcome])
+                return
             _line(logging.ERROR, "data points failed", "retry", reason=str(error), error=_name(error))
             for outcome in outcomes:
-                outcome.failed = outcome.failed or bool(outcome.rows)
+                outcome.failed = True
             return
         try:
             for chunk in _chunks(rows.values(), _ROWS_PER_CALL):
                 self._write(chunk)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, TryAgainError) as error:
             # The points are out, so the messages are done; the claims would matter only if SQS sent one twice.
             _line(logging.WARNING, "claims stay on their rows", "drop", reason=str(error), error=_name(error))
+
+    def _in_time(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Rows whose points CloudWatch still takes; a redrive of dead letters may come too late for it."""
+        now = self._clock()
+        for row in rows:
+            if now - _OLDEST_POINT < int(row["time"]["N"]) / 1000 < now + _NEWEST_POINT:
+                yield row
+            else:
+                _line(
+                    logging.WARNING,
+                    "not of a time that a data point may have",
+                    "drop",
+                    key=row["s3key"]["S"],
+                    face=row["face"]["S"],
+                )
 
     def _write(self, rows: Sequence[Row]) -> None:
         table = self.settings.table
         owed: Any = {table: [{"PutRequest": {"Item": row}} for row in rows]}
-        while owed:
-            owed = self._dynamodb.batch_write_item(RequestItems=owed)["UnprocessedItems"]
+        for attempt in range(_WRITE_TRIES):
+            owed = self._dynamodb.batch_write_item(RequestItems=owed).get("UnprocessedItems")
+            if not owed:
+                return
+            time.sleep(0.05 * 2**attempt)  # as BatchWriteItem asks for
+        raise TryAgainError(f"the table takes no more rows for now; {len(owed[table])} are left")
 
     def _set_aside(self, picture: Picture, error: ClientError) -> bool:
         """Copy a refused picture out of the way; False where it is gone."""
@@ -279,7 +342,7 @@ class EmotionRecorder:
         if len(key.encode()) > MAX_KEY_BYTES:
             key = self.settings.rejected + hashlib.sha256(picture.key.encode()).hexdigest()
         try:
-            self._clients.s3.copy_object(
+            self._s3.copy_object(
                 CopySource=_stored(picture), Bucket=picture.bucket, Key=key,
                 Metadata={"refused": code(error)}, MetadataDirective="REPLACE", ContentType="application/octet-stream",
             )  # fmt: skip
@@ -295,9 +358,9 @@ class EmotionRecorder:
         stored = _stored(picture)
         try:
             if "VersionId" in stored:
-                self._clients.s3.head_object(**stored)
+                self._s3.head_object(**stored)
             else:
-                self._clients.s3.head_object(Bucket=picture.bucket, Key=picture.key)
+                self._s3.head_object(Bucket=picture.bucket, Key=picture.key)
         except ClientError as error:
             if code(error) in _NO_SUCH_OBJECT:
                 return False

@@ -1,13 +1,14 @@
 """What S3, SQS and EventBridge send to a function, as pictures.
 
 Forms understood: S3 notifications, EventBridge's "Object Created", either of them in SQS messages, and the test event
-that S3 sends when a notification is set up. Everything in an event is somebody else's text: a field that is missing or
-of the wrong type ends in one `EventError` that names it.
+that S3 sends when a notification is set up. Everything in an event is somebody else's text: a field that is missing, of
+the wrong type or out of range ends in one `EventError` that names it, and takes no other record along.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,14 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 MAX_KEY_BYTES = 1024
+
+_EARLIEST = datetime(2006, 3, 14, tzinfo=timezone.utc).timestamp()
+"""S3's first day."""
+_AHEAD = 7200.0
+"""How far a time may lie ahead of this machine's clock, s; CloudWatch takes no more either."""
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_MARK = re.compile(r"[!-~]{1,200}")
+"""ETags, versions and sequencers: printable ASCII, short enough for a table's key."""
 
 
 class EventError(ValueError):
@@ -27,7 +36,7 @@ class Picture:
 
     key : as the object is called, decoded. version : its version where the bucket keeps versions, else None.
     tag : tells one content of the key from another (the ETag; else version or sequencer; else empty), so that the same
-        content reported twice is the same picture, and an overwritten key is a new one.
+        content reported twice is the same picture, and an overwritten key is a new one. etag : the ETag, or None.
     time : when it was put, POSIX seconds.
     """
 
@@ -36,6 +45,7 @@ class Picture:
     tag: str
     version: str | None
     time: float
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +58,39 @@ class Message:
     id: str | None
     body: object
 
-    def pictures(self) -> list[Picture]:
-        """The pictures of this message; none for test events and for events other than a creation."""
+    def pictures(self) -> list[Picture | EventError]:
+        """The pictures of this message; none for test events and for events other than a creation.
+
+        What is not understood stands as its error in the place of its picture: of the record, where the rest is sound.
+        """
+        try:
+            event = self._event()
+            if event.get("Event") == "s3:TestEvent":
+                return []
+            if event.get("source") == "aws.s3" and "detail" in event:
+                return [*_from_eventbridge(event)]
+            if "Records" not in event:
+                fields = str(sorted(map(str, event)))
+                raise EventError(f"event has neither Records nor an S3 detail; its fields are {fields[:500]}")
+            records = _records(event)
+        except EventError as error:
+            return [error]
+        pictures: list[Picture | EventError] = []
+        for record in records:
+            try:
+                pictures += _from_s3(_mapping(record, "record"))
+            except EventError as error:
+                pictures.append(error)
+        return pictures
+
+    def _event(self) -> Mapping[str, Any]:
         body = self.body
         if isinstance(body, str):
             try:
                 body = json.loads(body)
             except (ValueError, RecursionError) as error:
                 raise EventError(f"message body is not JSON: {error}") from None
-        event = _mapping(body, "event")
-        if event.get("Event") == "s3:TestEvent":
-            return []
-        if event.get("source") == "aws.s3" and "detail" in event:
-            return _from_eventbridge(event)
-        if "Records" not in event:
-            raise EventError(f"event has neither Records nor an S3 detail; its fields are {sorted(map(str, event))}")
-        pictures: list[Picture] = []
-        for record in _records(event):
-            pictures += _from_s3(_mapping(record, "record"))
-        return pictures
+        return _mapping(body, "event")
 
 
 def messages(event: object) -> list[Message]:
@@ -121,22 +145,31 @@ def _picture(*, bucket: str, key: str, etag: object, version: object, sequencer:
         raise EventError(f"key {key!r} is not UTF-8") from None
     if size > MAX_KEY_BYTES:
         raise EventError(f"key of {size} bytes, beginning {key[:40]!r}; S3 allows {MAX_KEY_BYTES}")
-    if version == "null":  # S3's name for the only version in a bucket without versions
+    if not _BUCKET.fullmatch(bucket):
+        raise EventError(f"bucket {bucket[:80]!r} is not a name of one")
+    if version in ("", "null"):  # S3's name for the only version in a bucket without versions
         version = None
-    tag = next((text for text in (etag, version, sequencer) if isinstance(text, str) and text), "")
-    return Picture(bucket, key, tag.strip('"'), version if isinstance(version, str) and version else None, _posix(time))
+    if version is not None and not _mark(version):
+        raise EventError(f"version {str(version)[:80]!r} is not one of S3's")
+    tag = next(filter(None, map(_mark, (etag, version, sequencer))), "")
+    return Picture(bucket, key, tag, _mark(version), _posix(time), _mark(etag))
+
+
+def _mark(value: object) -> str | None:
+    """An ETag, version or sequencer without its quotes; None for anything else."""
+    text = value.strip('"') if isinstance(value, str) else ""
+    return text if _MARK.fullmatch(text) else None
 
 
 def _posix(time: object) -> float:
-    """POSIX seconds of an ISO time; the present where an event has none or a broken one, as only graphs need it."""
-    if isinstance(time, str):
-        try:
-            moment = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        except ValueError:
-            pass
-        else:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    return datetime.now(timezone.utc).timestamp()
+    """POSIX seconds of an ISO time; the present where an event has none or an impossible one: only graphs need it."""
+    now = datetime.now(timezone.utc).timestamp()
+    try:
+        moment = datetime.fromisoformat(str(time).replace("Z", "+00:00"))
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):  # not a time, or one whose UTC lies outside the calendar
+        return now
+    return seconds if _EARLIEST <= seconds <= now + _AHEAD else now
 
 
 def _records(event: Mapping[str, Any]) -> list[Any]:

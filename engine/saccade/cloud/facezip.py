@@ -7,6 +7,7 @@ piece is turned: the decoded photo is never copied. One photo and one face are i
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -14,16 +15,15 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from saccade.cloud.aws import REFUSED, Clients, code
-from saccade.cloud.events import EventError, messages
+from saccade.cloud.events import MAX_KEY_BYTES, EventError, messages
 from saccade.cloud.upload import S3Writer
 
 if TYPE_CHECKING:
@@ -34,7 +34,21 @@ log = logging.getLogger("saccade.cloud")
 MAX_PHOTO_BYTES = 15 << 20
 """Rekognition's limit for pictures in S3."""
 
+_AT_REST = 160 << 20
+_BYTES_PER_PIXEL = 16
+"""Memory, bytes: of the function with a photo of 15 MiB still packed; of a pixel in the largest mode (4 bytes) four
+times over, where one face is the whole photo: stored, cut, turned, and as a PNG."""
+
 Box = tuple[int, int, int, int]
+
+_STATUS = {
+    "NoSuchKey": 404, "NoSuchVersion": 404, "NoSuchBucket": 404, "404": 404,
+    "AccessDenied": 403, "AllAccessDisabled": 403,
+    "InvalidBucketName": 400, "KeyTooLongError": 400, "InvalidArgument": 400, "InvalidURI": 400,
+    "PermanentRedirect": 400, "AuthorizationHeaderMalformed": 400,  # a bucket of another region
+    "InvalidObjectState": 409,  # archived: it has to be restored first
+}  # fmt: skip
+"""S3's refusals that the same request will always get -> the answer's status."""
 
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 _TURNS = {
@@ -63,7 +77,7 @@ class Settings:
 
     input_bucket, input_file : the photo. output_bucket, output : where the zip goes, as `output` + ``.zip``; without
     `output` the photo's name without its suffix. confidence : faces below it are left out, percent.
-    max_pixels : larger photos are refused, as a few bytes may unpack to gigabytes.
+    max_pixels : larger photos are refused, as a few bytes may unpack to gigabytes; held to the function's memory.
     """
 
     input_bucket: str = ""
@@ -71,19 +85,21 @@ class Settings:
     output_bucket: str = ""
     output: str = ""
     confidence: float = 97.0
-    max_pixels: int = 150_000_000
+    max_pixels: int = 64_000_000
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Settings from ``INPUT_BUCKET_NAME``, ``OUTPUT_BUCKET_NAME``, ``CONFIDENCE_THRESHOLD`` and so on."""
         default = cls()
+        memory = int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 0) << 20
+        fits = (memory - _AT_REST) // _BYTES_PER_PIXEL if memory else default.max_pixels
         return cls(
             input_bucket=environment.get("INPUT_BUCKET_NAME", ""),
             input_file=environment.get("INPUT_FILE", ""),
             output_bucket=environment.get("OUTPUT_BUCKET_NAME", ""),
             output=environment.get("OUTPUT_FOLDER", ""),
             confidence=float(environment.get("CONFIDENCE_THRESHOLD") or default.confidence),
-            max_pixels=int(environment.get("MAX_PIXELS") or default.max_pixels),
+            max_pixels=max(1, min(int(environment.get("MAX_PIXELS") or default.max_pixels), fits)),
         )
 
 
@@ -114,35 +130,58 @@ class FaceZipper:
         """Make the zip and return the answer: status, categories, numCategories, numFaces, output_location.
 
         A photo that cannot be used gives `{"status": 4xx, "error": ...}`; what may succeed later raises.
-        An event that S3 sent may hold several photos; the last one's answer is returned.
+        An event that S3 sent may hold several photos: each is done; the answer is the first one's, or that of the
+        first that cannot be used.
         """
-        try:
-            answers = [self.zip(job) for job in self.jobs(event)]
-        except PhotoError as error:
-            log.error("photo not zipped", extra={"decision": "drop", "status": error.status, "reason": str(error)})
-            return {"status": error.status, "error": str(error)}
-        return answers[-1] if answers else {"status": 204}
-
-    def jobs(self, event: object) -> list[Job]:
-        """The photos of an event: one from S3, or `{"bucket", "key", "output_bucket", "output"}`, each optional."""
-        if not isinstance(event, Mapping):
-            raise PhotoError(400, f"event is {type(event).__name__}; expected an object")
-        if "Records" in event or "source" in event or "Event" in event:
+        answers: list[dict[str, Any]] = []
+        trouble: Exception | None = None
+        for job in self.jobs(event):
             try:
-                pictures = [picture for message in messages(event) for picture in message.pictures()]
-            except EventError as error:
-                raise PhotoError(400, str(error)) from None
-            return [self._job(picture.bucket, picture.key, picture.version, event) for picture in pictures]
-        bucket = event.get("bucket") or self.settings.input_bucket
-        return [self._job(bucket, event.get("key") or self.settings.input_file, event.get("version"), event)]
+                if isinstance(job, PhotoError):
+                    raise job
+                answers.append(self.zip(job))
+            except PhotoError as error:
+                log.error("photo not zipped", extra={"decision": "drop", "status": error.status, "reason": str(error)})
+                answers.append({"status": error.status, "error": str(error)})
+            except Exception as error:
+                log.error("photo not zipped", extra={"decision": "retry", "reason": repr(error)})
+                trouble = trouble or error
+        if trouble is not None:
+            raise trouble
+        return max(answers, key=lambda answer: answer["status"] >= 400, default={"status": 204})
 
-    def _job(self, bucket: object, key: object, version: object, event: Mapping[str, Any]) -> Job:
+    def jobs(self, event: object) -> list[Job | PhotoError]:
+        """The photos of an event: one from S3, or `{"bucket", "key", "output_bucket", "output"}`, each optional.
+
+        What cannot be a photo stands as its error.
+        """
+        if not isinstance(event, Mapping):
+            return [PhotoError(400, f"event is {type(event).__name__}; expected an object")]
+        if not event.keys() & {"Records", "source", "Event"}:
+            bucket = event.get("bucket") or self.settings.input_bucket
+            return [self._job(bucket, event.get("key") or self.settings.input_file, event.get("version"), event)]
+        return [
+            PhotoError(400, str(picture))
+            if isinstance(picture, EventError)
+            else self._job(picture.bucket, picture.key, picture.version, event)
+            for message in messages(event)
+            for picture in message.pictures()
+        ]
+
+    def _job(self, bucket: object, key: object, version: object, event: Mapping[str, Any]) -> Job | PhotoError:
         output_bucket = event.get("output_bucket") or self.settings.output_bucket
-        for name, value in (("bucket", bucket), ("key", key), ("output_bucket", output_bucket)):
+        output = event.get("output") or self.settings.output or _stem(key)
+        for name, value in (("bucket", bucket), ("key", key), ("output_bucket", output_bucket), ("output", output)):
+            if name == "output" and value == "":
+                return PhotoError(400, f"key {key!r} has no name that a zip could have; name an output in the event")
             if not isinstance(value, str) or not value:
-                raise PhotoError(400, f"{name} is {value!r}; name it in the event or in the function's environment")
-        output = event.get("output") or self.settings.output or str(PurePosixPath(str(key)).with_suffix(""))
-        return Job(str(bucket), str(key), version if isinstance(version, str) else None, output_bucket, str(output))
+                shown = repr(value)[:80]
+                return PhotoError(400, f"{name} is {shown}; name it in the event or in the function's environment")
+            if problem := _name_problem(value, MAX_KEY_BYTES - (len(".zip") if name == "output" else 0)):
+                return PhotoError(400, f"{name} {value[:80]!r}: {problem}")
+        if not isinstance(version, str | None):
+            return PhotoError(400, f"version is {repr(version)[:80]}; expected text")
+        return Job(str(bucket), str(key), version or None, output_bucket, str(output))
 
     def zip(self, job: Job) -> dict[str, Any]:
         """Do one photo."""
@@ -150,7 +189,11 @@ class FaceZipper:
         faces = self._faces(job)
         emotions: set[str] = set()
         key = f"{job.name}.zip"
-        with photo, S3Writer(self._s3, job.output_bucket, key, content_type="application/zip") as target:
+        with (
+            photo,
+            _told_apart(f"place {key!r} in bucket {job.output_bucket!r}"),
+            S3Writer(self._s3, job.output_bucket, key, content_type="application/zip") as target,
+        ):
             # Stored, not deflated: PNG is compressed already.
             with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
                 for number, face in enumerate(faces, start=1):
@@ -168,12 +211,8 @@ class FaceZipper:
 
     def _photo(self, job: Job) -> Image.Image:
         version: Any = {"VersionId": job.version} if job.version else {}
-        try:
+        with _told_apart(f"photo {job.key!r} in bucket {job.bucket!r}"):
             answer = self._s3.get_object(Bucket=job.bucket, Key=job.key, **version)
-        except ClientError as error:
-            if code(error) in ("NoSuchKey", "NoSuchVersion", "NoSuchBucket"):
-                raise PhotoError(404, f"no photo {job.key!r} in bucket {job.bucket!r}") from None
-            raise
         if answer["ContentLength"] > MAX_PHOTO_BYTES:
             raise PhotoError(413, f"{job.key!r} has {answer['ContentLength']} bytes; Rekognition takes 15 MiB")
         return open_photo(answer["Body"].read(), job.key, self.settings.max_pixels)
@@ -185,8 +224,41 @@ class FaceZipper:
         except ClientError as error:
             if code(error) in REFUSED:
                 raise PhotoError(422, f"Rekognition refuses {job.key!r}: {code(error)}") from None
+            if code(error) == "InvalidS3ObjectException":  # it was read a moment ago: Rekognition alone cannot
+                raise PhotoError(422, f"Rekognition cannot read {job.key!r}: is its bucket in this region?") from None
             raise
         return [face for face in answer["FaceDetails"] if face.get("Confidence", 0.0) >= self.settings.confidence]
+
+
+def _stem(key: object) -> str:
+    """The key without the suffix of its last part, as the photo's zip is called; empty where it names nothing."""
+    folder, slash, name = str(key).rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    plain = stem if dot and stem else name
+    return f"{folder}{slash}{plain}" if plain.strip(".") else ""
+
+
+def _name_problem(name: str, limit: int) -> str:
+    """Why S3 has nothing of this name, or nothing."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    return f"{size} bytes; at most {limit} make a key" if size > limit else ""
+
+
+@contextlib.contextmanager
+def _told_apart(what: str) -> Iterator[None]:
+    """S3's refusals that will not change become answers; the rest may succeed later and is raised as it is."""
+    try:
+        yield
+    except ParamValidationError as error:
+        raise PhotoError(400, f"no {what}: {error}") from None
+    except ClientError as error:
+        status = _STATUS.get(code(error))
+        if status is None:
+            raise
+        raise PhotoError(status, f"no {what}: {code(error)}") from None
 
 
 def open_photo(data: bytes, name: str, max_pixels: int) -> Image.Image:

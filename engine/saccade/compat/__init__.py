@@ -1,20 +1,26 @@
 """The DeepLens device API: `awscam`, `mo` and `greengrasssdk` over saccade, and the runner of unmodified scripts.
 
-`install()` makes the three importable under their old names; merely installing saccade does not.
+`install()` makes them importable under their old names, and `openvino.inference_engine` with them, which other edge
+scripts of the time use; merely installing saccade does not.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from saccade.errors import SaccadeError
+
 if TYPE_CHECKING:
     from saccade.compat.device import CompatDevice
 
+log = logging.getLogger(__name__)
+
 __all__ = ["install", "uninstall"]
 
-_NAMES = ("awscam", "mo", "greengrasssdk")
+_NAMES = ("awscam", "mo", "greengrasssdk", "openvino.inference_engine")
 
 
 def install(**options: Any) -> CompatDevice:
@@ -23,6 +29,7 @@ def install(**options: Any) -> CompatDevice:
     options : see `saccade.compat.device.CompatDevice`. A device that was installed before is closed.
     """
     from saccade.compat import awscam, device, greengrasssdk
+    from saccade.compat.gone_modules import Shims
 
     uninstall()
     new = device.CompatDevice(**options)
@@ -30,15 +37,18 @@ def install(**options: Any) -> CompatDevice:
     sys.modules["awscam"] = awscam
     sys.modules["greengrasssdk"] = greengrasssdk
     sys.modules["mo"] = _mo_module(new)
+    sys.meta_path.insert(0, Shims())
     return new
 
 
 def uninstall() -> None:
     """Undo `install()` and close its device."""
     from saccade.compat import device
+    from saccade.compat.gone_modules import Shims
 
     for name in _NAMES:
         sys.modules.pop(name, None)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Shims)]
     old = device.use(None)
     if old is not None:
         old.close()
@@ -56,18 +66,28 @@ def _mo_module(device: CompatDevice) -> ModuleType:
         aux_inputs: Any = None,
     ) -> tuple[int, str]:
         """Import an artifact; returns (status, path), status 0 where it worked."""
-        substitute = device.substitute(model_name) if isinstance(model_name, str) else None
-        if substitute is not None:
-            return 0, substitute
         from saccade.compat import mo
 
+        def told(reason: str) -> None:
+            device.way_out(name, f"mo.optimize: {reason.partition(';')[0]}")
+
+        name = str(model_name)
+        try:
+            substitute = device.substitute(name)
+        except SaccadeError as error:
+            log.error("mo.optimize: %s", error)
+            device.missing = device.missing or str(error)
+            return mo.FAILED, ""
+        if substitute is not None:
+            return mo.SUCCESS, substitute
         if not isinstance(aux_inputs, (dict, type(None))):
             return mo.optimize(model_name, input_width, input_height, platform, aux_inputs)  # which names the mistake
         options = dict(aux_inputs or {})
         if device.artifacts is not None:
             keys = {str(key).replace("_", "-") for key in options}
             options |= {key: str(device.artifacts) for key in ("--models-dir", "--output-dir") if key not in keys}
-        return mo.optimize(model_name, input_width, input_height, platform, options)
+        with device.at_work():
+            return mo.optimize(model_name, input_width, input_height, platform, options, told, device.made)
 
     module.optimize = optimize  # type: ignore[attr-defined]
     return module

@@ -19,10 +19,11 @@ from saccade.compat import device
 from saccade.errors import ConfigError, ModelError, SaccadeError, UnsupportedError
 
 if TYPE_CHECKING:
-    from saccade.models import Port
+    from saccade.networks import Port
+    from saccade.predict.predictor import Predictor
 
 Floats = NDArray[np.float32]
-Entry = dict[str, Any]
+Row = dict[str, Any]
 
 __all__ = ["Model", "Runtime", "getLastFrame"]
 
@@ -50,13 +51,14 @@ class Model:
 
     def __init__(self, path: str, config: Mapping[str, int] | None = None, runtime: int = Runtime.DLDT) -> None:
         try:
-            self._load(path, config, runtime)
+            with device.current().at_work():
+                self._load(path, config, runtime)
         except SaccadeError as error:
             device.current().on_failure(error)
             raise
 
     def _load(self, path: str, config: Mapping[str, int] | None, runtime: int) -> None:
-        from saccade import models
+        from saccade import networks
 
         if runtime == Runtime.NEO:
             raise UnsupportedError(
@@ -68,7 +70,7 @@ class Model:
         current = device.current()
         file, self._substitute = current.artifact(str(path))
         wish = current.gpu if (config or {}).get("GPU") else "CPU"
-        self._model = models.Model(file, device=wish, precision=current.precision)  # type: ignore[arg-type]
+        self._model = networks.Model(file, device=wish, precision=current.precision)  # type: ignore[arg-type]
         if wish != "CPU" and self._model.device == "CPU":
             current.notes("inference runs on the CPU: no GPU of this machine can be used")
         self._request = self._model.request()
@@ -86,7 +88,13 @@ class Model:
                 values = [self._height, self._width, 1.0]
                 target = self._request.inputs[port.name].reshape(-1)
                 target[: len(values)] = values[: len(target)]
-        self._adapter = _adapter(self._model) if self._substitute else None
+        self._adapter: _Adapter | None = None
+        self._refusal = ""
+        if self._substitute:
+            try:
+                self._adapter = _adapter(self._model)
+            except SaccadeError as error:
+                self._refusal = f" ({error})"
 
     def doInference(self, data: NDArray[Any]) -> dict[str, Floats]:
         """Run the network on one picture.
@@ -95,6 +103,7 @@ class Model:
         Returns float32 (n,) by output layer.
         """
         picture = np.asarray(data)
+        device.current().inferences += 1
         with self._lock:
             if self._adapter is not None:
                 return self._adapter.infer(picture, self)
@@ -106,7 +115,7 @@ class Model:
                 self._request.infer()
             return {name: np.array(out, np.float32).reshape(-1) for name, out in self._request.outputs.items()}
 
-    def parseResult(self, model_type: str, raw: Mapping[Any, Any]) -> dict[str, list[Entry]]:
+    def parseResult(self, model_type: str, raw: Mapping[Any, Any]) -> dict[str, list[Row]]:
         """What the outputs of `doInference` mean: ``{model_type: [...]}``, best first.
 
         classification : ``{"label": int, "prob": float}`` for every class.
@@ -119,7 +128,18 @@ class Model:
             raise ConfigError(f"parseResult: type {model_type!r}; expected classification, ssd or segmentation")
         if not isinstance(raw, Mapping) or not raw:
             raise ConfigError(f"parseResult: got {device.describe(raw)}; expected what doInference returned")
-        return {model_type: parser({name: np.asarray(value, np.float32).reshape(-1) for name, value in raw.items()})}
+        found = parser({name: np.asarray(value, np.float32).reshape(-1) for name, value in raw.items()})
+        if self._substitute:
+            caller = device.script_frame()
+            where = (caller.f_code.co_filename, caller.f_lineno) if caller is not None else ("", 0)
+            known = device.current().class_names.at(*where)
+            named = self._named(found, known)
+            total = sum(entry["prob"] for entry in named)
+            if model_type == "classification" and len(named) < len(found) and total > 0:
+                # Of those that are left one is right, as the script sees it.
+                named = [entry | {"prob": entry["prob"] / total} for entry in named]
+            found = named
+        return {model_type: found}
 
     # Input
 
@@ -184,40 +204,42 @@ class Model:
 
     # Results
 
-    def _classes(self, raw: dict[Any, Floats]) -> list[Entry]:
-        scores = self._pick(raw, lambda port: port.made_by == "Softmax", lambda values: values.size > 1)
+    def _classes(self, raw: dict[Any, Floats]) -> list[Row]:
+        scores = self._pick(raw, lambda port: port.layer_type == "Softmax", lambda values: values.size > 1)
         if self._substitute and (scores.min() < 0 or abs(float(scores.sum()) - 1) > 0.05):
             # Not every network ends in a softmax; what it stands in for did.
             scores = np.exp(scores - scores.max())
             scores /= scores.sum()
         order = np.argsort(-scores, kind="stable")
-        found = [{"label": int(i), "prob": float(scores[i])} for i in order]
-        known = self._named(found)
-        total = sum(entry["prob"] for entry in known)
-        if len(known) < len(found) and total > 0:
-            return [entry | {"prob": entry["prob"] / total} for entry in known]
-        return known
+        return [{"label": int(i), "prob": float(scores[i])} for i in order]
 
-    def _named(self, found: list[Entry]) -> list[Entry]:
-        """Of a substitute's results those that the script has names for; it would stumble over the others."""
-        current = device.current()
-        if not self._substitute or not current.labels:
+    def _named(self, found: list[Row], known: Mapping[int, str]) -> list[Row]:
+        """Of a substitute's results those that the script has names for; it would stumble over the others.
+
+        Where both call classes by name, the script's numbers go by the names.
+        """
+        if not known:
             return found
-        named = [entry for entry in found if entry["label"] in current.labels]
+        numbers = self._adapter.numbers(known) if self._adapter is not None else {}
+        renumbered = [entry | {"label": numbers.get(entry["label"], entry["label"])} for entry in found]
+        if numbers:
+            renumbered = [new for new, old in zip(renumbered, found, strict=True) if old["label"] in numbers]
+        named = [entry for entry in renumbered if entry["label"] in known]
         if len(named) < len(found):
-            current.notes(
-                f"of the classes of {self._model.name} only the {len(current.labels)} are given that have names"
+            device.current().notes(
+                f"of the classes of {self._model.name} only the {len(known)} are given that have names"
             )
         return named
 
-    def _objects(self, raw: dict[Any, Floats]) -> list[Entry]:
+    def _objects(self, raw: dict[Any, Floats]) -> list[Row]:
         height, width = self._given
         rows = _tensorflow_rows(raw)
         if rows is None:
-            rows = self._pick(raw, lambda port: port.made_by == "DetectionOutput", lambda v: v.size % 7 == 0)
+            rows = self._pick(raw, lambda port: port.layer_type == "DetectionOutput", lambda v: v.size % 7 == 0)
             if rows.size % 7:
                 raise ModelError(
-                    f"parseResult('ssd'): {self._model.name} has no output of a detector; its outputs are {sorted(raw)}"
+                    f"parseResult('ssd'): {self._model.name} has no output of a detector; its outputs are "
+                    f"{sorted(raw)}{self._refusal}"
                 )
             rows = rows.reshape(-1, 7)
             # A negative picture number ends the list; what follows is not initialised.
@@ -225,16 +247,16 @@ class Model:
             if ends.any():
                 rows = rows[: int(ends.argmax())]
         rows = rows[np.argsort(-rows[:, 2], kind="stable")]
-        return self._named([
+        return [
             {
                 "label": int(label), "prob": float(prob),
                 "xmin": float(x1) * width, "ymin": float(y1) * height,
                 "xmax": float(x2) * width, "ymax": float(y2) * height,
             }
             for _, label, prob, x1, y1, x2, y2 in rows
-        ])  # fmt: skip
+        ]  # fmt: skip
 
-    def _segments(self, raw: dict[Any, Floats]) -> list[Entry]:
+    def _segments(self, raw: dict[Any, Floats]) -> list[Row]:
         port = max(self._model.outputs, key=lambda p: len(p.shape))
         values = raw.get(port.name, next(iter(raw.values())))
         shape = tuple(d for d in port.shape if d != 1)
@@ -268,6 +290,14 @@ class Model:
         return next(iter(raw.values()))
 
 
+_BACKGROUND = ("", "background", "none", "nothing")
+
+
+def _key(name: str) -> str:
+    """A class's name without what differs from list to list."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
 def _picture_port(ports: tuple[Port, ...], name: str) -> Port:
     for port in ports:
         if len(port.shape) == 4:
@@ -295,30 +325,37 @@ def _tensorflow_rows(raw: Mapping[Any, Floats]) -> Floats | None:
     return rows[rows[:, 2] > 0]
 
 
-def _adapter(model: Any) -> _TaskAdapter | None:
-    """Makes a substitute that is no plain detector look like one; None where there is nothing to adapt."""
-    from saccade.models import task_for
+def _adapter(model: Any) -> _Adapter | None:
+    """Makes a substitute that is no plain detector look like one; None where there is nothing to adapt.
 
-    try:
-        task = task_for(model, name=model.name)
-    except SaccadeError:
-        return None
+    Raises UnsupportedError where its outputs are not understood.
+    """
+    from saccade.predict import open_predictor
+
+    predictor = open_predictor(model, threshold=0.1)
     # Rows of seven are what DetectionOutput gives, whichever layer made them (TensorFlow's detectors, force_suppress).
-    if task.kind != "detection" or any(len(port.shape) == 4 and port.shape[-1] == 7 for port in model.outputs):
+    if predictor.task != "detect" or any(len(port.shape) == 4 and port.shape[-1] == 7 for port in model.outputs):
         return None
-    return _TaskAdapter(task)
+    return _Adapter(predictor)
 
 
-class _TaskAdapter:
+class _Adapter:
     """Runs a detector with its own preprocessing and answers as a DetectionOutput layer would."""
 
-    def __init__(self, task: Any) -> None:
-        self._task = task
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._names: tuple[str, ...] = ()
+
+    def numbers(self, known: Mapping[int, str]) -> dict[int, int]:
+        """The script's class numbers by those of `infer`: by the names, else from 0 where the script counts so."""
+        by_name = {_key(name): number for number, name in known.items()}
+        same = {i + 1: by_name[_key(name)] for i, name in enumerate(self._names) if _key(name) in by_name}
+        if same or 0 not in known or _key(known[0]) in _BACKGROUND:
+            return same
+        return {number + 1: number for number in known}
 
     def infer(self, picture: NDArray[Any], owner: Model) -> dict[str, Floats]:
         """Rows of image, label, score, x1, y1, x2, y2 in [0, 1], labels from 1."""
-        from saccade.kernels import Preprocess
-
         if picture.ndim != 3 or picture.shape[2] != 3:
             raise ModelError(f"doInference: got {device.describe(picture)}; expected a picture of (height, width, 3)")
         if picture.dtype != np.uint8:
@@ -326,15 +363,9 @@ class _TaskAdapter:
             picture = picture * 255.0 if float(picture.max(initial=0.0)) <= 1.0 else picture
             picture = np.clip(picture, 0, 255).astype(np.uint8)
         height, width = owner._given = (int(picture.shape[0]), int(picture.shape[1]))
-        spec = self._task.spec
-        plan = Preprocess(
-            source=(height, width), size=(spec.height, spec.width), layout=spec.layout,
-            dtype=np.dtype(spec.dtype).name, mean=spec.mean, scale=spec.scale, swap_rb=spec.swap_rb,
-            letterbox=spec.letterbox,
-        )  # fmt: skip
-        plan(np.ascontiguousarray(picture), out=owner._request.inputs[owner._picture.name])
-        owner._request.infer()
-        found = self._task.decode(owner._request.outputs, plan.to_source, score_threshold=0.1)
+        found = self._predictor(np.ascontiguousarray(picture)).detections
+        assert found is not None
+        self._names = found.names
         rows = np.zeros((len(found), 7), np.float32)
         rows[:, 1], rows[:, 2] = found.labels + 1, found.scores
         rows[:, 3:] = found.boxes / np.array([width, height] * 2, np.float32)

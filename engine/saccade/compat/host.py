@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures.thread
 import contextlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import json
 import logging
 import multiprocessing
@@ -21,22 +18,34 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from saccade import compat
+from saccade.compat import children, fifo_file, gone_modules, met, old_libraries, old_python, python2
 from saccade.compat import device as devices
-from saccade.compat import fifo_file, old_libraries, old_python, python2
+from saccade.compat.neighbours import Neighbours, belongs
+from saccade.compat.old_modules import Modules
+from saccade.compat.restarts import Restarts
 from saccade.config import DEFAULT_FIFO
 from saccade.errors import SaccadeError
+from saccade.process import StopSignals, is_writable, secure_standard_streams
+from saccade.text import PlainFormatter, plain
 
 log = logging.getLogger(__name__)
 
 _GRACE = 3.0
 """Seconds that a script has to end by itself after its last frame."""
+_AT_ONCE = 0.8
+"""Seconds that it has after a signal."""
+_LOOK = 0.2
+"""Seconds between two looks at how the script is doing."""
+_QUIET = 3
+"""Looks in a row at which no thread of a script may have anything in hand."""
+_FLOOD = 1000
+"""Messages between two frames from which a script sends without sense."""
 _POOL = concurrent.futures.thread.__file__
 """Workers of a pool that have nothing to do wait here."""
 _WAITING = frozenset({threading.__file__, queue.__file__, ""})
@@ -49,12 +58,15 @@ class HostOptions:
 
     script: str
     source: str = "demo:"
+    source_options: dict[str, Any] = field(default_factory=dict)
     artifacts: str | None = None
     models: dict[str, str] = field(default_factory=dict)
     device: str = "AUTO"
     precision: str = "auto"
     frames: int | None = None
     seconds: float | None = None
+    patience: float | None = None
+    restarts: int = 5
     realtime: bool | None = None
     events: str = "-"
     fifo: str = DEFAULT_FIFO
@@ -78,33 +90,54 @@ class Host:
     def __init__(self, options: HostOptions) -> None:
         self.options = options
         self.report = old_python.Report()
+        self.errors = met.MetErrors(self.owns)
+        self._folder = os.path.dirname(os.path.realpath(options.script))
         self._start = time.monotonic()
         self._ended = threading.Event()
         self._body_done = threading.Event()
+        self._process = os.getpid()
+        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._told: set[int] = set()
         self._finished = False
         self._status = 0
         self._problem = ""
+        self._why = ""
+        self._body_waits = False
+        self._grace = 2 * _GRACE
+        self._thread_error = ""
         self._muted = 0
+        self._since_frame = (0, 0)
         self._converted: python2.Converted | None = None
         self._page: Any = None
         self._device: devices.CompatDevice | None = None
+        self._restarts = Restarts(
+            owns=self.owns, frames=self._delivered, errors=lambda: self.errors.count, idle=self._idles,
+            give_up=self._give_up, most=options.restarts,
+            hurried=options.frames is not None or options.seconds is not None,
+        )  # fmt: skip
+
+    def owns(self, file: str) -> bool:
+        """Whether a file belongs to the script: it lies in its folder, and in no environment below that."""
+        inside = file == self.options.script or file.startswith(self._folder + os.sep)
+        return inside and "site-packages" not in file and "dist-packages" not in file
 
     def run(self) -> NoReturn:
         """Run the script to its end and leave the process."""
+        StopSignals().start().then(self._came.put)
+        threading.Thread(target=self._watch, name="saccade-end", daemon=True).start()
         try:
             code = self._prepare()
         except SaccadeError as error:
+            if self._ended.is_set():
+                self._finish()
             self._fail(str(error))
-        signal.signal(signal.SIGTERM, lambda *_: self._end())
-        signal.signal(signal.SIGINT, lambda *_: self._end())
         if self.options.seconds is not None:
-            timer = threading.Timer(self.options.seconds, self._end)
+            timer = threading.Timer(self.options.seconds, self._end, (f"--seconds {self.options.seconds:g} are over",))
             timer.daemon = True
             timer.start()
         threading.excepthook = self._thread_crashed
-        threading.Thread(target=self._watch, name="saccade-end", daemon=True).start()
+        threading.Timer = self._restarts.timer()  # type: ignore[misc]
         try:
             self._execute(code)
         except ScriptEnd:
@@ -129,6 +162,8 @@ class Host:
             self.report.note("AWS_IOT_THING_NAME was not set: the device is called deeplens")
         from saccade.outputs.publish import open_publisher
 
+        if options.events == "-" and not is_writable(1):
+            raise SaccadeError("messages cannot be written: standard output is closed; give a file (--events)")
         name = options.script
         try:
             data = Path(name).read_bytes()
@@ -138,35 +173,49 @@ class Host:
             source=options.source, artifacts=options.artifacts, models=options.models, device=options.device,
             precision=options.precision, realtime=options.realtime, frames=options.frames,
             publisher=_Muting(open_publisher(options.events), self), on_end=self._on_end,
+            source_options=options.source_options,
         )  # fmt: skip
         self._device.notes = self.report.note
         self._device.on_failure = self._on_failure
         converted = self._converted = python2.convert(data, name, version=options.python, constants=self._constant)
         for change, lines in converted.changes.items():
             self.report.note(f"{change}: {_lines(lines)}")
-        self._device.labels = converted.labels
+        self._device.class_names.add(converted.text, name)
         self._device.open()
         self._files = old_python.ScriptFiles(self.report, options.fifo, converted.version, self._show())
-        self._builtins = old_python.script_builtins(self.report, converted.version, self._files)
-        text = converted.text
-        retrieve = old_libraries.retrieving(self.report)
-        if converted.version == 2:
-            old_python.install_modules(self.report, retrieve)
-        old_python.restore_names(retrieve)
-        old_libraries.adapt_numpy(self.report)
-        old_libraries.adapt_opencv(self.report)
-        old_libraries.adapt_shell(self.report)
         folder = str(Path(name).resolve().parent)
-        if "boto" in text or any(b"boto" in file.read_bytes() for file in Path(folder).glob("*.py")):
-            old_libraries.adapt_boto3(self.report)
+        self._modules = Modules(converted.version, lambda module: belongs(folder, module))
+        old_libraries.adapt(self._modules, self.report, converted.version)
+        self._builtins = old_python.script_builtins(self.report, converted.version, self._files, self._modules)
+        old_python.restore_names()
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
         sys.path.insert(0, folder)
         # The function's own folder, as for Lambda: scripts open files beside them by name.
         os.chdir(folder)
         sys.argv = [name, *options.arguments]
-        sys.meta_path.insert(0, _Neighbours(self, folder))
+        sys.meta_path.insert(0, Neighbours(folder, self._neighbour, self._builtins))
+        sys.meta_path.append(gone_modules.Absent(self.owns))
+        if any(b"skimage" in file.read_bytes() for file in Path(folder).glob("*.py")):
+            gone_modules.restore_skimage(self.report.note)
         # What scripts expect of `Process(target=...)`: the script's state goes along.
         multiprocessing.set_start_method("fork", force=True)
+        children.serve(self._device.last_frame, self._device.ask)
+        self._builtins[met.MET] = self.errors.caught
+        met.tell_of_errors(converted.tree)
         code: CodeType = python2.compiled(converted, name)
+        self._device.used()
+        return code
+
+    def _neighbour(self, data: bytes, path: str) -> CodeType:
+        """Code of a module that belongs to the script."""
+        converted = python2.convert(data, path, version=self.options.python, constants=self._constant)
+        for change, lines in converted.changes.items():
+            self.report.note(f"{os.path.basename(path)}: {change}: {_lines(lines)}")
+        if self._device is not None:
+            self._device.class_names.add(converted.text, path)
+        met.tell_of_errors(converted.tree)
+        code: CodeType = python2.compiled(converted, path)
         return code
 
     def _constant(self, text: str) -> str:
@@ -209,101 +258,203 @@ class Host:
 
     def _wait_for_threads(self) -> None:
         """Until the script's threads are done; after the last frame only for what they have in hand."""
+        self._body_waits = True
         while not self._ended.is_set() and any(not self._shows(thread) for thread in self._threads()):
             self._ended.wait(0.05)
-        end = time.monotonic() + _GRACE
-        while any(not _idle(thread) for thread in self._threads()) and time.monotonic() < end:
+        end, quiet = time.monotonic() + _GRACE, 0
+        # A thread that takes something from a queue seems to wait for a moment.
+        while quiet < _QUIET and time.monotonic() < end:
+            quiet = quiet + 1 if all(_idle(thread) for thread in self._threads()) else 0
             time.sleep(0.02)
 
     def _shows(self, thread: threading.Thread) -> bool:
         """True for a thread that does nothing but show pictures, and so never ends."""
         assert self._device is not None
-        return thread.ident not in self._device.readers and (hasattr(thread, "stop_request") or _in_fifo(thread))
+        return thread.ident in self._device.displays and thread.ident not in self._device.readers
 
     # The end
 
     def _on_end(self) -> None:
         """Called by `getLastFrame()` when there are no more frames."""
-        self._end()
+        asked = self.options.frames
+        all_given = asked is not None and self._delivered() >= asked
+        self._end("these are all that were asked for" if all_given else "the source ended")
         thread = threading.get_ident()
         if thread not in self._told:
             self._told.add(thread)
             raise ScriptEnd(0)
-        # The script caught ScriptEnd and came back: it waits here until the process is gone.
+        self._hold()
+
+    def _hold(self) -> NoReturn:
+        """Where a thread waits until the process is gone that caught its ScriptEnd and came back."""
         self._body_done.set()
-        threading.Event().wait()
+        while True:
+            threading.Event().wait()
 
     def _on_failure(self, error: SaccadeError) -> None:
         """Called when a model cannot be had: no later frame can mend that."""
         if not self._problem:
             self._status, self._problem = 2, str(error)
+        self._end("a model cannot be had")
         self._on_end()
 
-    def _end(self) -> None:
+    def _give_up(self, reason: str) -> None:
+        """End a script that comes to nothing, with status 1."""
+        if not self._ended.is_set():
+            first = f"; {self.errors.last}" if self.errors.last else ""
+            self._status, self._problem = 1, f"stopped: {reason}{first}"
+        self._end("the script was stopped")
+
+    def _end(self, why: str) -> None:
+        self._why = self._why or why
         self._ended.set()
         if self._device is not None:
             self._device.finish()
 
     def _watch(self) -> None:
-        """Ends the process when the script does not end by itself."""
-        self._ended.wait()
-        self._body_done.wait(2 * _GRACE)
+        """Ends the process when a signal comes, when the script comes to nothing, or does not end by itself."""
+        parent = os.getppid()
+        while not self._ended.is_set():
+            came = self._signal(_LOOK)
+            if came is not None or os.getppid() != parent:
+                self._grace = _AT_ONCE
+                self._end(f"{came.name} came" if came is not None else "the process that started it has gone")
+            elif self._stalls():
+                self._grace = _AT_ONCE
+                self._give_up(
+                    f"the script asked for no frame for {self.options.patience:g} s{self._place()}; "
+                    "--patience SECONDS waits longer"
+                )
+        end = time.monotonic() + self._grace
+        while not self._body_done.is_set() and time.monotonic() < end:
+            if self._signal(_LOOK / 4) is not None:
+                end = min(end, time.monotonic() + _AT_ONCE)
         self._finish()
+
+    def _signal(self, seconds: float) -> signal.Signals | None:
+        """The signal that came, or None where none did in that time."""
+        try:
+            return signal.Signals(self._came.get(timeout=seconds))
+        except queue.Empty:
+            return None
+
+    def _stalls(self) -> bool:
+        device, patience = self._device, self.options.patience
+        return (
+            device is not None and patience is not None and not self._restarts.waiting
+            and device.idle_for() > patience and not self._body_done.is_set()
+        )  # fmt: skip
+
+    def _place(self) -> str:
+        """Where the main thread is in the script."""
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        while frame is not None and not self.owns(frame.f_code.co_filename):
+            frame = frame.f_back
+        return f" ({frame.f_code.co_filename}, line {frame.f_lineno})" if frame is not None else ""
+
+    def _idles(self) -> bool:
+        """True if nothing of the script is at work but the thread that asks."""
+        own = threading.current_thread()
+        return self._body_waits and all(thread is own or self._shows(thread) for thread in self._threads())
+
+    def _delivered(self) -> int:
+        return self._device.delivered if self._device is not None else 0
 
     def muted(self) -> bool:
         """True in a thread that was told of the end: what it says then is about that, and no device had an end."""
         if threading.get_ident() in self._told:
             self._muted += 1
+            if self._muted > _FLOOD:
+                self._hold()
             return True
+        frames, count = self._since_frame
+        count = count + 1 if frames == self._delivered() else 1
+        self._since_frame = (self._delivered(), count)
+        if count > _FLOOD and not self._ended.is_set():
+            self._give_up(f"{_FLOOD} messages were sent since frame {frames}{self._place()}")
+            self._told.add(threading.get_ident())
+            raise ScriptEnd(0)
         return False
 
     def _crashed(self, error: BaseException) -> None:
         if not self._ended.is_set():
             self._status = 2 if isinstance(error, SaccadeError) else 1
-            self._problem = self._described(error)
+            self._problem = self._problem or self._described(error)
 
     def _thread_crashed(self, arguments: Any) -> None:
         """A thread of the script ended by an error; the others go on, as on the device."""
         if not self._ended.is_set() and not issubclass(arguments.exc_type, SystemExit):
             name = arguments.thread.name if arguments.thread else "?"
-            _say(f"saccade run-script: thread {name}: {self._described(arguments.exc_value)}")
+            said = self._described(arguments.exc_value)
+            self._thread_error = self._thread_error or f"thread {name}: {said}"
+            _say(f"saccade run-script: thread {name}: {said}")
 
     def _described(self, error: BaseException) -> str:
         if os.environ.get("SACCADE_DEBUG"):
             traceback.print_exception(error)
-        first = (str(error).splitlines() or [""])[0]
-        if isinstance(error, SaccadeError):
-            return first
-        if isinstance(error, ModuleNotFoundError):
-            first += "; install it into this Python, or lay it beside the script"
-        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == self.options.script]
-        where = f"{self.options.script}, line {lines[-1].lineno}" if lines else self.options.script
-        return f"{where}: {type(error).__name__}: {first}"
+        return self.errors.describe(error)
 
     def _fail(self, problem: str) -> NoReturn:
         self._status, self._problem = 2, problem
+        self._why = "it did not begin"
         self._finish(quiet=True)
 
     def _finish(self, quiet: bool = False) -> NoReturn:
+        if os.getpid() != self._process:
+            # A child by fork that has come to the script's end: what the run came to is its parent's to say.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                if self._problem:
+                    _say(f"saccade run-script: a process of the script: {self._problem}")
+            os._exit(self._status)
         with self._lock:
             if self._finished:
                 threading.Event().wait()
             self._finished = True
-        delivered = self._device.delivered if self._device else 0
-        with contextlib.suppress(Exception):
-            compat.uninstall()
-            if self._page is not None:
-                self._page.close()
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
+        delivered = self._delivered()
+        if not quiet:
+            self._judge(delivered)
+        # What is closed may wait for a network, and the standard output for a reader: not for ever.
+        closing = threading.Thread(target=self._close, daemon=True)
+        closing.start()
+        closing.join(2 * _GRACE if self._grace > _AT_ONCE else _AT_ONCE)
         try:
             if not quiet:
                 self._tell(delivered)
             if self._problem:
                 _say(f"saccade run-script: {self._problem}")
         finally:
+            _end_children()
             # Threads of the script may hang in a FIFO or a socket: nothing waits for them.
             os._exit(self._status)
+
+    def _close(self) -> None:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        with contextlib.suppress(Exception):
+            self._files.flush()
+        with contextlib.suppress(Exception):
+            compat.uninstall()
+            if self._page is not None:
+                self._page.close()
+
+    def _judge(self, delivered: int) -> None:
+        """Say how the script ended by itself, and whether it did anything."""
+        device, asked = self._device, self.options.frames
+        early = not self._ended.is_set() and asked is not None and delivered < asked
+        self._why = self._why or ("an error" if self._problem else "the script ended by itself")
+        first = self._thread_error or self.errors.last
+        lost = device.missing if device is not None else ""
+        nothing = not delivered and (device is None or not device.inferences)
+        if self._problem:
+            if lost and lost not in self._problem:
+                self._problem += f"; {lost}"
+        elif nothing and (asked is not None or first or lost):
+            self._status, self._problem = 2 if lost else 1, f"no frame was taken{_after(first)}{_after(lost)}"
+        elif early and (self._thread_error or lost):
+            self._status, self._problem = 2 if lost else 1, lost or first
+        elif early and first:
+            self._why += f"; the last error it caught: {first}"
 
     def _tell(self, frames: int) -> None:
         seconds = time.monotonic() - self._start
@@ -315,11 +466,15 @@ class Host:
         if self.options.report:
             report = {
                 "script": self.options.script, "python": converted.version if converted else None,
-                "why": converted.why if converted else "", "frames": frames, "seconds": round(seconds, 2),
+                "why": converted.why if converted else "", "frames": frames, "asked": self.options.frames,
+                "seconds": round(seconds, 2), "ended": self._why, "restarts": self._restarts.count,
                 "adapted": lines, "problem": self._problem,
             }  # fmt: skip
             Path(self.options.report).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        _say(f"{self.options.script}: {kind}, {frames} frames in {seconds:.1f} s")
+        of = f" of {self.options.frames}" if self.options.frames is not None else ""
+        times = self._restarts.count
+        again = f"; restarted {times} time{'s' if times > 1 else ''} by its Timer" if times else ""
+        _say(f"{self.options.script}: {kind}, {frames}{of} frames in {seconds:.1f} s: {self._why}{again}")
         for line in ["adapted:", *("  " + line for line in lines)] if lines else []:
             _say(line)
 
@@ -342,49 +497,6 @@ class _Muting:
         return getattr(self._publisher, name)
 
 
-class _Neighbours(importlib.abc.MetaPathFinder):
-    """Imports modules that lie beside the script as the script itself is run."""
-
-    def __init__(self, host: Host, folder: str) -> None:
-        self._host, self._folder = host, folder
-        self._packages: list[str] = []
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        if path is None:
-            # Python 2 looked into the importing package first; it is asked last here.
-            places = [self._folder, *self._packages]
-        else:
-            places = [p for p in path if str(p).startswith(self._folder + os.sep)]
-        for place in places:
-            spec = importlib.machinery.PathFinder.find_spec(name, [place])
-            if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-                spec.loader = _Loader(name, spec.loader.path, self._host)
-                self._packages += spec.submodule_search_locations or []
-                return spec
-        return None
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    """Converts a neighbour's source; nothing is cached beside it."""
-
-    def __init__(self, name: str, path: str, host: Host) -> None:
-        super().__init__(name, path)
-        self._host = host
-
-    def get_code(self, fullname: str) -> CodeType:
-        name = self.get_filename(fullname)
-        host = self._host
-        converted = python2.convert(self.get_data(name), name, version=host.options.python, constants=host._constant)
-        for change, lines in converted.changes.items():
-            host.report.note(f"{os.path.basename(name)}: {change}: {_lines(lines)}")
-        code: CodeType = python2.compiled(converted, name)
-        return code
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__builtins__"] = self._host._builtins
-        super().exec_module(module)
-
-
 def _file(thread: threading.Thread) -> str:
     """File of the code that a thread is in."""
     frame = sys._current_frames().get(thread.ident or 0)
@@ -402,13 +514,26 @@ def _in_fifo(thread: threading.Thread) -> bool:
 
 def _idle(thread: threading.Thread) -> bool:
     """True if a thread of the script waits, for a timer, a queue or a viewer, and has nothing in hand."""
-    return _file(thread) in _WAITING or hasattr(thread, "stop_request") or _in_fifo(thread)
+    return _file(thread) in _WAITING or _in_fifo(thread)
 
 
 def _say(text: str) -> None:
     """Tell the user; standard output belongs to the script's prints and messages."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(plain(text, lines=True) + "\n")
     sys.stderr.flush()
+
+
+def _after(text: str) -> str:
+    return f"; {text}" if text else ""
+
+
+def _end_children() -> None:
+    """End the processes that the script has started: they would hold its output open."""
+    with contextlib.suppress(OSError, ValueError):
+        for task in os.listdir("/proc/self/task"):
+            children = Path(f"/proc/self/task/{task}/children").read_text().split()
+            for child in map(int, children):
+                os.kill(child, signal.SIGTERM)
 
 
 def _lines(lines: list[int]) -> str:
@@ -417,11 +542,20 @@ def _lines(lines: list[int]) -> str:
     return f"line {shown}" if len(unique) == 1 else f"lines {shown}"
 
 
+def _let_prints_vanish() -> None:
+    """Where standard output or error is closed, what a script prints goes nowhere, as it did."""
+    secure_standard_streams()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if not is_writable(number):
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it lasts like the process
+
+
 def main() -> NoReturn:
     """Entry of the process."""
+    _let_prints_vanish()
     # The root logger is the script's own.
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setFormatter(PlainFormatter("%(levelname)s %(message)s"))
     package = logging.getLogger("saccade")
     package.addHandler(handler)
     package.propagate = False

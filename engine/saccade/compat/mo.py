@@ -13,13 +13,14 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from saccade.compat.device import ARTIFACTS
 from saccade.errors import ConfigError, ModelError, SaccadeError
+from saccade.storage import atomic
 
 __all__ = ["optimize"]
 
@@ -53,6 +54,8 @@ def optimize(
     input_height: int,
     platform: str = "mxnet",
     aux_inputs: Mapping[str, Any] | None = None,
+    told: Callable[[str], None] | None = None,
+    made: Callable[[str], str | None] | None = None,
 ) -> tuple[int, str]:
     """Convert a model of a framework for the device.
 
@@ -64,8 +67,10 @@ def optimize(
         `--fuse` change nothing in the numbers and are accepted. `--force_suppress` ON obeys an SSD symbol that wants
         boxes to suppress those of other classes; the device never did.
 
-    Returns 0 and the path of the .xml; or 1 (unknown platform) or 2 (anything else) and an empty path. The reason is
-    logged.
+    told : called with the reason of a failure, which is logged as well.
+    made : finds a model that was converted before by its name; asked where there is nothing to convert.
+
+    Returns 0 and the path of the .xml; or 1 (unknown platform) or 2 (anything else) and an empty path.
     """
     try:
         kind = _PLATFORMS.get(str(platform).strip().lower())
@@ -74,11 +79,26 @@ def optimize(
             return UNKNOWN_PLATFORM, ""
         job = _job(model_name, input_width, input_height, kind, aux_inputs)
         return SUCCESS, str(_converted(job))
+    except _NoSourceError as error:
+        ready = made(str(model_name)) if made is not None else None
+        if ready is not None:
+            return SUCCESS, ready
+        _refuse(error, told)
     except SaccadeError as error:
-        _log.error("mo.optimize: %s", error)
+        _refuse(error, told)
     except Exception:  # The device's contract: scripts look at the number and know no exceptions.
         _log.exception("mo.optimize: %s could not be converted", model_name)
     return FAILED, ""
+
+
+class _NoSourceError(ModelError):
+    """There is nothing to convert."""
+
+
+def _refuse(error: SaccadeError, told: Callable[[str], None] | None) -> None:
+    _log.error("mo.optimize: %s", error)
+    if told is not None:
+        told(str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +212,18 @@ def _source(folder: Path, name: str, platform: Platform, text: bool, proto: str)
         found = [path for path in (folder / f"{stem}{suffix}" for suffix in suffixes) if path.is_file()]
         source = found[0] if found else folder / f"{stem}{suffixes[0]}"
     if not source.is_file():
-        raise ModelError(f"no model file at {source}; put it there, or name its folder with --models-dir")
+        message = f"no model file at {source}; put it there, or name its folder as '--models-dir' in aux_inputs"
+        raise _NoSourceError(message)
     return stem, source
 
 
 def _weights(folder: Path, stem: str, source: Path, platform: Platform, epoch: int | None) -> Path | None:
     if platform == "mxnet":
-        from saccade.models.mxnet import parameter_file
+        from saccade.formats.mxnet import parameter_file
 
         return parameter_file(source, epoch)
     if platform == "caffe":
-        from saccade.models.caffe import weights_file
+        from saccade.formats.caffe import weights_file
 
         named = folder / f"{stem}.caffemodel"
         return named if named.is_file() else weights_file(source)
@@ -225,7 +246,7 @@ def _converted(job: _Job) -> Path:
         _link(job.target, path)
     text = json.dumps({"key": key, "files": _state(files)})
     try:
-        _replace(record, text)
+        atomic.write(record, text.encode(), mode=0o666)
     except OSError as error:
         _log.warning("mo.optimize: %s cannot be written (%s): the next call converts again", record, error)
     return job.target
@@ -274,20 +295,22 @@ def _state(files: list[Path]) -> dict[str, list[int]] | None:
 
 
 def _write(job: _Job) -> None:
-    from saccade.models import caffe, convert, mxnet, read_model
+    from saccade.formats.convert import convert
+    from saccade.formats.load import Artifact, ReadOptions, identify
 
     width, height = job.size
     shape = job.shape or None
     if shape is None and width and height:
         picture = (height, width, job.channels) if job.platform == "tensorflow" else (job.channels, height, width)
         shape = (1, *picture)
-    if job.platform == "mxnet":
-        model = mxnet.read(job.source, job.epoch, input_shapes=shape, force_suppress=job.across)
-    elif job.platform == "caffe":
-        model = caffe.read(job.source, job.weights, input_shapes=shape)
-    else:
-        model = read_model(job.source, shape)
-    convert.save(model, job.target, job.precision)
+    elif shape is not None:
+        shape = (shape[0] or 1, *shape[1:])
+    # What the file is called is no matter where the caller says which framework it comes from.
+    artifact = identify(job.source) if job.platform == "tensorflow" else Artifact(job.source, job.platform)
+    options = ReadOptions(
+        epoch=job.epoch, force_suppress=job.across, weights=job.weights if job.platform == "caffe" else None
+    )
+    convert(artifact, job.target.parent, job.precision, input_shapes=shape, options=options, name=job.target.stem)
 
 
 def _link(target: Path, name: Path) -> None:
@@ -300,11 +323,4 @@ def _link(target: Path, name: Path) -> None:
                 os.link(old, new)
             except OSError:
                 new.write_bytes(old.read_bytes())
-            os.replace(new, name.with_suffix(suffix))
-
-
-def _replace(path: Path, text: str) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".convert-") as work:
-        new = Path(work, path.name)
-        new.write_text(text)
-        os.replace(new, path)
+            atomic.move(new, name.with_suffix(suffix))

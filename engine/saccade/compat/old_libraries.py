@@ -1,14 +1,16 @@
 """Old scripts and today's libraries: boto3 that is installed already, NumPy 2, OpenCV 5.
 
-Each `adapt_*` acts on the process of one script and tells the `Report` what it changed, when it does.
+What changes is what a script imports (`old_modules.Modules`): the libraries themselves stay as they are, and so do
+those that use them. Each change is told to the `Report` when it does something.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import os
 import re
-import subprocess
 import threading
 import types
 from collections.abc import Callable
@@ -16,7 +18,27 @@ from typing import Any
 
 import numpy as np
 
-from saccade.compat.old_python import OldBytes, Report
+from saccade.compat import old_pillow
+from saccade.compat.old_modules import Facade, Modules, Names
+from saccade.compat.old_python import Report
+from saccade.compat.old_text import text
+
+
+def adapt(modules: Modules, report: Report, version: int) -> None:
+    """Give a script today's libraries as it knew them. version : the script's Python, 2 or 3."""
+    modules.add({name: _boto(name, report) for name in ("boto3", "botocore", "botocore.session", "boto3.session")})
+    for name in ("urllib", "urllib.request"):
+        modules.layer(name, lambda module: {"urlretrieve": retrieving(report)})
+    modules.layer("os", lambda module: _skipping(module, report, {"system": 0, "popen": None}))
+    modules.layer(
+        "subprocess",
+        lambda module: _skipping(module, report, {"call": 0, "check_call": 0, "check_output": "", "Popen": None}),
+    )
+    modules.layer("numpy", lambda module: _numpy(module, version))
+    modules.layer("cv2", lambda module: _opencv(module, report, version), lambda name: _missing(name, report))
+    modules.add({"cv2.cv": lambda: modules.module("cv2").cv})
+    old_pillow.adapt(modules, report, version)
+
 
 # boto3
 
@@ -43,10 +65,21 @@ def retrieving(report: Report) -> Callable[..., Any]:
     return wrapped
 
 
-def adapt_boto3(report: Report) -> None:
+def _boto(name: str, report: Report) -> Callable[[], Any]:
+    def maker() -> Any:
+        module = importlib.import_module(name)
+        _adapt_boto3(report)
+        return module
+
+    return maker
+
+
+def _adapt_boto3(report: Report) -> None:
     """One client a service, objects that stay private, a region where none is set; for boto3 and botocore."""
     import botocore.session
 
+    if getattr(botocore.session.Session.create_client, "shares_clients", False):
+        return
     session_class = botocore.session.Session
     if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
         if session_class().get_config_variable("region") is None:
@@ -75,54 +108,65 @@ def adapt_boto3(report: Report) -> None:
                 report.note(f"the client for {service_name} is made once and shared")
             return clients[key]
 
+    create_client.shares_clients = True  # type: ignore[attr-defined]
     session_class.create_client = create_client  # type: ignore[method-assign]
 
 
-def adapt_shell(report: Report) -> None:
-    """Installations of boto3 that a script starts itself are skipped."""
+def _skipping(module: Any, report: Report, results: dict[str, Any]) -> Names:
+    """Functions that start a program; installations of boto3 are skipped with the result given for them."""
 
     def skipping(function: Any, result: Any) -> Any:
-        @functools.wraps(function)
+        @functools.wraps(function, updated=())
         def wrapped(command: Any, *arguments: Any, **options: Any) -> Any:
-            text = command if isinstance(command, str) else " ".join(str(part) for part in command)
-            if _PIP_BOTO.search(text):
-                report.note(f"`{text[:80]}` was not run: boto3 is installed here")
-                return result
+            line = str(text(command) if isinstance(command, (str, bytes)) else " ".join(str(part) for part in command))
+            if _PIP_BOTO.search(line):
+                report.note(f"`{line[:80]}` was not run: boto3 is installed here")
+                return result if result is not None else function("true", *arguments, **options)
             return function(command, *arguments, **options)
 
         return wrapped
 
-    os.system = skipping(os.system, 0)
-    for name, result in (("call", 0), ("check_call", 0), ("check_output", OldBytes(b""))):
-        setattr(subprocess, name, skipping(getattr(subprocess, name), result))
+    return {name: skipping(getattr(module, name), result) for name, result in results.items()}
 
 
 # NumPy
 
 
-def adapt_numpy(report: Report) -> None:
+def _numpy(module: Any, version: int) -> Names:
     """Names that NumPy 2 has dropped."""
     gone = {
         "int": int, "float": float, "bool": np.bool_, "object": object, "str": str, "long": int, "unicode": str,
-        "complex": complex, "float_": np.float64, "int_": np.int64, "string_": np.bytes_, "unicode_": np.str_,
-        "NaN": np.nan, "Inf": np.inf, "Infinity": np.inf, "infty": np.inf, "PINF": np.inf, "NINF": -np.inf,
-        "product": np.prod, "cumproduct": np.cumprod, "alltrue": np.all, "sometrue": np.any, "round_": np.round,
-        "asscalar": lambda array: array.item(), "in1d": np.isin, "trapz": getattr(np, "trapezoid", None),
-        "row_stack": np.vstack, "msort": lambda array: np.sort(array, axis=0),
+        "complex": complex, "float_": np.float64, "int_": np.int64, "int0": np.intp, "uint0": np.uintp,
+        "bool8": np.bool_, "complex_": np.complex128, "longfloat": np.longdouble, "singlecomplex": np.complex64,
+        "cfloat": np.complex128, "string_": np.bytes_, "unicode_": np.str_, "NaN": np.nan, "Inf": np.inf,
+        "Infinity": np.inf, "infty": np.inf, "PINF": np.inf, "NINF": -np.inf, "product": np.prod,
+        "cumproduct": np.cumprod, "alltrue": np.all, "sometrue": np.any, "round_": np.round, "rank": np.ndim,
+        "asscalar": lambda array: array.item(), "find_common_type": lambda a, b: np.result_type(*a, *b),
+        "mat": np.asmatrix, "in1d": np.isin, "trapz": getattr(np, "trapezoid", None), "row_stack": np.vstack,
+        "msort": lambda array: np.sort(array, axis=0),
     }  # fmt: skip
-    for name, value in gone.items():
-        if name not in vars(np) and value is not None:
-            setattr(np, name, value)
+    names = {name: value for name, value in gone.items() if name not in vars(np) and value is not None}
     original = np.fromstring
 
     @functools.wraps(original)
     def fromstring(data: Any, dtype: Any = float, count: int = -1, sep: str = "", **options: Any) -> Any:
         if sep == "":
-            raw = data.encode("latin-1") if isinstance(data, str) else data
+            raw = data.encode("latin-1") if isinstance(data, str) else bytes(data)
             return np.frombuffer(raw, dtype, count).copy()
         return original(data, dtype, count, sep=sep, **options)
 
-    np.fromstring = fromstring  # type: ignore[assignment]
+    if version == 3:
+        _print_as_numpy_1()
+    return names | {"fromstring": fromstring}
+
+
+def _print_as_numpy_1() -> None:
+    """`0.5`, not `np.float64(0.5)`, in this process; what scripts of Python 2 print goes through `old_text.repr_of`."""
+    np.set_printoptions(legacy="1.25")
+    with contextlib.suppress(ImportError, AttributeError):
+        # That holds in its own thread; the others start with this.
+        default = importlib.import_module("numpy._core.printoptions").default_format_options_dict
+        default["legacy"] = 125
 
 
 # OpenCV
@@ -152,19 +196,19 @@ _RENAMED = {
 }  # fmt: skip
 _WINDOWS = """imshow namedWindow destroyAllWindows destroyWindow moveWindow resizeWindow startWindowThread
     createTrackbar setMouseCallback setWindowProperty"""
+_BEFORE_5 = "pip install 'opencv-python-headless<5' brings it back"
+_CONTRIB = "it is part of opencv-contrib; pip install 'opencv-contrib-python-headless<5' has it"
 _NAMED = {
-    "CascadeClassifier": "Haar cascades left OpenCV with version 5; detect faces with a network instead",
-    "HOGDescriptor": "the HOG detector left OpenCV with version 5; detect people with a network instead",
-    "face": "cv2.face is part of opencv-contrib, which is not installed",
-    "xfeatures2d": "cv2.xfeatures2d is part of opencv-contrib, which is not installed",
-    "bgsegm": "cv2.bgsegm is part of opencv-contrib, which is not installed",
-    "readNetFromCaffe": "load the model with awscam.Model instead: cv2.dnn has no Caffe reader any more",
-}
+    "CascadeClassifier": f"Haar cascades left OpenCV with version 5; {_BEFORE_5}, or find faces with a network: "
+    "awscam.Model('faces') and run-script --model faces=blazeface-full",
+    "HOGDescriptor": f"the HOG detector left OpenCV with version 5; {_BEFORE_5}, or find people with a network",
+    "face": _CONTRIB, "xfeatures2d": _CONTRIB, "bgsegm": _CONTRIB, "tracking": _CONTRIB, "legacy": _CONTRIB,
+    "readNetFromCaffe": f"cv2.dnn reads no Caffe any more; load the model with awscam.Model instead, or {_BEFORE_5}",
+}  # fmt: skip
 
 
-def adapt_opencv(report: Report) -> None:
+def _opencv(cv2: Any, report: Report, version: int) -> Names:
     """Floats where OpenCV wants integers, names of OpenCV 2 and 3, windows that nobody can see."""
-    import cv2
 
     def tolerant(name: str, function: Any, positions: tuple[int, ...]) -> Any:
         @functools.wraps(function)
@@ -172,8 +216,15 @@ def adapt_opencv(report: Report) -> None:
             try:
                 return function(*arguments, **options)
             except (cv2.error, TypeError) as error:
-                text = str(error)
-                if not any(sign in text for sign in ("parse", "integer", "wrong type", "not numeric", "CV_32S")):
+                said = str(error)
+                if "Layout of the output array" in said and isinstance(arguments[0], np.ndarray):
+                    # A view that is turned or flipped: drawn beside and copied back.
+                    picture = np.ascontiguousarray(arguments[0])
+                    wrapped(picture, *arguments[1:], **options)
+                    arguments[0][...] = picture
+                    return arguments[0]
+                signs = ("parse", "integer", "wrong type", "not numeric", "CV_32S", "'str'", "CV_Assert", "npoints")
+                if not any(sign in said for sign in signs):
                     raise
                 whole = [_whole(value) if i in positions else _colour(value) for i, value in enumerate(arguments)]
                 named = {key: _whole(value) if key in _INT_NAMES else _colour(value) for key, value in options.items()}
@@ -187,9 +238,9 @@ def adapt_opencv(report: Report) -> None:
 
         return wrapped
 
-    for name, positions in _POINTS.items():
-        if hasattr(cv2, name):
-            setattr(cv2, name, tolerant(name, getattr(cv2, name), positions))
+    names: dict[str, Any] = {
+        name: tolerant(name, getattr(cv2, name), positions) for name, positions in _POINTS.items() if hasattr(cv2, name)
+    }
 
     def windowless(result: Any = None) -> Any:
         def wrapped(*_: Any, **__: Any) -> Any:
@@ -198,29 +249,57 @@ def adapt_opencv(report: Report) -> None:
 
         return wrapped
 
-    for name in _WINDOWS.split():
-        setattr(cv2, name, windowless())
-    module: Any = cv2
-    module.waitKey = windowless(-1)
-    module.VideoCapture = _camera(cv2.VideoCapture, report)
-    module._saccade_rigid = lambda a, b, full: (cv2.estimateAffine2D if full else cv2.estimateAffinePartial2D)(a, b)[0]
+    names |= {name: windowless() for name in _WINDOWS.split()}
+    names |= {
+        "waitKey": windowless(-1), "getTrackbarPos": windowless(0), "VideoCapture": _camera(cv2.VideoCapture, report),
+        "cv": _OldConstants(cv2, lambda name: _missing(name, report)),
+    }  # fmt: skip
+    encode = names["imencode"]
 
-    def missing(name: str) -> Any:
-        if name in _RENAMED and hasattr(cv2, _RENAMED[name]):
-            report.note(f"cv2.{name} is cv2.{_RENAMED[name].lstrip('_')} now")
-            return getattr(cv2, _RENAMED[name])
-        if name.startswith("CV_") and name[3:] in vars(cv2):
-            report.note(f"cv2.{name} is cv2.{name[3:]} now")
-            return vars(cv2)[name[3:]]
-        if name in _NAMED:
-            report.note(f"cv2.{name} is not there: {_NAMED[name]}")
-            raise AttributeError(f"cv2.{name}: {_NAMED[name]}")
-        raise AttributeError(f"module 'cv2' has no attribute {name!r} (OpenCV {cv2.__version__})")
+    def imencode(*arguments: Any, **options: Any) -> Any:
+        done, jpeg = encode(*arguments, **options)
+        return done, jpeg.reshape(-1, 1)
 
-    module.__getattr__ = missing
-    module.cv = _OldConstants(cv2, missing)
-    if not hasattr(module.dnn, "readNetFromCaffe"):
-        module.dnn.readNetFromCaffe = lambda *_: missing("readNetFromCaffe")
+    # OpenCV 5 gives vectors where there were columns.
+    names |= {"imencode": imencode, "calcHist": lambda *a, **k: _column(cv2.calcHist(*a, **k))}
+    if version == 2:
+
+        def find_contours(picture: Any, *arguments: Any, **options: Any) -> Any:
+            contours, hierarchy = cv2.findContours(picture, *arguments, **options)
+            report.note("three results of findContours were given, as by OpenCV 3")
+            return picture, list(contours), hierarchy
+
+        names |= {"findContours": find_contours, "split": lambda picture: [*cv2.split(picture)]}
+    deep: dict[str, Any] = {}
+    if version == 2:
+        deep["NMSBoxes"] = lambda *a, **k: np.asarray(cv2.dnn.NMSBoxes(*a, **k)).reshape(-1, 1)
+    if not hasattr(cv2.dnn, "readNetFromCaffe"):
+        deep["readNetFromCaffe"] = lambda *_: _missing("readNetFromCaffe", report)
+    return names | {"dnn": Facade("cv2.dnn", cv2.dnn, deep)}
+
+
+def _column(values: Any) -> Any:
+    return values.reshape(-1, 1) if values.ndim == 1 else values
+
+
+def _missing(name: str, report: Report) -> Any:
+    """A name of `cv2` that it has no more."""
+    import cv2
+
+    if name in _RENAMED and (hasattr(cv2, _RENAMED[name]) or _RENAMED[name].startswith("_")):
+        report.note(f"cv2.{name} is cv2.{_RENAMED[name].lstrip('_')} now")
+        if _RENAMED[name].startswith("_"):
+            return lambda a, b, full: (cv2.estimateAffine2D if full else cv2.estimateAffinePartial2D)(a, b)[0]
+        return getattr(cv2, _RENAMED[name])
+    if name.startswith("CV_"):
+        for candidate in (name[3:], "COLOR_" + name[3:]):
+            if candidate in vars(cv2):
+                report.note(f"cv2.{name} is cv2.{candidate} now")
+                return vars(cv2)[candidate]
+    if name in _NAMED:
+        report.note(f"cv2.{name} is not there: {_NAMED[name]}")
+        raise AttributeError(f"cv2.{name}: {_NAMED[name]}")
+    raise AttributeError(f"module 'cv2' has no attribute {name!r} (OpenCV {cv2.__version__})")
 
 
 class _OldConstants(types.ModuleType):
@@ -241,6 +320,8 @@ class _OldConstants(types.ModuleType):
 
 
 def _whole(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return text(value)
     if isinstance(value, (float, np.floating)):
         return int(value)
     if isinstance(value, np.integer):
@@ -255,7 +336,9 @@ def _whole(value: Any) -> Any:
 
 
 def _colour(value: Any) -> Any:
-    """A colour of NumPy's numbers, which were ordinary ones in Python 2."""
+    """A colour of NumPy's numbers, which were ordinary ones in Python 2, or a line of text."""
+    if isinstance(value, bytes):
+        return text(value)
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.size <= 4:
         return tuple(value.tolist())
     if isinstance(value, tuple | list) and any(isinstance(v, np.generic) for v in value):
@@ -263,31 +346,46 @@ def _colour(value: Any) -> Any:
     return value
 
 
+_CAMERA = re.compile(r"/opt/awscam/out/|/dev/video\d")
+
+
 def _camera(plain: Any, report: Report) -> Any:
     """`cv2.VideoCapture`, with the camera of this run for the streams of the device."""
 
     class DeviceCapture:
-        def __init__(self, name: str) -> None:
+        def __init__(self, name: Any) -> None:
             self._frame: Any = None
+            self._ahead: Any = None
             report.note(f"cv2.VideoCapture({name!r}) reads the source of this run")
 
         def isOpened(self) -> bool:
             return True
 
-        def read(self) -> tuple[bool, Any]:
+        def open(self, *_: Any) -> bool:
+            return True
+
+        def read(self, *_: Any) -> tuple[bool, Any]:
             from saccade.compat import awscam
 
+            if self._ahead is not None:
+                frame, self._ahead = self._ahead, None
+                return True, frame
             return awscam.getLastFrame()
 
         def grab(self) -> bool:
             ok, self._frame = self.read()
             return ok
 
-        def retrieve(self) -> tuple[bool, Any]:
+        def retrieve(self, *_: Any) -> tuple[bool, Any]:
             return self._frame is not None, self._frame
 
-        def get(self, _: int) -> float:
-            return 0.0
+        def get(self, quantity: int) -> float:
+            """Width and height of the frames; 0 for what is not known, as OpenCV has it."""
+            if quantity not in (_WIDTH, _HEIGHT):
+                return 0.0
+            if self._ahead is None:
+                self._ahead = self.read()[1]
+            return 0.0 if self._ahead is None else float(self._ahead.shape[1 if quantity == _WIDTH else 0])
 
         def set(self, *_: Any) -> bool:
             return False
@@ -297,8 +395,13 @@ def _camera(plain: Any, report: Report) -> Any:
 
     def capture(*arguments: Any) -> Any:
         name = arguments[0] if arguments else None
-        if isinstance(name, str) and name.startswith("/opt/awscam/out/"):
-            return DeviceCapture(name)
+        # Cameras by number or device node are that of this run too.
+        if (not isinstance(name, bool) and isinstance(name, int | np.integer)) or _CAMERA.match(str(name)):
+            return DeviceCapture(str(name))
         return plain(*arguments)
 
     return capture
+
+
+_WIDTH, _HEIGHT = 3, 4
+"""CAP_PROP_FRAME_WIDTH and CAP_PROP_FRAME_HEIGHT."""

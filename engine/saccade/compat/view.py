@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
+from saccade.capture import still
+from saccade.errors import JpegError
 from saccade.frame import Frame
 from saccade.outputs.display import Display
-from saccade.outputs.page import LivePage
 from saccade.results import Result
+from saccade.service.page import LivePage
+
+log = logging.getLogger(__name__)
 
 
 class ScriptView:
@@ -28,15 +33,14 @@ class ScriptView:
         self._count += 1
         if not self._display.statistics().viewers:
             return
-        import cv2
-        import numpy as np
-
-        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
+        try:
+            picture = still.decode(jpeg)
+        except JpegError as error:
+            log.debug("a picture of the script is not shown: %s", error)
             return
         height, width = picture.shape[:2]
         now = time.monotonic()
-        frame = Frame.from_bgr(np.asarray(picture, np.uint8), sequence=self._count, time=time.time(), captured=now)
+        frame = Frame.from_bgr(picture, sequence=self._count, time=time.time(), captured=now)
         with frame:
             self._display.accept(
                 frame, Result(frame=self._count, time=frame.time, app="script", width=width, height=height)

@@ -8,5 +8,5 @@ runtime     functions in the real Lambda runtime, each in a process of its own
 detect      Rekognition's DetectFaces for the local AWS, and what answers it
 dashboard   a page that shows the emotion lines, counts and newest crops
 
-Needs the extra `saccade[cloud-local]`.
+Needs the extra `saccade-engine[cloud-local]`.
 """

@@ -12,22 +12,24 @@ import logging
 import threading
 from dataclasses import dataclass
 from math import atan2, degrees, exp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from saccade.apps.head_pose import FACE_MARGIN, mesh_angles
+from saccade.capture import still
 from saccade.deploy.detect import MIN_SIDE, RefusedError
-from saccade.errors import SaccadeError
+from saccade.errors import JpegError, SaccadeError
 from saccade.frame import Frame
-from saccade.models import catalogue, open_model, task_for
-from saccade.models.tasks import BlazeFace, Classifier, LandmarkRegressor
-from saccade.pipeline import WHOLE_FRAME, make_plan
+from saccade.geometry import WHOLE_FRAME
+from saccade.networks import catalogue
+from saccade.predict import open_predictor
+from saccade.results import Landmarks
 
 if TYPE_CHECKING:
-    from saccade.models import Model
+    from saccade.predict.predictor import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -60,25 +62,24 @@ class _Found:
 class FaceAnalyst:
     """A picture in, Rekognition's FaceDetails out; may be called from several threads.
 
-    emotions : emotion network, a path or catalogue name; None: the catalogue's where it is installed already.
+    emotions : emotion network, a path or catalogue name; None: the catalogue's where it is installed already; empty:
+    the geometric estimate.
     """
 
     def __init__(self, emotions: str | None = None, *, device: str = "CPU", threads: int = 1) -> None:
         options: dict[str, Any] = {"device": device, "threads": threads}
-        self._detectors = [_detector(name, options) for name in ("blazeface-short", "blazeface-full")]
-        self._mesh = open_model("face-mesh", **options)
-        mesh_task = task_for(self._mesh, name="face-mesh")
-        assert isinstance(mesh_task, LandmarkRegressor)
-        self._mesh_task = mesh_task
-        self._emotions: tuple[Model, Classifier] | None = None
+        self._detectors = [
+            open_predictor(name, threshold=LEAST_SCORE, **options) for name in ("blazeface-short", "blazeface-full")
+        ]
+        self._mesh = open_predictor("face-mesh", **options)
+        self._emotions: Predictor | None = None
         if emotions is None and any(entry.is_pulled() for entry in catalogue.find(EMOTION_NETWORK)):
             emotions = EMOTION_NETWORK
-        if emotions is not None:
-            model = open_model(emotions, **options)
-            task = task_for(model, name=emotions, labels=tuple(EMOTION_OF_CLASS))
-            if not isinstance(task, Classifier):
+        if emotions:
+            predictor = open_predictor(emotions, labels=tuple(EMOTION_OF_CLASS), **options)
+            if predictor.task != "classify":
                 raise SaccadeError(f"{emotions} names no classes; give an emotion classifier")
-            self._emotions = model, task
+            self._emotions = predictor
         self._lock = threading.Lock()
 
     @property
@@ -86,19 +87,21 @@ class FaceAnalyst:
         """Where emotions come from, in words for a person."""
         if self._emotions is None:
             return "geometric estimate from face landmarks; no emotion network is installed"
-        return f"emotion network {self._emotions[0].name}"
+        return f"emotion network {self._emotions.name}"
 
     def __call__(self, data: bytes) -> list[dict[str, Any]]:
         """FaceDetails of a JPEG or PNG, largest face first, as Rekognition orders them."""
         # EXIF rotation is applied, as the service does.
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if picture is None:
-            raise RefusedError("InvalidImageFormatException", "Request has invalid image format")
+        try:
+            picture = still.decode(data)
+        except JpegError:
+            raise RefusedError("InvalidImageFormatException", "Request has invalid image format") from None
         height, width = picture.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise RefusedError("InvalidParameterException", f"Image of {width}x{height}; sides need {MIN_SIDE} px")
         # A crop's face touches its edges; with a border round it the detectors see it as they were trained to.
-        border = max(height, width) // 4
+        # A strip gets less: bordered, a picture has four times its pixels at most.
+        border = min(max(height, width) // 4, min(height, width) // 2)
         bordered: Any = cv2.copyMakeBorder(picture, border, border, border, border, cv2.BORDER_CONSTANT)
         with self._lock:  # the machine has better use for its cores than several runs at once
             faces = self._find(Frame.from_bgr(bordered))
@@ -110,11 +113,9 @@ class FaceAnalyst:
 
     def _find(self, frame: Frame) -> list[_Found]:
         found: list[_Found] = []
-        for model, task in self._detectors:
-            plan, view = make_plan(frame, task.spec, WHOLE_FRAME)
-            tensor = np.empty(model.inputs[0].shape, model.inputs[0].dtype)
-            outputs = model.infer(plan(frame.planes[0], out=tensor))
-            faces = task.decode(outputs, view.as_tuple(), score_threshold=LEAST_SCORE)
+        for detector in self._detectors:
+            faces = detector(frame).detections
+            assert faces is not None
             assert faces.keypoints is not None
             found += map(_Found, faces.boxes, faces.keypoints, faces.scores.tolist())
         found.sort(key=lambda face: -face.score)
@@ -126,7 +127,7 @@ class FaceAnalyst:
 
     def _mesh_points(self, picture: Picture, face: _Found) -> tuple[Floats, float]:
         """Mesh in px of the picture, and its probability. The network sees the face upright, as with MediaPipe."""
-        spec = self._mesh_task.spec
+        spec = self._mesh.spec
         x1, y1, x2, y2 = face.box.tolist()
         side = FACE_MARGIN * max(x2 - x1, y2 - y1)
         across = face.points[1] - face.points[0]
@@ -135,9 +136,9 @@ class FaceAnalyst:
         to_patch = cv2.getRotationMatrix2D(centre, angle, spec.width / side)
         to_patch[:, 2] += spec.width / 2 - centre[0], spec.height / 2 - centre[1]
         patch = cv2.warpAffine(picture, to_patch, (spec.width, spec.height))
-        rgb = np.asarray(patch, np.float32)[None, :, :, ::-1]
-        tensor = (rgb - np.array(spec.mean, np.float32)) / np.array(spec.scale, np.float32)
-        points, present = self._mesh_task.decode(self._mesh.infer(tensor))
+        found, _ = self._mesh.find(Frame.from_bgr(cast(Picture, patch)), WHOLE_FRAME)
+        assert isinstance(found, Landmarks)
+        points, present = found.points, found.score
         back = cv2.invertAffineTransform(to_patch)
         points[:, :2] = points[:, :2] @ back[:, :2].T + back[:, 2]
         points[:, 2] *= side / spec.width
@@ -172,21 +173,11 @@ class FaceAnalyst:
 
     def _network(self, face: Picture) -> dict[str, float]:
         assert self._emotions is not None
-        model, task = self._emotions
-        frame = Frame.from_bgr(np.ascontiguousarray(face))
-        plan, _ = make_plan(frame, task.spec, WHOLE_FRAME)
-        tensor = np.empty(model.inputs[0].shape, model.inputs[0].dtype)
-        classes = task.decode(model.infer(plan(frame.planes[0], out=tensor)))
+        classes = self._emotions(np.ascontiguousarray(face)).classes
+        assert classes is not None
         names = list(EMOTION_OF_CLASS.values())
         found = {names[label]: float(p) for label, p in zip(classes.labels, classes.scores, strict=True)}
         return {name: found.get(name, 0.0) for name in _WEIGHTS}
-
-
-def _detector(name: str, options: dict[str, Any]) -> tuple[Model, BlazeFace]:
-    model = open_model(name, **options)
-    task = task_for(model, name=name)
-    assert isinstance(task, BlazeFace)
-    return model, task
 
 
 def estimate(points: Floats) -> dict[str, float]:

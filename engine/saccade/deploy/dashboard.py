@@ -5,23 +5,27 @@ All of it is read back from the services through their own APIs, by one thread, 
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from saccade.cloud.emotions import EMOTIONS
 from saccade.cloud.emotions import Settings as EmotionSettings
+from saccade.errors import ConfigError
+from saccade.service.address import bind, reason
+from saccade.service.guard import Door, keep_token, query_of
+from saccade.service.server import HttpServer, json_bytes
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +39,8 @@ _PAGES = {
     "/": ("saccade.deploy", "cloud.html"),
     "/cloud.css": ("saccade.deploy", "cloud.css"),
     "/cloud.js": ("saccade.deploy", "cloud.js"),
-    "/page.css": ("saccade.outputs", "page.css"),
-    "/icon.svg": ("saccade.outputs", "icon.svg"),
+    "/page.css": ("saccade.service", "page.css"),
+    "/icon.svg": ("saccade.service", "icon.svg"),
 }
 
 
@@ -44,6 +48,7 @@ class Dashboard:
     """Serves the page until `close()`.
 
     client : makes a boto3 client by service name. outputs : of the stack.
+    address : on loopback for everybody on this machine; elsewhere a token is needed, which `url` has.
     counters : adds to the counts shown. source : where emotions come from. facts : short texts for the header.
     """
 
@@ -71,15 +76,28 @@ class Dashboard:
         self._since: dict[str, int] = {}
         self._ended = threading.Event()
         self.data: dict[str, Any] = self._snapshot({"waiting": 0, "dead": 0})
-        self._server = _serve(self, address)
+        try:
+            bound = bind(*address)
+        except OSError as error:
+            raise ConfigError(
+                f"the dashboard cannot be served on {address[0]}:{address[1]}: {reason(error)}; choose another --page"
+            ) from None
+        where = bound.getsockname()
+        policy = f"default-src 'self'; img-src 'self' {self.picture_origin}; base-uri 'none'; frame-ancestors 'none'"
+        door = Door.of(
+            str(where[0]), int(where[1]), asked=address[0], headers={"Content-Security-Policy": policy},
+            advice="This page needs its token: open the whole address that saccade printed, with ?token=...",
+        )  # fmt: skip
+        self.http = HttpServer(bound, _routes(self), door=door, name="saccade-http-dashboard")
+        self.http.start()
         self._thread = threading.Thread(target=self._run, name="dashboard", daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        """Address of the page."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}/"
+        """Address of the page, with the token where one is needed."""
+        token = self.http.door.token
+        return f"{self.http.url}/" + (f"?token={token}" if token else "")
 
     @property
     def picture_origin(self) -> str:
@@ -91,8 +109,7 @@ class Dashboard:
         """Stop serving."""
         self._ended.set()
         self._thread.join()
-        self._server.shutdown()
-        self._server.server_close()
+        self.http.stop()
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -191,49 +208,19 @@ class Dashboard:
         return sum(int(answer["Attributes"][name]) for name in names)
 
 
-def _is_direct(host: str) -> bool:
-    """Whether a Host header is an address or localhost, and so not somebody's domain."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False
+def _routes(owner: Dashboard) -> list[Route]:
+    parts = {
+        path: ((files(package) / "static" / name).read_bytes(), _TYPES[name.rpartition(".")[2]])
+        for path, (package, name) in _PAGES.items()
+    }
 
+    async def part(request: Request) -> Response:
+        if request.url.path == "/" and "token" in query_of(request.scope):
+            return keep_token(owner.http.door)
+        body, kind = parts[request.url.path]
+        return Response(body, media_type=kind)
 
-def _serve(owner: Dashboard, address: tuple[str, int]) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 30
+    async def data(request: Request) -> Response:
+        return Response(json_bytes(owner.data), media_type="application/json")
 
-        def do_GET(self) -> None:
-            path = urlsplit(self.path).path
-            if not _is_direct(self.headers.get("Host", "")):
-                # Another site's name that leads here could otherwise read faces through a visitor's browser.
-                self._answer(421, "text/plain", b"ask for this page by its address\n")
-            elif path == "/data.json":
-                self._answer(200, "application/json", json.dumps(owner.data).encode())
-            elif path in _PAGES:
-                package, name = _PAGES[path]
-                body = (files(package) / "static" / name).read_bytes()
-                self._answer(200, _TYPES[name.rpartition(".")[2]], body)
-            else:
-                self._answer(404, "text/plain", b"not found\n")
-
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            pictures = f"img-src 'self' {owner.picture_origin}"
-            self.send_header("Content-Security-Policy", f"default-src 'self'; {pictures}; frame-ancestors 'none'")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            log.debug(format, *args)
-
-    server = ThreadingHTTPServer(address, Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="dashboard-http", daemon=True).start()
-    return server
+    return [*(Route(path, part) for path in parts), Route("/data.json", data)]

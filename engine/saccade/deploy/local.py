@@ -10,16 +10,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import secrets
 import shutil
 import tempfile
 import threading
 import time
 import urllib.request
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote
 
 import boto3
 from botocore.config import Config
@@ -27,24 +30,28 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.parsing import clean_json
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from saccade.deploy import package, template
+from saccade.deploy import front, package, queues, template
 from saccade.deploy.detect import Detector, Rekognition
+from saccade.deploy.photo import READ_TIMEOUT
 from saccade.deploy.runtime import Function, FunctionError, FunctionProcess
 from saccade.errors import ConfigError
+from saccade.service.address import reason
+from saccade.service.server import HttpServer
 
 log = logging.getLogger(__name__)
 
 ARTIFACTS = "saccade-artifacts"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}  # moto takes any
 
 _NOT_IN_MOTO = frozenset(
     {
+        "AWS::Budgets::Budget",
         "AWS::CloudWatch::Alarm",
         "AWS::GreengrassV2::ComponentVersion",
+        "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::EventSourceMapping",
+        "AWS::Lambda::Permission",
         "AWS::Logs::MetricFilter",
         "AWS::S3::BucketPolicy",
         "AWS::SQS::QueuePolicy",
@@ -52,20 +59,13 @@ _NOT_IN_MOTO = frozenset(
 )
 
 
-class _QuietHandler(MotoRequestHandler):
-    # Without it every call would open a connection of its own.
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing."""
-
-
 class LocalAws:
     """Start with `with` or `start()`; there can be one at a time in a process, as moto keeps its state in globals.
 
     lambdas : folder of the functions and their template. detector : answers DetectFaces.
     folder : for unpacked functions and their logs; None: a temporary one, deleted at the end.
-    port : of the services; 0: any free one. processes : environments per polled function.
+    host, port : of the services; 0: any free port. On loopback they answer every program; elsewhere, and browsers
+    everywhere, have to sign with the access key in `credentials`. processes : environments per polled function.
     visibility : seconds after which a failed message comes again; None: as the template says (minutes).
     """
 
@@ -75,6 +75,7 @@ class LocalAws:
         detector: Detector,
         *,
         folder: Path | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
         processes: int = 1,
         stack: str = "saccade",
@@ -85,7 +86,9 @@ class LocalAws:
         self.rekognition = Rekognition(detector)
         self.region = region
         self.stack = stack
-        self.session = boto3.Session("local", "local", region_name=region)
+        key = f"LOCAL{secrets.token_hex(10).upper()}"
+        self.credentials = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "local"}  # moto checks neither
+        self.session = boto3.Session(key, "local", region_name=region)
         self.outputs: dict[str, str] = {}
         self.functions: dict[str, list[FunctionProcess]] = {}
         self.pollers: list[Poller] = []
@@ -93,12 +96,12 @@ class LocalAws:
         self._lambdas = lambdas
         self._temporary = folder is None
         self.folder = Path(tempfile.mkdtemp(prefix="saccade-aws-")) if folder is None else folder
-        self._port = port
+        self.host, self._port = host, port
         self._processes = processes
-        self._parameters = dict(parameters or {})
+        self._parameters = {"AcceptEmotionUse": "yes", **(parameters or {})}
         self._visibility = visibility
         self._clients: dict[str, Any] = {}
-        self._server: Any = None
+        self._server: HttpServer | None = None
 
     def __enter__(self) -> LocalAws:
         self.start()
@@ -114,6 +117,7 @@ class LocalAws:
         if service not in self._clients:
             config = Config(
                 max_pool_connections=32,
+                read_timeout=READ_TIMEOUT,
                 retries={"mode": "standard", "max_attempts": 2},
                 s3={"addressing_style": "path"},
             )
@@ -124,13 +128,21 @@ class LocalAws:
         """Services up, template deployed, functions polled."""
         self.folder.mkdir(parents=True, exist_ok=True)
         application = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", self._port, application, threaded=True, request_handler=_QuietHandler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True).start()
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        answering, key = Invocations(application, self), self.credentials["AWS_ACCESS_KEY_ID"]
+        try:
+            self._server = front.serve(answering, self.host, self._port, key)
+        except OSError as error:
+            self.stop()
+            raise ConfigError(
+                f"the local AWS cannot be served on {self.host}:{self._port}: {reason(error)}; choose another address"
+            ) from None
+        self.host = self._server.host
+        self._server.start()
+        self.endpoint = self._server.url
         try:
             self._reset()
             self.rekognition.install()
+            queues.guard()
             self._deploy()
         except BaseException:
             self.stop()
@@ -146,8 +158,7 @@ class LocalAws:
         self.pollers, self.functions = [], {}
         if self._server is not None:
             self._reset()  # moto's state is global and outlives its server
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
             self._server = None
         for client in self._clients.values():
             client.close()
@@ -165,16 +176,25 @@ class LocalAws:
         while waiting := self.waiting():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{waiting} messages still wait after {timeout:g} s")
-            time.sleep(min(0.5, 0.05 + waiting / 1000))  # moto counts message by message, in the functions' time
+            time.sleep(0.05)
+
+    def settle(self, timeout: float = 30.0) -> int:
+        """Wait as `drain` does, but give up quietly; returns how many messages are left."""
+        try:
+            self.drain(timeout)
+        except TimeoutError as error:
+            log.warning("%s", error)
+        return self.waiting()
 
     def waiting(self, output: str = "FacesQueueUrl") -> int:
         """Messages in a queue, those in work included."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.outputs[output], AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
+        return queues.messages(self.region, self.outputs[output].rpartition("/")[2])
 
     def _reset(self) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST")).close()
+        signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={self.credentials['AWS_ACCESS_KEY_ID']}/"}
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.endpoint}/moto-api/reset", b"", signed, method="POST")
+        ).close()
 
     def _deploy(self) -> None:
         s3 = self.client("s3")
@@ -204,9 +224,10 @@ class LocalAws:
         known = cloudformation_backends[DEFAULT_ACCOUNT_ID][self.region].get_stack(self.stack).resource_map
         self._make_functions(resources, known)
         for name, resource in resources.items():
-            if notifications := resource.get("Properties", {}).get("NotificationConfiguration"):
-                bucket = clean_json({"Ref": name}, known)
-                self._notify(bucket, clean_json(notifications, known))
+            if "NotificationConfiguration" in (properties := resource.get("Properties", {})):
+                notifications = clean_json(properties["NotificationConfiguration"], known)
+                if isinstance(notifications, Mapping):  # else its condition does not hold
+                    self._notify(clean_json({"Ref": name}, known), notifications)
         for name, resource in later.items():
             if known.lazy_condition_map.get(resource.get("Condition"), True):
                 self._make(name, resource["Type"], clean_json(resource["Properties"], known))
@@ -230,7 +251,7 @@ class LocalAws:
                 handler=configuration["Handler"],
                 timeout=configuration["Timeout"],
                 memory=configuration["MemorySize"],
-                environment={**variables, **CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint},
+                environment={**variables, **self.credentials, "AWS_ENDPOINT_URL": self.endpoint},
                 log=self.folder / f"{name}.log",
                 region=self.region,
             )  # fmt: skip
@@ -272,6 +293,49 @@ class LocalAws:
         )
 
 
+class Invocations:
+    """moto's application, but that functions are invoked for real: in their runtime's process, not in a container."""
+
+    def __init__(self, application: front.Application, aws: LocalAws) -> None:
+        self._application, self._aws = application, aws
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request (PEP 3333)."""
+        path = str(environ["PATH_INFO"])
+        named = re.fullmatch(r"/2015-03-31/functions/([^/]+)/invocations", path)
+        if named is None or environ["REQUEST_METHOD"] != "POST":
+            return self._application(environ, start_response)
+        processes = self._aws.functions.get(unquote(named[1]).rpartition(":")[2])
+        if not processes:
+            return self._application(environ, start_response)
+        status, headers, answer = self._invoke(processes[0], environ)
+        start_response(status, [("Content-Type", "application/json"), *headers])
+        return [answer]
+
+    @staticmethod
+    def _invoke(process: FunctionProcess, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+        try:
+            event = json.loads(environ["wsgi.input"].read() or b"{}")
+        except ValueError:
+            kind = [("x-amzn-ErrorType", "InvalidRequestContentException")]
+            return "400 Bad Request", kind, json.dumps({"Message": "the payload is no JSON"}).encode()
+        if environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "Event":
+            threading.Thread(target=_later, args=(process, event), daemon=True).start()
+            return "202 Accepted", [], b""
+        try:
+            return "200 OK", [], json.dumps(process.invoke(event)).encode()
+        except FunctionError as error:
+            said = {"errorType": error.kind, "errorMessage": str(error)}
+            return "200 OK", [("X-Amz-Function-Error", "Unhandled")], json.dumps(said).encode()
+
+
+def _later(process: FunctionProcess, event: object) -> None:
+    try:
+        process.invoke(event)
+    except FunctionError as error:
+        log.warning("%s: %s", process.function.name, error)
+
+
 class Poller:
     """Takes messages from a queue into a function, as Lambda's event source mapping does.
 
@@ -287,7 +351,10 @@ class Poller:
         self._url = url
         self._arn = mapping["EventSourceArn"]
         self._size = min(int(mapping.get("BatchSize", 10)), 10)
-        self._window = float(mapping.get("MaximumBatchingWindowInSeconds", 0))
+        visibility = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+        # No message of a batch may come again while the batch is being filled.
+        longest = int(visibility["Attributes"]["VisibilityTimeout"]) / 2
+        self._window = min(float(mapping.get("MaximumBatchingWindowInSeconds", 0)), longest)
         self._partial = "ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", ())
         self._region = aws.region
         self._busy = threading.Lock()
@@ -370,8 +437,7 @@ class Poller:
         except FunctionError as error:
             log.warning("%s: %s", self.process.function.name, error)
             return
-        failures = answer.get("batchItemFailures") or [] if self._partial and isinstance(answer, dict) else []
-        failed = {failure["itemIdentifier"] for failure in failures}
+        failed = _failed(answer, {message["MessageId"] for message in messages}) if self._partial else frozenset()
         done = [
             {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
             for index, message in enumerate(messages)
@@ -380,6 +446,19 @@ class Poller:
         if done:
             self._sqs.delete_message_batch(QueueUrl=self._url, Entries=done)
         self.delivered += len(done)
+
+
+def _failed(answer: Any, messages: Set[str]) -> Set[str]:
+    """Messages that a function reports as failed; all, as in Lambda, where it reports what makes no sense."""
+    failures = answer.get("batchItemFailures") or [] if isinstance(answer, dict) else []
+    try:
+        failed = {failure["itemIdentifier"] for failure in failures}
+    except (TypeError, KeyError):
+        failed = {""}
+    if failed <= messages:
+        return failed
+    log.warning("batchItemFailures names what was not in the batch, all of which comes again: %.200s", failures)
+    return messages
 
 
 def _without_dependence(plain: dict[str, Any], gone: set[str]) -> dict[str, Any]:

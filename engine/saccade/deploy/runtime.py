@@ -6,8 +6,8 @@ fails its invocation and is replaced at the next one, with a cold start.
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
 import os
 import queue
 import signal
@@ -18,15 +18,22 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from saccade.errors import SaccadeError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-log = logging.getLogger(__name__)
+from saccade.errors import SaccadeError
+from saccade.service.address import bind
+from saccade.service.limits import GoneError, Limits, RefusedError
+from saccade.service.server import HttpServer, body_of
 
 _PREFIX = "/2018-06-01/runtime/"
+
+LIMITS = Limits(body_bytes=6 << 20, idle_seconds=900.0)
+"""An answer may have 6 MB, as with Lambda; a function may be at its work for a quarter of an hour."""
 
 
 class FunctionError(SaccadeError):
@@ -75,7 +82,10 @@ class FunctionProcess:
         self._current: _Invocation | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._init_error: FunctionError | None = None
-        self._server = _serve(self)
+        self._server = HttpServer(
+            bind("127.0.0.1", 0), _routes(self), limits=LIMITS, name=f"saccade-http-{function.name}"
+        )
+        self._server.start()
         self.starts = 0
 
     @property
@@ -105,8 +115,7 @@ class FunctionProcess:
     def close(self) -> None:
         """End the process and the API."""
         self._stop()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def _wait(self, invocation: _Invocation, process: subprocess.Popen[bytes]) -> None:
         while not invocation.done.wait(0.05):
@@ -125,14 +134,13 @@ class FunctionProcess:
 
     def _start(self) -> None:
         function = self.function
-        host, port = self._server.server_address[:2]
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "PYTHONDONTWRITEBYTECODE": "1",  # a function's code is on a read-only disk
             "LAMBDA_TASK_ROOT": str(function.code),
-            "AWS_LAMBDA_RUNTIME_API": f"{host!s}:{port}",
+            "AWS_LAMBDA_RUNTIME_API": f"{self._server.host}:{self._server.port}",
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -176,70 +184,46 @@ class FunctionProcess:
         return None
 
 
-def _serve(owner: FunctionProcess) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+def _routes(owner: FunctionProcess) -> list[Route]:
+    """Lambda's Runtime API."""
 
-        def do_GET(self) -> None:
-            if self.path != f"{_PREFIX}invocation/next":
-                return self._answer(404)
-            invocation = owner._take()
-            if invocation is None:
-                self.close_connection = True
-                return None
-            arn = f"arn:aws:lambda:{owner.function.region}:123456789012:function:{owner.function.name}"
-            return self._answer(
-                200, invocation.payload,
-                {
-                    "Lambda-Runtime-Aws-Request-Id": invocation.id,
-                    "Lambda-Runtime-Deadline-Ms": str(int(invocation.deadline * 1000)),
-                    "Lambda-Runtime-Invoked-Function-Arn": arn,
-                    "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
-                },
-            )  # fmt: skip
+    async def next_invocation(request: Request) -> Response:
+        invocation = await asyncio.to_thread(owner._take)
+        if invocation is None:
+            raise GoneError
+        arn = f"arn:aws:lambda:{owner.function.region}:123456789012:function:{owner.function.name}"
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": invocation.id,
+            "Lambda-Runtime-Deadline-Ms": str(int(invocation.deadline * 1000)),
+            "Lambda-Runtime-Invoked-Function-Arn": arn,
+            "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
+        }
+        return Response(invocation.payload, headers=headers, media_type="application/json")
 
-        def do_POST(self) -> None:
-            body = self._body()
-            current = owner._current
-            if self.path == f"{_PREFIX}init/error":
-                owner._init_error = _function_error(body, "Runtime.InitError")
-            elif current is not None and self.path == f"{_PREFIX}invocation/{current.id}/response":
-                current.answer = body
-                current.done.set()
-            elif current is not None and self.path == f"{_PREFIX}invocation/{current.id}/error":
-                current.error = _function_error(body, "Unhandled")
-                current.done.set()
+    async def init_error(request: Request) -> Response:
+        async with body_of(request) as body:
+            owner._init_error = _function_error(bytes(body), "Runtime.InitError")
+        return Response(status_code=202)
+
+    async def result(request: Request) -> Response:
+        async with body_of(request) as body:
+            current, kind = owner._current, request.path_params["kind"]
+            if current is None or request.path_params["id"] != current.id:
+                raise RefusedError(404, "this invocation is not under way")
+            if kind not in ("response", "error"):
+                raise RefusedError(404, "an invocation has a response or an error")
+            if kind == "response":
+                current.answer = bytes(body)
             else:
-                return self._answer(404)
-            return self._answer(202)
+                current.error = _function_error(bytes(body), "Unhandled")
+            current.done.set()
+        return Response(status_code=202)
 
-        def _body(self) -> bytes:
-            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = bytearray()
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
-            return bytes(body)
-
-        def _answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            log.debug(format, *args)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name=f"runtime-api-{owner.function.name}", daemon=True).start()
-    return server
+    return [
+        Route(f"{_PREFIX}invocation/next", next_invocation, methods=["GET"]),
+        Route(f"{_PREFIX}init/error", init_error, methods=["POST"]),
+        Route(_PREFIX + "invocation/{id}/{kind}", result, methods=["POST"]),
+    ]
 
 
 def _function_error(body: bytes, kind: str) -> FunctionError:

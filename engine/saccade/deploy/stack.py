@@ -1,134 +1,206 @@
-"""Packages and template -> a CloudFormation stack in an AWS account, by way of a change set.
+"""Packages and template -> a CloudFormation stack in an AWS account, by way of a change set; its state; its end.
 
 The template is expanded here, with the translator that AWS itself runs, so that what is deployed is what was tested and
 the account needs no right to expand macros. Code goes to a private bucket under its hash: what did not change is not
-uploaded and not replaced.
+uploaded and not replaced. Code that the stack does not name any more is deleted once a deployment has succeeded: Lambda
+has a copy of its own, and a later deployment that fails goes back to what the stack names now.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from botocore.exceptions import ClientError
 
-from saccade.deploy import template
+from saccade.deploy import bucket as buckets
+from saccade.deploy import cloudformation, template
+from saccade.deploy.account import Account
 from saccade.deploy.package import Package
 from saccade.errors import ConfigError
 
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_s3 import S3Client
-
 log = logging.getLogger(__name__)
+
+REKOGNITION = frozenset({
+    "ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ap-southeast-5",
+    "ap-southeast-7", "ca-central-1", "eu-central-1", "eu-south-2", "eu-west-1", "eu-west-2", "il-central-1",
+    "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2", "us-gov-west-1",
+})  # fmt: skip
+"""Regions that have it."""
+
+NO_GREENGRASS = frozenset({"sa-east-1", "us-west-1", "il-central-1", "ap-southeast-7"})
+"""Those of them where devices cannot be deployed to."""
+
+ENDPOINTS = "endpoints/"
+"""Folder of the artifact bucket with a folder for each endpoint."""
+
+ENDPOINT_POLICY = "endpoint-"
+"""What policies begin with by which an endpoint's stack lets devices ask it; its name follows."""
+
+
+def check(name: str, region: str, source: template.Template, parameters: Mapping[str, str]) -> None:
+    """Everything that can be told before anything is built; ConfigError for what cannot be."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
+        raise ConfigError(f"stack name {name!r}: buckets are named after it; use up to 20 of a-z, 0-9 and -")
+    if region not in REKOGNITION:
+        raise ConfigError(f"region {region} has no Rekognition; use one of {', '.join(sorted(REKOGNITION))}")
+    if region in NO_GREENGRASS:
+        log.warning("%s has no Greengrass: the stack works, `saccade device` does not", region)
+    known = source["Parameters"]
+    for key, value in parameters.items():
+        if key not in known:
+            raise ConfigError(f"--set {key}: no such parameter; there are {', '.join(known)}")
+        if problem := _problem(known[key], value):
+            raise ConfigError(f"--set {key}={value}: {problem}")
+
+
+def _problem(parameter: Mapping[str, Any], value: str) -> str:
+    """What is wrong with a parameter's value, or nothing."""
+    allowed = parameter.get("AllowedValues")
+    if allowed is not None and value not in allowed:
+        return f"expected one of {', '.join(map(repr, allowed))}"
+    if parameter["Type"] == "Number":
+        try:
+            number = float(value)
+        except ValueError:
+            return "expected a number"
+        least, most = parameter.get("MinValue", number), parameter.get("MaxValue", number)
+        return (
+            ""
+            if least <= number <= most
+            else f"expected {least} or more" + (f", up to {most}" if "MaxValue" in parameter else "")
+        )
+    return ""
 
 
 def deploy(
-    session: boto3.Session,
+    account: Account,
     name: str,
     template_path: Path,
-    packages: Iterable[Package],
+    packages: Sequence[Package],
     parameters: Mapping[str, str],
 ) -> dict[str, str]:
-    """Create or update stack `name`; returns its outputs. Raises `ConfigError` with what AWS says."""
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
-        raise ConfigError(f"stack name {name!r}: buckets are named after it; use up to 20 of a-z, 0-9 and -")
-    region = session.region_name
-    if not region:
-        raise ConfigError("no AWS region; give --region or set AWS_REGION")
-    try:
-        account = session.client("sts").get_caller_identity()["Account"]
-        s3: S3Client = session.client("s3")
-        bucket = f"{name}-artifacts-{account}-{region}"
-        _make_bucket(s3, bucket, region)
-        locations = {}
+    """Create or update stack `name`; returns its outputs. Raises `ConfigError` with what AWS says.
+
+    Parameters that are not given stay as they are, and have the template's defaults the first time.
+    """
+    source = template.load(template_path)
+    check(name, account.region, source, parameters)
+    with account.said(f"deployment of {name} failed"):
+        s3, bucket = account.client("s3"), account.artifacts(name)
+        before = cloudformation.given(cloudformation.described(account.client("cloudformation"), name))
+        cloudformation.check_kind(name, source, before)
+        buckets.make(s3, account, bucket)
         for package in packages:
-            key = f"{package.name}-{package.digest[:32]}.zip"
-            _put(s3, bucket, key, package.path.read_bytes())
-            locations[package.name] = f"s3://{bucket}/{key}"
-        plain = template.expand(template.with_code(template.load(template_path), locations), region, parameters)
-        body = json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
-        _put(s3, bucket, "template.json", body, replace=True)
-        cloudformation: CloudFormationClient = session.client("cloudformation")
-        _apply(cloudformation, name, f"https://{bucket}.s3.{region}.amazonaws.com/template.json", parameters)
-        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except (ClientError, BotoCoreError) as error:
-        raise ConfigError(f"deployment of {name} failed: {error}") from error
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+            buckets.put(s3, account, bucket, _code_key(package), package.path)
+        plain = _plain(account, name, source, packages, {**before, **parameters})
+        outputs = cloudformation.bring_up(account, name, bucket, plain, parameters)
+        now = {_code_key(package) for package in packages}
+        buckets.prune(s3, account, bucket, "", lambda key: bool(_CODE.fullmatch(key)) and key not in now)
+    return outputs
 
 
-def _make_bucket(s3: S3Client, bucket: str, region: str) -> None:
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-            raise
-        # us-east-1 is the one region that may not be named here.
-        place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        s3.create_bucket(Bucket=bucket, **place)
-        closed = dict.fromkeys(
-            ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"), True
-        )
-        s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=closed)  # type: ignore[arg-type]
-        log.info("made the bucket %s for code", bucket)
+def preview(
+    account: Account, name: str, template_path: Path, packages: Sequence[Package], parameters: Mapping[str, str]
+) -> list[cloudformation.Change]:
+    """What `deploy` would do: (action, resource, type) each. Nothing is changed; an empty list means up to date."""
+    source = template.load(template_path)
+    check(name, account.region, source, parameters)
+    with account.said(f"{name} cannot be looked at"):
+        before = cloudformation.given(cloudformation.described(account.client("cloudformation"), name))
+        plain = _plain(account, name, source, packages, {**before, **parameters})
+        return cloudformation.preview(account, name, plain, parameters)
 
 
-def _put(s3: S3Client, bucket: str, key: str, data: bytes, *, replace: bool = False) -> None:
-    condition: Any = {} if replace else {"IfNoneMatch": "*"}
-    try:
-        s3.put_object(Bucket=bucket, Key=key, Body=data, **condition)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 412:
-            raise
-        log.info("%s is there already", key)
+def present_parameters(account: Account, name: str) -> dict[str, str]:
+    """What the stack was given so far; empty where there is none."""
+    with account.said(f"{name} cannot be looked at"):
+        return cloudformation.given(cloudformation.described(account.client("cloudformation"), name))
 
 
-def _apply(cloudformation: CloudFormationClient, name: str, url: str, parameters: Mapping[str, str]) -> None:
-    exists = _exists(cloudformation, name)
-    change = cloudformation.create_change_set(
-        StackName=name,
-        ChangeSetName="saccade",
-        ChangeSetType="UPDATE" if exists else "CREATE",
-        TemplateURL=url,
-        Capabilities=["CAPABILITY_IAM"],
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-    )["Id"]
-    try:
-        cloudformation.get_waiter("change_set_create_complete").wait(
-            ChangeSetName=change, WaiterConfig={"Delay": 3, "MaxAttempts": 100}
-        )
-    except WaiterError:
-        described = cloudformation.describe_change_set(ChangeSetName=change)
-        reason = described.get("StatusReason", "")
-        cloudformation.delete_change_set(ChangeSetName=change)
-        if "didn't contain changes" in reason or "No updates" in reason:
-            log.info("%s is up to date", name)
-            return
-        raise ConfigError(f"CloudFormation refuses the change of {name}: {reason}") from None
-    cloudformation.execute_change_set(ChangeSetName=change)
-    waiter: Any = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
-    try:
-        waiter.wait(StackName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 240})
-    except WaiterError as error:
-        raise ConfigError(f"stack {name} did not come up: {_first_failure(cloudformation, name)}") from error
+def status(account: Account, name: str) -> dict[str, Any]:
+    """State, outputs, messages that wait or are dead, alarms that ring."""
+    with account.said(f"{name} cannot be looked at"):
+        report = cloudformation.status(account, name)
+        outputs, sqs = report["outputs"], account.client("sqs")
+        for output, word in (("FacesQueueUrl", "waiting"), ("DeadFacesQueueUrl", "dead")):
+            if output in outputs:
+                names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+                counts = sqs.get_queue_attributes(QueueUrl=outputs[output], AttributeNames=names)["Attributes"]
+                report[word] = sum(int(counts[n]) for n in names)
+        alarms = account.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{name}-", StateValue="ALARM")
+        report["alarms"] = [alarm["AlarmName"] for alarm in alarms["MetricAlarms"]]
+    return report
 
 
-def _exists(cloudformation: CloudFormationClient, name: str) -> bool:
-    try:
-        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError:
-        return False
-    return stack["StackStatus"] != "REVIEW_IN_PROGRESS"  # a change set alone, which CREATE may replace
+def holdings(account: Account, name: str) -> tuple[list[str], list[str]]:
+    """Buckets and tables of a stack, which hold data: what `delete` would take away."""
+    with account.said(f"{name} cannot be looked at"):
+        client = account.client("cloudformation")
+        found = cloudformation.resources(client, name) if cloudformation.described(client, name) is not None else []
+    kinds = ("AWS::S3::Bucket", "AWS::DynamoDB::Table")
+    held, tables = ([r["PhysicalResourceId"] for r in found if r["ResourceType"] == kind] for kind in kinds)
+    return held, tables
 
 
-def _first_failure(cloudformation: CloudFormationClient, name: str) -> str:
-    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-    failed = [event for event in reversed(events) if event.get("ResourceStatus", "").endswith("_FAILED")]
-    if not failed:
-        return "no reason given"
-    return f"{failed[0].get('LogicalResourceId')}: {failed[0].get('ResourceStatusReason')}"
+def delete(account: Account, name: str) -> None:
+    """Stack, pictures, rows and code go. Devices and endpoints are things and stacks of their own.
+
+    ConfigError, and nothing is touched, while there are endpoints.
+    """
+    held, tables = holdings(account, name)
+    with account.said(f"{name} cannot be deleted"):
+        s3, client = account.client("s3"), account.client("cloudformation")
+        if users := _endpoints(account, name):
+            raise ConfigError(f"endpoint {users[0]} still hangs on {name}: saccade cloud endpoint down, then again")
+        for bucket in held:
+            buckets.empty(s3, account, bucket)
+        if cloudformation.described(client, name) is not None:
+            cloudformation.delete(client, name)
+        dynamodb = account.client("dynamodb")
+        for table in tables:
+            try:
+                dynamodb.delete_table(TableName=table)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":  # went with the stack
+                    raise
+        code = account.artifacts(name)
+        if buckets.empty(s3, account, code):
+            s3.delete_bucket(Bucket=code, ExpectedBucketOwner=account.id)
+
+
+def device_role(account: Account, name: str) -> str:
+    """Name of the role that devices take on; empty where there is no such stack."""
+    client = account.client("cloudformation")
+    if cloudformation.described(client, name) is None:
+        return ""
+    found = [r for r in cloudformation.resources(client, name) if r["LogicalResourceId"] == "DeviceRole"]
+    return str(found[0]["PhysicalResourceId"]) if found else ""
+
+
+def _endpoints(account: Account, name: str) -> list[str]:
+    """Endpoints that would break: their models lie in the stack's bucket, and their stacks' policies hold its role."""
+    found = set(buckets.folders(account.client("s3"), account, account.artifacts(name), ENDPOINTS))
+    if role := device_role(account, name):
+        names = account.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
+        found |= {n.removeprefix(ENDPOINT_POLICY) for n in names if n.startswith(ENDPOINT_POLICY)}
+    return sorted(found)
+
+
+_CODE = re.compile(r"[a-z0-9_]+-[0-9a-f]{32}\.zip")
+"""Keys that `_code_key` makes."""
+
+
+def _code_key(package: Package) -> str:
+    return f"{package.name}-{package.digest[:32]}.zip"
+
+
+def _plain(
+    account: Account, name: str, source: template.Template, packages: Sequence[Package], parameters: Mapping[str, str]
+) -> template.Template:
+    """The plain template, with the places of the code."""
+    locations = {p.name: f"s3://{account.artifacts(name)}/{_code_key(p)}" for p in packages}
+    return template.expand(template.with_code(source, locations), account.region, parameters)

@@ -18,30 +18,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.kernels.spec import ToSource
+from saccade.kernels.yolo import grid_cells
 
 _wanted = os.environ.get("SACCADE_KERNELS", "")
 
 if TYPE_CHECKING:
-    from saccade.kernels._native import Preprocess, decode_anchors, decode_ssd, nms, variant
+    from saccade.kernels._native import Preprocess, as_objects, decode_anchors, decode_ssd, decode_yolo, nms, variant
 else:
     try:
         if _wanted == "numba":
             raise ImportError
-        from saccade.kernels._native import Preprocess, decode_anchors, decode_ssd, nms, variant
+        from saccade.kernels._native import (
+            Preprocess,
+            as_objects,
+            decode_anchors,
+            decode_ssd,
+            decode_yolo,
+            nms,
+            variant,
+        )
     except ImportError:
         if _wanted not in ("", "numba"):
             raise
         if not _wanted:
             warnings.warn(
                 "saccade was installed without its compiled kernels, so their Numba twins are used: the first call "
-                "takes seconds. Install a C compiler and reinstall saccade to get them",
+                "takes seconds. Install a C compiler and reinstall saccade-engine to get them",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        from saccade.kernels.twin import Preprocess, decode_anchors, decode_ssd, nms, variant
+        from saccade.kernels.twin import Preprocess, as_objects, decode_anchors, decode_ssd, decode_yolo, nms, variant
 
 
-__all__ = ["Preprocess", "ToSource", "decode_anchors", "decode_ssd", "nms", "parse_detections", "variant"]
+__all__ = [
+    "Preprocess", "ToSource", "as_objects", "decode_anchors", "decode_ssd", "decode_yolo", "grid_cells", "nms",
+    "parse_detections", "variant",
+]  # fmt: skip
 
 
 def parse_detections(output: NDArray[Any], *, score_threshold: float = 0.0) -> NDArray[np.float32]:

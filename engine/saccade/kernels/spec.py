@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 PIXELS = ("bgr", "i420", "nv12")
 LAYOUTS = ("nchw", "nhwc")
-DTYPES = ("float32", "float16", "uint8")
+DTYPES = ("float32", "float16", "uint8", "int8")
+LETTERBOXES = ("none", "centre", "top-left", "centre-down", "top-left-down")
+# Weights of red and blue in luma.
+MATRICES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # ITU-R BT.601-7 and BT.709-6
 
 Planes = tuple[NDArray[np.uint8], ...]
 
@@ -37,6 +40,20 @@ def _one_of(value: str, choices: tuple[str, ...], what: str) -> int:
     return choices.index(value)
 
 
+def _colour(matrix: str, full_range: bool) -> tuple[int, int, int, int, int, int]:
+    """Conversion from YUV as the kernels compute it, on values in 1/64: luma's zero and factor, then the factors of U
+    in blue and green and of V in green and red. Factors are 1/32768 of twice the luma and of four times the chroma.
+    """
+    _one_of(matrix, tuple(MATRICES), "matrix")
+    red, blue = MATRICES[matrix]
+    green = 1 - red - blue
+    luma, chroma = (1.0, 1.0) if full_range else (255 / 219, 255 / 224)
+    bu, rv = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
+    factors = bu, bu * blue / green, rv * red / green, rv
+    first, second, third, fourth = (round(factor * 8192) for factor in factors)
+    return (0 if full_range else 16 * 64), round(luma * 16384), first, second, third, fourth
+
+
 def _three(value: float | Sequence[float], what: str) -> tuple[float, float, float]:
     values = (value,) * 3 if isinstance(value, (int, float)) else tuple(value)
     if len(values) != 3:
@@ -51,8 +68,8 @@ class Spec:
     """The checked options of one `Preprocess`; its parameters are documented there."""
 
     __slots__ = (
-        "divide", "dtype", "fill", "full_range", "high", "inner", "layout", "letterbox", "low", "mean", "mirror",
-        "pad", "pixels", "roi", "scale", "shape", "size", "source", "swap_rb", "tables", "to_source",
+        "colour", "divide", "dtype", "fill", "high", "inner", "layout", "letterbox", "low", "mean", "mirror", "pad",
+        "pixels", "roi", "scale", "shape", "size", "source", "swap_rb", "tables", "to_source",
     )  # fmt: skip
 
     def __init__(
@@ -68,9 +85,10 @@ class Spec:
         scale: float | Sequence[float],
         mirror: bool,
         swap_rb: bool,
-        letterbox: bool,
+        letterbox: bool | str,
         pad: int,
         full_range: bool,
+        matrix: str,
     ) -> None:
         self.source = _pair(source, "source")
         self.size = _pair(size, "size")
@@ -83,8 +101,10 @@ class Spec:
             raise ValueError(f"scale must not be 0; got {self.scale}")
         self.mirror = bool(mirror)
         self.swap_rb = bool(swap_rb)
-        self.letterbox = bool(letterbox)
-        self.full_range = bool(full_range)
+        if not isinstance(letterbox, str):
+            letterbox = "centre" if letterbox else "none"
+        self.letterbox = _one_of(letterbox, LETTERBOXES, "letterbox")
+        self.colour = _colour(matrix, bool(full_range))
         self.pad = int(pad)
         if not 0 <= self.pad <= 255:
             raise ValueError(f"pad must be a pixel value from 0 to 255; got {pad}")
@@ -113,8 +133,14 @@ class Spec:
         if not self.letterbox:
             return 0, 0, width, height
         _, _, w, h = roi
-        ratio = min(width / w, height / h)
-        inner_w, inner_h = max(1, min(width, round(w * ratio))), max(1, min(height, round(h * ratio)))
+        where = LETTERBOXES[self.letterbox]
+        if where.endswith("-down"):
+            inner_w, inner_h = max(1, min(width, w * height // h)), max(1, min(height, h * width // w))
+        else:
+            ratio = min(width / w, height / h)
+            inner_w, inner_h = max(1, min(width, round(w * ratio))), max(1, min(height, round(h * ratio)))
+        if where.startswith("top-left"):
+            return 0, 0, inner_w, inner_h
         return (width - inner_w) // 2, (height - inner_h) // 2, inner_w, inner_h
 
     def _to_source(self) -> ToSource:
@@ -144,8 +170,9 @@ class Spec:
         self.high, self.low = tuple(map(float, high)), tuple(map(float, low))
         self.divide = product.tobytes() != exact.tobytes()
         self.tables: NDArray[Any] = exact
-        if self.dtype == 2:
-            self.tables = np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+        if DTYPES[self.dtype] in ("uint8", "int8"):
+            range_ = np.iinfo(DTYPES[self.dtype])
+            self.tables = np.clip(np.rint(exact), range_.min, range_.max).astype(range_.dtype)
         elif self.dtype == 1:
             with np.errstate(over="ignore"):
                 self.tables = exact.astype(np.float16)
@@ -154,7 +181,7 @@ class Spec:
     @property
     def plain(self) -> bool:
         """True where the elements are the pixel values themselves."""
-        return self.dtype == 2 and not any(self.mean) and set(self.scale) == {1.0}
+        return DTYPES[self.dtype] == "uint8" and not any(self.mean) and set(self.scale) == {1.0}
 
     def planes(self, frame: Any) -> Planes:
         """The picture's planes as arrays, or a ValueError that says what does not fit."""

@@ -1,7 +1,8 @@
 """Numba twins of the compiled kernels: same signatures, same results.
 
 For machines without a compiler, and the place to try an idea before it is written in C. The arithmetic is explained
-there (ext/preprocess.inc.h, ext/decode.inc.h); here it is written as plainly as possible.
+there (ext/preprocess.inc.h, ext/decode.inc.h,
+ext/yolo.inc.h); here it is written as plainly as possible.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from saccade.kernels.spec import DTYPES, LAYOUTS, PIXELS, Spec, ToSource
+from saccade.kernels.yolo import CODINGS, Head, Objects, arrange
 
 
 def variants_here() -> tuple[str, ...]:
@@ -29,6 +31,14 @@ def variant() -> str:
 def _check_variant(variant: str | None) -> None:
     if variant not in (None, "numba"):
         raise ValueError(f"no variant {variant!r} without the compiled kernels; there is numba")
+
+
+def _compiled(function: Any) -> Any:
+    """Compiled at its first call, and kept on disk where this user has a place for it."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return njit(nogil=True)(function)
 
 
 # ---- preprocess ------------------------------------------------------------------------------------------------------
@@ -66,7 +76,7 @@ def _chroma_axis(n: int, start: int, length: int, extent: int, step: int, *, mir
     return first, np.minimum(first + 1, (extent + step - 1) // step - 1), 2048 - weight, weight
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _resize_bgr(frame, columns, rows, table, swap_rb, out):  # type: ignore[no-untyped-def]
     x0, x1, u0, u1 = columns
     y0, y1, v0, v1 = rows
@@ -100,11 +110,9 @@ def _byte(fine):  # type: ignore[no-untyped-def]
     return min(max((fine + 32) >> 6, 0), 255)
 
 
-@njit(nogil=True, cache=True)
-def _resize_yuv(luma, u, v, columns, rows, chroma_columns, chroma_rows, full_range, table, swap_rb, out):  # type: ignore[no-untyped-def]
-    zero, y_scale = (0, 16384) if full_range else (16 * 64, 19077)
-    bu, gu = (14516, 2819) if full_range else (16525, 3209)
-    gv, rv = (5850, 11485) if full_range else (6660, 13075)
+@_compiled
+def _resize_yuv(luma, u, v, columns, rows, chroma_columns, chroma_rows, colour, table, swap_rb, out):  # type: ignore[no-untyped-def]
+    zero, y_scale, bu, gu, gv, rv = colour
     blue, red = (2, 0) if swap_rb else (0, 2)
     for y in range(len(rows[0])):
         for x in range(len(columns[0])):
@@ -132,15 +140,17 @@ class Preprocess:
         scale: float | Sequence[float] = (1, 1, 1),
         mirror: bool = False,
         swap_rb: bool = False,
-        letterbox: bool = False,
+        letterbox: bool | str = False,
         pad: int = 0,
         full_range: bool = False,
+        matrix: str = "bt601",
         variant: str | None = None,
     ) -> None:
         _check_variant(variant)
         self.spec = Spec(
             source, size, pixels=pixels, roi=roi, layout=layout, dtype=dtype, mean=mean, scale=scale, mirror=mirror,
             swap_rb=swap_rb, letterbox=letterbox, pad=pad, full_range=full_range,
+            matrix=matrix,
         )  # fmt: skip
         spec = self.spec
         self.source, self.size, self.roi, self.shape = spec.source, spec.size, spec.roi, spec.shape
@@ -189,19 +199,19 @@ class Preprocess:
         u, v = (planes[1][..., 0], planes[1][..., 1]) if spec.pixels == 2 else planes[1:]
         rows_c = chroma_rows[planes[1].shape[0] == planes[0].shape[0]]
         _resize_yuv(
-            planes[0], u, v, columns, rows, chroma_columns, rows_c, spec.full_range, self._table, spec.swap_rb, inner
+            planes[0], u, v, columns, rows, chroma_columns, rows_c, spec.colour, self._table, spec.swap_rb, inner
         )
 
 
 # ---- decoding --------------------------------------------------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _area(box):  # type: ignore[no-untyped-def]
     return max(box[2] - box[0], np.float32(0)) * max(box[3] - box[1], np.float32(0))
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _overlaps(kept, n, box, threshold):  # type: ignore[no-untyped-def]
     area = _area(box)
     for i in range(n):
@@ -214,13 +224,13 @@ def _overlaps(kept, n, box, threshold):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _keep(kept, n, box):  # type: ignore[no-untyped-def]
     kept[n, :4] = box
     kept[n, 4] = _area(box)
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _nms(boxes, order, threshold):  # type: ignore[no-untyped-def]
     kept = np.empty((len(order), 5), np.float32)
     found = np.empty(len(order), np.int64)
@@ -231,6 +241,16 @@ def _nms(boxes, order, threshold):  # type: ignore[no-untyped-def]
             found[n] = index
             n += 1
     return found[:n]
+
+
+def _nms_by_label(
+    boxes: NDArray[np.float32], labels: NDArray[np.int32], order: NDArray[np.int64], threshold: np.float32
+) -> NDArray[np.int64]:
+    """As `_nms`, where only boxes of the same label suppress each other."""
+    kept = np.zeros(len(boxes), bool)
+    for label in np.unique(labels[order]):
+        kept[_nms(boxes, order[labels[order] == label], threshold)] = True
+    return order[kept[order]]
 
 
 def _order(scores: NDArray[np.float32], top_k: int) -> NDArray[np.int64]:
@@ -244,7 +264,13 @@ def _limit(value: int | None) -> int:
 
 
 def nms(
-    boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, top_k: int | None = -1, *, variant: str | None = None
+    boxes: ArrayLike,
+    scores: ArrayLike,
+    iou_threshold: float,
+    top_k: int | None = -1,
+    *,
+    labels: ArrayLike | None = None,
+    variant: str | None = None,
 ) -> NDArray[np.int64]:
     """Twin of the compiled `nms`; see there."""
     _check_variant(variant)
@@ -252,11 +278,18 @@ def nms(
     s = np.ascontiguousarray(scores, np.float32).reshape(-1)
     if len(b) != len(s):
         raise ValueError(f"boxes and scores must be as many; got {len(b)} boxes and {len(s)} scores")
-    found: NDArray[np.int64] = _nms(b, _order(s, _limit(top_k)), np.float32(iou_threshold))
-    return found
+    order, threshold = _order(s, _limit(top_k)), np.float32(iou_threshold)
+    found: NDArray[np.int64]
+    if labels is None:
+        found = _nms(b, order, threshold)
+        return found
+    groups = np.ascontiguousarray(labels, np.int32).reshape(-1)
+    if len(groups) != len(s):
+        raise ValueError(f"labels and scores must be as many; got {len(groups)} labels and {len(s)} scores")
+    return _nms_by_label(b, groups, order, threshold)
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _decode_box(loc, prior, v, clip):  # type: ignore[no-untyped-def]
     half, box = np.float32(2), np.empty(4, np.float32)
     width, height = prior[2] - prior[0], prior[3] - prior[1]
@@ -270,7 +303,7 @@ def _decode_box(loc, prior, v, clip):  # type: ignore[no-untyped-def]
     return box
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _suppress(loc, priors, prior, label, score, by_label, variance, clip, threshold, classes, rows):  # type: ignore[no-untyped-def]
     n = len(prior)
     kept = np.empty((classes if by_label else 1, n, 5), np.float32)
@@ -350,7 +383,7 @@ def _deliver(rows: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDAr
     return out[: len(rows)]
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _iou(a, b):  # type: ignore[no-untyped-def]
     width = max(min(a[2], b[2]) - max(a[0], b[0]), np.float32(0))
     height = max(min(a[3], b[3]) - max(a[1], b[1]), np.float32(0))
@@ -359,7 +392,7 @@ def _iou(a, b):  # type: ignore[no-untyped-def]
     return both / union if union > 0 else np.float32(0)
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _average_groups(rows, threshold):  # type: ignore[no-untyped-def]
     alive = np.arange(len(rows))
     averaged = np.empty_like(rows)
@@ -428,3 +461,141 @@ def decode_anchors(
         rows = rows[_nms(rows[:, 1:5], np.arange(len(rows)), np.float32(iou_threshold))]
     keep = _limit(keep_top_k)
     return _deliver(rows[:keep] if keep >= 0 else rows, out)
+
+
+# ---- decode_yolo -----------------------------------------------------------------------------------------------------
+
+
+def _exp(v: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The exponential, rounded to float32 once, as C's expf has it but for the last bit of a few values."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        exponential: NDArray[np.float64] = np.exp(v.astype(np.float64))
+        return exponential.astype(np.float32)
+
+
+def _sigmoid(v: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.float32(1) / (np.float32(1) + _exp(-v))
+
+
+def _candidates(
+    head: Head, threshold: np.float32, *, logits: bool, every_class: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Row, label and score of the classes that count, by row and label."""
+    raw = np.where(np.isnan(head.scores), np.float32(-np.inf), head.scores)
+    if every_class:
+        row, label = np.nonzero(raw > -np.inf)
+    else:
+        best = raw.argmax(1)
+        row = np.flatnonzero(raw[np.arange(len(raw)), best] > -np.inf)
+        label = best[row]
+    score = raw[row, label]
+    if logits:
+        score = _sigmoid(score)
+    if head.objectness is not None:
+        raw_objectness = head.objectness[row]
+        objectness = _sigmoid(raw_objectness) if logits else raw_objectness
+        with np.errstate(invalid="ignore", over="ignore"):
+            score = np.where((objectness >= threshold) & (raw_objectness > -np.inf), objectness * score, np.nan)
+    chosen = (score >= threshold) & np.isfinite(score)
+    return row[chosen], label[chosen], score[chosen]
+
+
+def _expected(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Expectations over the last axis, summed in the order of the compiled kernels."""
+    weight = _exp(logits - np.fmax.reduce(logits, -1, keepdims=True))
+    total, weighted = np.zeros_like(weight[..., 0]), np.zeros_like(weight[..., 0])
+    for k in range(weight.shape[-1]):
+        total += weight[..., k]
+        weighted += weight[..., k] * np.float32(k)
+    return weighted / total
+
+
+def _decode_cells(
+    raw: NDArray[np.float32], cells: NDArray[np.float32], coding: str, scale_xy: float
+) -> NDArray[np.float32]:
+    """Corners, float32 (n, 4), of box channels (n, channels) and their cells (n, 0, 3 or 5)."""
+    half, two = np.float32(0.5), np.float32(2)
+    if coding == "dfl":
+        raw = _expected(raw.reshape(len(raw), 4, raw.shape[1] // 4))
+    if coding == "xyxy":
+        return raw
+    point, stride, anchor = cells[:, :2], cells[:, 2:3], cells[:, 3:5]
+    if coding in ("ltrb", "dfl"):
+        return np.hstack([point - raw[:, :2] * stride, point + raw[:, 2:] * stride])
+    xy, wh = raw[:, :2], raw[:, 2:]
+    if coding == "grid":
+        xy, wh = xy * stride + point, _exp(wh) * stride
+    elif coding in ("v5", "v5-region"):
+        xy, wh = (_sigmoid(xy), _sigmoid(wh)) if coding == "v5" else (xy, wh)
+        xy, wh = (two * xy - half) * stride + point, (two * wh) * (two * wh) * anchor
+    elif coding in ("darknet", "region"):
+        scale = np.float32(scale_xy)
+        xy = _sigmoid(xy) if coding == "darknet" else xy
+        xy, wh = (xy * scale - (scale - np.float32(1)) / two) * stride + point, _exp(wh) * anchor
+    return np.hstack([xy - wh / two, xy + wh / two])
+
+
+def decode_yolo(
+    rows: ArrayLike | Sequence[NDArray[np.float32]],
+    *,
+    layout: str,
+    score_threshold: float,
+    iou_threshold: float | None,
+    top_k: int | None = -1,
+    keep_top_k: int | None = -1,
+    classes: int | None = None,
+    scores: ArrayLike | Sequence[NDArray[np.float32]] | None = None,
+    cells: ArrayLike | None = None,
+    channels_first: bool = False,
+    sigmoid: bool = False,
+    agnostic: bool = False,
+    every_class: bool = False,
+    scale_xy: float = 1.0,
+    out: NDArray[np.float32] | None = None,
+    variant: str | None = None,
+) -> NDArray[np.float32]:
+    """Twin of the compiled `decode_yolo`; see there."""
+    _check_variant(variant)
+    arranged = arrange(
+        rows, layout=layout, classes=classes, scores=scores, cells=cells, channels_first=channels_first,
+        sigmoid=sigmoid, score_threshold=score_threshold,
+    )  # fmt: skip
+    coding, threshold = tuple(CODINGS)[arranged.coding], np.float32(score_threshold)
+    parts, first_row = [np.empty((0, 7), np.float32)], 0
+    for head in arranged.heads if arranged.classes else ():
+        row, label, score = _candidates(head, threshold, logits=arranged.logits, every_class=every_class)
+        with np.errstate(invalid="ignore", over="ignore"):
+            boxes = _decode_cells(head.boxes[row], arranged.cells[first_row + row], coding, scale_xy)
+        part = np.column_stack([label, score, boxes, first_row + row]).astype(np.float32)
+        parts.append(part[np.isfinite(boxes).all(1)])
+        first_row += len(head.boxes)
+    found = np.concatenate(parts)
+    found = found[_order(found[:, 1], _limit(top_k))]
+    if iou_threshold is not None and iou_threshold < 1:
+        labels = np.zeros(len(found), np.int32) if agnostic else found[:, 0].astype(np.int32)
+        found = found[_nms_by_label(found[:, 2:6], labels, np.arange(len(found)), np.float32(iou_threshold))]
+    keep = _limit(keep_top_k)
+    return _deliver(found[:keep] if keep >= 0 else found, out)
+
+
+# ---- objects ---------------------------------------------------------------------------------------------------------
+
+
+def as_objects(
+    rows: NDArray[np.float32], unit: NDArray[np.float32], *, first_label: int = 0, top_k: int | None = -1
+) -> Objects:
+    """Twin of the compiled `as_objects`; see there."""
+    if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] < 6 or rows.strides[1] != 4:
+        raise ValueError(f"rows must be float32 (n, 6 or more), numbers of a row side by side; got {np.shape(rows)}")
+    if unit.dtype != np.float32 or unit.shape != (4,):
+        raise ValueError(f"unit must be float32 (4,); got {np.shape(unit)}")
+    with np.errstate(invalid="ignore", over="ignore"):
+        boxes = rows[:, 2:6] * unit
+        near = (boxes[:, :2] < boxes[:, 2:]) & (boxes[:, :2] >= -1e6) & (boxes[:, 2:] <= 1e6)
+    limit = _limit(top_k)
+    chosen = np.flatnonzero(near.all(1) & ~np.isnan(rows[:, 1]))[: limit if limit >= 0 else None]
+    label = rows[chosen, 0]
+    known = np.abs(label) < 1e9
+    labels = np.where(known, np.where(known, label, 0).astype(np.int64) + first_label, -1).astype(np.int32)
+    scores = np.clip(rows[chosen, 1], 0, 1)
+    return boxes[chosen], scores, labels, None if len(chosen) == len(rows) else chosen

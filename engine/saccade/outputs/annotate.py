@@ -1,13 +1,14 @@
-"""Draws a result on a picture: boxes, key points, classes and head pose, scaled to whatever size the picture has.
+"""Draws a result on a picture: objects, classes, segments and head pose, scaled to whatever size the picture has.
 
 Everything is drawn in place on a picture of the caller's. Sizes (lines, text, margins, the ball) follow the picture's
-height, so that a 480-line view and a 1520-line still look alike.
+height, so that a 480-line view and a 1520-line still look alike. Of thousands of objects the best are drawn in full and
+the rest thin, so that a picture costs no more than its size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -16,24 +17,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.frame import Frame, Image
-from saccade.results import Classification, Detections, HeadPose, Result
+from saccade.results import Classification, Detections, HeadPose, Masks, Result, Segmentation
 
 Colour = tuple[int, int, int]
 
 PALETTE: tuple[Colour, ...] = (
-    (138, 222, 60), (255, 176, 61), (64, 170, 255), (204, 110, 240), (230, 216, 70), (96, 96, 250), (80, 220, 240),
-    (250, 140, 140),
+    (138, 222, 60), (255, 140, 110), (50, 230, 255), (255, 230, 80), (50, 80, 255), (170, 80, 255), (110, 230, 200),
+    (230, 255, 50), (230, 170, 110), (80, 170, 140), (20, 170, 230), (110, 170, 50), (200, 50, 255), (170, 140, 255),
+    (200, 255, 20), (255, 50, 255),
 )  # fmt: skip
-"""BGR, one per label number, again from the start when they are used up; bright enough for dark text on them."""
+"""BGR, one per label number, again from the start when they are used up. Each is as far as can be from those before it,
+for eyes that see colours and for those without red or green cones, and bright enough for dark text."""
 
 INK: Colour = (24, 20, 16)
 WHITE: Colour = (255, 255, 255)
 REGION: Colour = (120, 230, 90)
 CROP_FRAME: Colour = (255, 150, 60)
+GREY: Colour = (190, 186, 182)
 RED: Colour = (48, 48, 235)
 
-MESH = 16
+MESH = 48
 """More key points than this are a mesh: they are drawn as dots without outlines."""
+
+SKELETONS: Mapping[int, tuple[tuple[int, int], ...]] = {
+    17: (
+        (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12),
+        (11, 12), (11, 13), (13, 15), (12, 14), (14, 16),
+    ),
+}  # fmt: skip
+"""Key points that a line joins, by how many there are: 17 are the person of COCO (nose, eyes, ears, shoulders, elbows,
+wrists, hips, knees, ankles, the left one first). Others are dots, as the five of a face."""
+
+SEEN = 0.5
+"""Probability from which on a key point is drawn."""
+
+IN_FULL = 64
+"""Objects that are drawn with their shape and a label, the best ones; the others are thin outlines."""
+
+OUTLINES = 1000
+"""Objects that are drawn at all."""
+
+MASK_OPACITY, SEGMENT_OPACITY = 0.4, 0.5
+
+ROWS = 10
+"""Lines of a panel at most."""
 
 LONGEST_LABEL = 48
 """Characters of a label that are drawn."""
@@ -91,11 +118,6 @@ def ninth(direction: int) -> tuple[int, int]:
     return 2 - direction // 3, 2 - direction % 3
 
 
-def mirrored(result: Result) -> bool:
-    """Whether a result is shown on the mirrored picture: head pose is, also while there is no head to be seen."""
-    return result.pose is not None or result.app == "head-pose"
-
-
 def fit(width: int, height: int, max_width: int, max_height: int) -> tuple[int, int]:
     """Largest (width, height) of the same aspect ratio within the bounds, never larger than the picture, px."""
     scale = min(1.0, max_width / width, max_height / height)
@@ -119,28 +141,34 @@ class Annotator:
             shrinks_much = picture.shape[0] > 2 * height
             how = cv2.INTER_AREA if shrinks_much else cv2.INTER_LINEAR
             picture = cast(Image, cv2.resize(picture, (width, height), interpolation=how))
-            if mirrored(result):
+            if result.mirrored:
                 cv2.flip(picture, 1, dst=picture)
-        elif mirrored(result):
+        elif result.mirrored:
             picture = cast(Image, cv2.flip(picture, 1))
         else:
             picture = picture.copy()  # the frame's own memory is not to be drawn on
         return self.draw(picture, result)
 
     def draw(self, picture: Image, result: Result) -> Image:
-        """Draw on `picture`, uint8 (h, w, 3) BGR, contiguous, in place; mirror it first where `mirrored(result)`."""
+        """Draw on `picture`, uint8 (h, w, 3) BGR, contiguous, in place; mirror it first where the result is."""
         brush = self._brush(picture, result)
+        if result.segmentation is not None:
+            self._draw_segmentation(brush, result.segmentation)
         if result.pose is not None:
             self._draw_region(brush, result.pose)
         if result.detections is not None:
             self._draw_detections(brush, result.detections, result.pose)
+        if result.landmarks is not None:
+            brush.points(result.landmarks.points[:, :2], None, PALETTE[0])
         if result.pose is not None:
             self._draw_pose(brush, result.pose)
             self.ball.move(result.pose, frame=result.frame, time=result.time, aspect=result.width / result.height)
-        if mirrored(result):
+        if result.pose is not None or result.app == "head-pose":
             brush.ball(self.ball.x, self.ball.y, self.ball.radius)
-        if result.classes is not None and len(result.classes):
-            self._draw_classes(brush, result.classes)
+        if len(result.heads) > 1:
+            self._draw_heads(brush, result.heads)
+        elif result.classes is not None and len(result.classes):
+            brush.panel(_bars(result.classes, 5))
         return picture
 
     def _brush(self, picture: Image, result: Result) -> _Brush:
@@ -153,15 +181,53 @@ class Annotator:
 
     @staticmethod
     def _draw_detections(brush: _Brush, detections: Detections, pose: HeadPose | None) -> None:
-        for index in reversed(range(len(detections))):  # the best last, on top
-            colour = PALETTE[int(detections.labels[index]) % len(PALETTE)]
-            if detections.keypoints is not None:
-                brush.points(detections.keypoints[index], colour)
-            x1, y1, x2, y2 = brush.corners(detections.boxes[index])
-            brush.bracket(x1, y1, x2, y2, colour)
-            if pose is not None and _holds_centre(pose.region, detections.boxes[index]):
+        drawn = detections[:OUTLINES]
+        best = drawn[:IN_FULL]
+        brush.outlines(drawn[IN_FULL:])
+        if best.masks is not None:
+            for index in reversed(range(len(best))):  # the best last, on top
+                brush.mask(best.masks, index, best.boxes[index], colour_of(int(best.labels[index])))
+        for index in reversed(range(len(best))):
+            colour = colour_of(int(best.labels[index]))
+            if best.keypoints is not None:
+                scores = None if best.keypoint_scores is None else best.keypoint_scores[index]
+                brush.points(best.keypoints[index], scores, colour)
+            if best.corners is not None:
+                brush.outline(best.corners[index], colour)
+            else:
+                brush.bracket(*brush.corners(best.boxes[index]), colour)
+        taken: list[tuple[int, int, int, int]] = []
+        for index in range(len(best)):
+            if pose is not None and _holds_centre(pose.region, best.boxes[index]):
                 continue  # the head whose direction stands there
-            brush.tag(f"{_clean(detections.name(index))} {_percent(detections.scores[index])}", x1, y1, colour)
+            text = f"{_clean(best.name(index))} {_percent(best.scores[index])}"
+            if best.tracks is not None and best.tracks[index] > 0:
+                text = f"#{int(best.tracks[index])} {text}"
+            x1, y1, _, _ = brush.corners(best.boxes[index])
+            if best.corners is not None:
+                x1, y1 = min(brush.to_picture(best.corners[index]).tolist(), key=lambda corner: (corner[1], corner[0]))
+            brush.tag(text, x1, y1, colour_of(int(best.labels[index])), taken=taken)
+        if len(detections) > len(drawn):
+            brush.note(f"{len(drawn):,} of {len(detections):,} objects are drawn")
+
+    @staticmethod
+    def _draw_segmentation(brush: _Brush, segmentation: Segmentation) -> None:
+        brush.segments(segmentation)
+        shares = [(label, share) for label, share in segmentation.shares().items() if label != segmentation.background]
+        rows = [
+            _Row(f"{_clean(segmentation.name(label))}  {_percent(share)}", swatch=colour_of(label))
+            for label, share in shares
+            if share >= 0.001
+        ]
+        brush.panel(rows, at_bottom=True)
+
+    @staticmethod
+    def _draw_heads(brush: _Brush, heads: Mapping[str, Classification]) -> None:
+        each = max(1, ROWS // len(heads) - 1)
+        rows: list[_Row] = []
+        for name, classes in heads.items():
+            rows += [_Row(_clean(name), title=True), *_bars(classes, each)]
+        brush.panel(rows)
 
     @staticmethod
     def _draw_region(brush: _Brush, pose: HeadPose) -> None:
@@ -188,11 +254,20 @@ class Annotator:
         if angles:
             brush.tag("  ".join(angles), x1, y2, CROP_FRAME, below=True)
 
-    @staticmethod
-    def _draw_classes(brush: _Brush, classes: Classification) -> None:
-        best = classes.top(5)
-        rows = [(_clean(best.name(i)), float(np.clip(best.scores[i], 0, 1))) for i in range(len(best))]
-        brush.bars(rows)
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of a panel. part : length of a bar below it. swatch : colour of a square before it. title : in grey."""
+
+    text: str
+    part: float | None = None
+    swatch: Colour | None = None
+    title: bool = False
+
+
+def colour_of(label: int) -> Colour:
+    """The colour of a class, BGR; always the same."""
+    return PALETTE[label % len(PALETTE)]
 
 
 class _Brush:
@@ -205,7 +280,7 @@ class _Brush:
         self.picture = picture
         self.height, self.width = picture.shape[:2]
         self._scale = np.array([self.width / result.width, self.height / result.height], np.float32)
-        self._mirror = mirrored(result)
+        self._mirror = result.mirrored
         self._font = font
         self._side: int = min(self.height, self.width)
         self.line = max(1, round(self._side / 240))
@@ -252,8 +327,58 @@ class _Brush:
         ]
         self._cv2.polylines(self.picture, strokes, False, colour, strong, self._cv2.LINE_AA)
 
-    def points(self, points: NDArray[np.float32], colour: Colour) -> None:
-        """Key points, (k, 2) source px."""
+    def outlines(self, detections: Detections) -> None:
+        """Thin boxes, one stroke of OpenCV's for all of a colour."""
+        shapes = detections.corners if detections.corners is not None else _rectangles(detections.boxes)
+        placed = self.to_picture(shapes.reshape(-1, 2)).reshape(-1, 4, 1, 2).astype(np.int32)
+        colours = detections.labels % len(PALETTE)
+        for number in np.unique(colours).tolist():
+            self._cv2.polylines(self.picture, list(placed[colours == number]), True, PALETTE[number], 1)
+
+    def outline(self, corners: NDArray[np.float32], colour: Colour) -> None:
+        """A box of any direction, (4, 2) source px."""
+        placed = self.to_picture(corners).astype(np.int32)
+        self._cv2.polylines(self.picture, [placed], True, colour, self.line, self._cv2.LINE_AA)
+
+    def mask(self, masks: Masks, index: int, box: NDArray[np.float32], colour: Colour) -> None:
+        """The shape of an object, tinted, with its outline."""
+        cv2 = self._cv2
+        bitmap = masks.bitmap(index, box, self.width, self.height, float(self._scale[0])).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(bitmap)
+        if not w:
+            return
+        shape = bitmap[y : y + h, x : x + w]
+        if self._mirror:
+            shape, x = np.ascontiguousarray(shape[:, ::-1]), self.width - x - w
+        region = self.picture[y : y + h, x : x + w]
+        tinted = cv2.addWeighted(region, 1 - MASK_OPACITY, np.full_like(region, colour), MASK_OPACITY, 0)
+        cv2.copyTo(tinted, shape, region)
+        contours, _ = cv2.findContours(shape, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(region, contours, -1, colour, max(1, self.line // 2), cv2.LINE_AA)
+
+    def segments(self, segmentation: Segmentation) -> None:
+        """The colour of its class over each pixel, but those of the background."""
+        cv2 = self._cv2
+        x1, y1, x2, y2 = segmentation.place * np.tile(self._scale, 2)
+        labels = np.clip(segmentation.labels, 0, 65535).astype(np.uint16)
+        if not (labels.size and x2 > x1 and y2 > y1):
+            return
+        sx, sy = labels.shape[1] / (x2 - x1), labels.shape[0] / (y2 - y1)
+        to_map = np.array([[sx, 0, (0.5 - x1) * sx - 0.5], [0, sy, (0.5 - y1) * sy - 0.5]], np.float64)
+        how = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        size = (self.width, self.height)
+        shown = cv2.warpAffine(labels, to_map, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+        if self._mirror:
+            shown = np.ascontiguousarray(shown[:, ::-1])
+        colours = np.array(PALETTE, np.uint8)[shown % len(PALETTE)]
+        tinted = cv2.addWeighted(self.picture, 1 - SEGMENT_OPACITY, colours, SEGMENT_OPACITY, 0)
+        if segmentation.background is None:
+            self.picture[:] = tinted
+        else:
+            cv2.copyTo(tinted, (shown != segmentation.background).astype(np.uint8), self.picture)
+
+    def points(self, points: NDArray[np.float32], scores: NDArray[np.float32] | None, colour: Colour) -> None:
+        """Key points, (k, 2) source px, of which those are drawn that are seen; joined where they are a skeleton."""
         placed = self.to_picture(points)
         if len(placed) > MESH:
             inside = ((placed >= 0) & (placed < (self.width - 1, self.height - 1))).all(axis=1)
@@ -261,39 +386,81 @@ class _Brush:
             for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1))[: 4 if self.line > 1 else 1]:
                 self.picture[y + dy, x + dx] = colour
             return
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
+        if scores is not None:
+            seen = seen & (scores >= SEEN)
+        bones = [placed[[i, j]].astype(np.int32) for i, j in SKELETONS.get(len(placed), ()) if seen[i] and seen[j]]
+        self._cv2.polylines(self.picture, bones, False, INK, self.line + 2, self._cv2.LINE_AA)
+        self._cv2.polylines(self.picture, bones, False, colour, self.line, self._cv2.LINE_AA)
         radius = self.line
-        for x, y in placed.tolist():
+        for x, y in placed[seen].tolist():
             self._cv2.circle(self.picture, (x, y), radius + 1, INK, -1, self._cv2.LINE_AA)
             self._cv2.circle(self.picture, (x, y), radius, colour, -1, self._cv2.LINE_AA)
 
-    def tag(self, text: str, x: int, y: int, colour: Colour, *, scale: float = 1.0, below: bool = False) -> None:
-        """Dark text on a coloured plate whose lower (`below`: upper) left corner is at (x, y), kept in the picture."""
+    def tag(
+        self, text: str, x: int, y: int, colour: Colour, *, scale: float = 1.0, below: bool = False,
+        taken: list[tuple[int, int, int, int]] | None = None,
+    ) -> None:  # fmt: skip
+        """Dark text on a coloured plate whose lower (`below`: upper) left corner is at (x, y), kept in the picture.
+
+        taken : plates that are there already: this one goes to the other side of y, or is left out, where it would
+        hide one of them; else it is added.
+        """
         size = max(8, round(self.text_size * scale))
         text_width, ascent, write = self._text(text, size)
         pad = max(2, size // 4)
         width, height = text_width + 2 * pad, ascent + 2 * pad
         left = max(0, min(x - self.line // 2, self.width - width))
-        top = max(0, min(y if below else y - height, self.height - height))
-        self._plate(left, top, left + width, top + height, max(2, size // 5), colour)
+        tops = [max(0, min(place, self.height - height)) for place in (y if below else y - height, y)]
+        for top in tops:
+            plate = (left, top, left + width, top + height)
+            if taken is None or not any(_overlap(plate, other) for other in taken):
+                break
+        else:
+            return
+        if taken is not None:
+            taken.append(plate)
+        self._plate(*plate, max(2, size // 5), colour)
         write((left + pad, top + pad + ascent), INK)
 
-    def bars(self, rows: list[tuple[str, float]]) -> None:
-        """Names, bars and percentages on a dark translucent panel in the upper left corner."""
+    def note(self, text: str) -> None:
+        """A line in the lower right corner."""
+        width, _, _ = self._text(text, self.text_size)
+        self.tag(text, self.width - width - 2 * self.text_size, self.height, WHITE)
+
+    def panel(self, rows: Sequence[_Row], *, at_bottom: bool = False) -> None:
+        """Lines on a dark translucent panel in the upper (or lower) left corner: as many as there is room for."""
         size = self.text_size
-        pad, gap = size // 2 + 2, max(2, size // 6)
-        texts = [self._text(f"{name}  {_percent(part)}", size) for name, part in rows]
-        width = max(max(w for w, _, _ in texts), size * 11)
-        step = size + gap * 5
-        margin = self.pixels(1 / 40)
-        x, y = margin, margin
+        pad, gap, margin = size // 2 + 2, max(2, size // 6), self.pixels(1 / 40)
+        bars = any(row.part is not None for row in rows)
+        step = size + gap * (5 if bars else 3)
+        room = max(1, (self.height - 2 * margin - 2 * pad) // step)
+        shown = list(rows[: min(room, ROWS)])
+        if not shown:
+            return
+        if len(shown) < len(rows):
+            shown[-1] = _Row(f"and {len(rows) - len(shown) + 1} more", title=True)
+        texts = [self._text(row.text, size) for row in shown]
+        indent = size + gap if any(row.swatch for row in shown) else 0
+        width = max(max(w for w, _, _ in texts) + indent, size * 11 if bars else 0)
+        height = step * len(shown) + pad + gap
+        x, y = margin, max(0, self.height - margin - height) if at_bottom else margin
         right = min(x + width + 2 * pad, self.width - 1)
-        self.tint(x, y, right, y + step * len(rows) + pad + gap, INK, 0.66)
-        for row, ((_, part), (_, ascent, write)) in enumerate(zip(rows, texts, strict=True)):
-            top = y + pad + row * step
-            write((x + pad, top + ascent), WHITE)
+        self.tint(x, y, right, y + height, INK, 0.66)
+        bar = 0
+        for number, (row, (_, ascent, write)) in enumerate(zip(shown, texts, strict=True)):
+            top = y + pad + number * step
+            if row.swatch:
+                self._plate(x + pad, top, x + pad + ascent, top + ascent, max(2, size // 8), row.swatch)
+            drop = gap * 2 if row.title and bars else 0  # nearer to what it is the title of
+            write((x + pad + indent, top + ascent + drop), GREY if row.title else WHITE)
+            bar = 0 if row.title else bar + 1
+            if row.part is None:
+                continue
             line, length = top + size + gap, right - x - 2 * pad
             self._plate(x + pad, line, x + pad + length, line + gap + 1, 0, (96, 90, 84))
-            self._plate(x + pad, line, x + pad + max(1, round(length * part)), line + gap + 1, 0, PALETTE[row])
+            colour = PALETTE[(bar - 1) % len(PALETTE)]
+            self._plate(x + pad, line, x + pad + max(1, round(length * row.part)), line + gap + 1, 0, colour)
 
     def ball(self, x: float, y: float, radius: float) -> None:
         """A red ball with a rim and a gleam; x, y, radius are parts of the picture."""
@@ -338,6 +505,21 @@ class _Brush:
 def _holds_centre(region: NDArray[np.float32], box: NDArray[np.float32]) -> bool:
     centre = (box[:2] + box[2:]) / 2
     return bool((region[:2] <= centre).all() and (centre <= region[2:]).all())
+
+
+def _bars(classes: Classification, most: int) -> list[_Row]:
+    best = classes.top(most)
+    parts = np.clip(best.scores, 0, 1).tolist()
+    return [_Row(f"{_clean(best.name(i))}  {_percent(part)}", part) for i, part in enumerate(parts)]
+
+
+def _rectangles(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Corners (n, 4, 2) of boxes (n, 4)."""
+    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _percent(score: float) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TypeAlias, cast
 
 import cv2
 
 from saccade.errors import OutputError
 from saccade.frame import Frame, Image
+from saccade.outputs.crop_note import noted
 from saccade.outputs.folder import PictureFolder
 from saccade.outputs.jpeg import encode_jpeg
-from saccade.outputs.track import Track, Tracker
 from saccade.outputs.worker import FrameWorker
 from saccade.results import Result
+from saccade.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,9 @@ Box: TypeAlias = tuple[int, int, int, int]
 
 SCORED_SIDE = 96
 """Side to which a face is brought before its sharpness is measured, px."""
+
+REMEMBERED = 1000
+"""Faces whose best crop is known by its name, the newest."""
 
 
 def enlarged(picture: Image, least: int) -> Image:
@@ -43,7 +48,7 @@ class Crop:
 
     jpeg : JFIF bytes. time : of its frame, s. frame : sequence number. track : number of the face's track.
     index : 1 for a track's first crop. score : of the detection. sharpness : see `sharpness()`.
-    box : x1, y1, x2, y2 of the crop in the frame, px.
+    box : x1, y1, x2, y2 of the crop in the frame, px. label : of the object.
     """
 
     jpeg: bytes
@@ -54,11 +59,17 @@ class Crop:
     score: float
     sharpness: float
     box: Box
+    label: str = ""
 
     @property
     def name(self) -> str:
         """`{time}_{track}_{index}.jpg`, time in ms; sorts by time."""
         return f"{max(0, round(self.time * 1e3)):013d}_{self.track}_{self.index}.jpg"
+
+    @property
+    def file(self) -> bytes:
+        """The JPEG with what it shows noted in it, for who looks back at a folder."""
+        return noted(self.jpeg, {"label": self.label, "score": round(self.score, 4), "box": self.box})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +90,12 @@ class CropStatistics:
 
 @dataclass(slots=True)
 class _Interval:
-    """A track's present interval, as the pipeline's thread knows it: stream time of its start, if it has a sample."""
+    """A track's present interval, as the pipeline's thread knows it: stream time of its start and of when the face was
+    last seen, s; if it has a sample.
+    """
 
     start: float
+    seen: float
     sampled: bool = False
 
 
@@ -92,6 +106,7 @@ class _Sample:
     track: int
     box: Box
     score: float
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,7 @@ class _Candidate:
     score: float
     sharpness: float
     box: Box
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +130,17 @@ class _Job:
 
 
 class CropWriter:
-    """An output that follows faces and keeps the sharpest crop of each per interval.
+    """An output that keeps the sharpest crop of each face per interval.
 
-    Candidates are cut and scored in a thread of its own; the pipeline's thread only follows the boxes. A crop is
-    written when its interval ends, when its face has gone, and at `close()`.
+    Candidates are cut and scored in a thread of its own. Which face is which the result's tracks say; where it has
+    none they are followed here. A crop is written when its interval ends, when its face has not been seen for as long,
+    but at most for a second, and at `close()`.
 
     Parameters
     ----------
     target : a folder, where crops become files of mode 0600; or a function that takes each `Crop` (called in this
-        output's thread, for example to put it into a spool) and raises OutputError where it cannot.
+        output's thread, for example to put it into a spool), says under which key it is kept, and raises OutputError
+        where it cannot be.
     interval : between crops of one face, s of stream time.
     margin : around the face, as a part of its width and height.
     rate : candidates a second of stream time.
@@ -135,7 +153,7 @@ class CropWriter:
 
     def __init__(
         self,
-        target: str | Path | Callable[[Crop], object],
+        target: str | Path | Callable[[Crop], str | None],
         *,
         interval: float = 3.0,
         margin: float = 0.25,
@@ -153,14 +171,16 @@ class CropWriter:
         self._least_side = least_side
         self._quality = quality
         # of the pipeline's thread
-        self._tracker = Tracker(patience=min(1.0, interval))
+        self._patience = min(1.0, interval)
+        self._tracker = Tracker(patience=self._patience)
         self._intervals: dict[int, _Interval] = {}
-        self._size = (0, 0)
         self._sampled_at = -math.inf
         self._tracks = self._skipped = 0
         # of the worker's thread
         self._best: dict[int, _Candidate] = {}
         self._count: dict[int, int] = {}
+        # of both
+        self._names = _Names()
         self._sampled = self._written = self._lost = 0
         self._worker: FrameWorker[_Job] = FrameWorker("saccade-crops", self._work, wait=wait)
 
@@ -170,17 +190,16 @@ class CropWriter:
         if detections is None:
             return
         size, time = (result.width, result.height), result.time
-        ended: list[tuple[int, bool]] = []
-        if size != self._size:
-            ended += self._end(self._tracker.clear())
-            self._size = size
-        found = [self._whole_pixels(box, *size) for box in detections.boxes.tolist()]
-        usable = [index for index, face in enumerate(found) if face is not None]
-        tracks, gone = self._tracker.update(detections.boxes[usable], time)
-        ended += self._end(gone)
+        if detections.tracks is None:
+            detections = self._tracker.update(detections, time, size=size)
+        assert detections.tracks is not None
+        ended = self._end_absent(time)
         faces = [
-            _Sample(track.number, cast(Box, found[index]), float(detections.scores[index]))
-            for index, track in zip(usable, tracks, strict=True)
+            _Sample(track, face, score, detections.name(i))
+            for i, (track, box, score) in enumerate(
+                zip(detections.tracks.tolist(), detections.boxes.tolist(), detections.scores.tolist(), strict=True)
+            )
+            if track > 0 and (face := self._whole_pixels(box, *size)) is not None
         ]
         samples = self._due(faces, time, ended)
         if samples and self._worker.offer(frame, _Job(tuple(ended), tuple(samples), time)):
@@ -194,10 +213,15 @@ class CropWriter:
 
     def close(self) -> None:
         """Write the best of what is under way and end the thread."""
-        ended = self._end(self._tracker.clear())
-        if ended:
-            self._worker.tell(_Job(tuple(ended)))
+        if self._intervals:
+            self._names.expect(self._intervals)
+            self._worker.tell(_Job(tuple((track, True) for track in self._intervals)))
+            self._intervals.clear()
         self._worker.close()
+
+    def best_of(self, track: int) -> str | None:
+        """File or key of the sharpest crop of a face that has gone; "" without one, None while it is under way."""
+        return None if track in self._intervals else self._names.of(track)
 
     def statistics(self) -> CropStatistics:
         """Figures so far."""
@@ -205,8 +229,12 @@ class CropWriter:
             self._tracks, self._sampled, self._skipped, self._written, self._lost, self._worker.failed
         )
 
-    def _end(self, tracks: list[Track]) -> list[tuple[int, bool]]:
-        return [(track.number, True) for track in tracks if self._intervals.pop(track.number, None)]
+    def _end_absent(self, time: float) -> list[tuple[int, bool]]:
+        gone = [n for n, interval in self._intervals.items() if not 0 <= time - interval.seen <= self._patience]
+        self._names.expect(gone)
+        for track in gone:
+            del self._intervals[track]
+        return [(track, True) for track in gone]
 
     def _due(self, faces: list[_Sample], time: float, ended: list[tuple[int, bool]]) -> list[_Sample]:
         """Those of the frame's faces that are to be sampled; adds to `ended` the intervals that end with it."""
@@ -216,11 +244,12 @@ class CropWriter:
         for face in faces:
             interval = self._intervals.get(face.track)
             if interval is None:
-                interval = self._intervals[face.track] = _Interval(time)
+                interval = self._intervals[face.track] = _Interval(time, time)
                 self._tracks += 1
             elif time - interval.start >= self._interval:
                 ended.append((face.track, False))
                 interval.start, interval.sampled = time, False
+            interval.seen = time
             if tick or not interval.sampled:
                 samples.append(face)
         return samples
@@ -239,6 +268,7 @@ class CropWriter:
             self._finish(number)
             if whole_track:
                 self._count.pop(number, None)
+                self._names.settle(number)
         if frame is None:
             return
         if len(job.samples) > 1:
@@ -256,7 +286,7 @@ class CropWriter:
         value = sharpness(face)
         best = self._best.get(sample.track)
         if best is None or value > best.sharpness:
-            self._best[sample.track] = _Candidate(picture, time, frame.sequence, sample.score, value, box)
+            self._best[sample.track] = _Candidate(picture, time, frame.sequence, sample.score, value, box, sample.label)
 
     def _finish(self, number: int) -> None:
         best = self._best.pop(number, None)
@@ -264,26 +294,67 @@ class CropWriter:
             return
         index = self._count[number] = self._count.get(number, 0) + 1
         jpeg = encode_jpeg(enlarged(best.picture, self._least_side), quality=self._quality)
-        if self._keep(Crop(jpeg, best.time, best.frame, number, index, best.score, best.sharpness, best.box)):
-            self._written += 1
-        else:
+        crop = Crop(jpeg, best.time, best.frame, number, index, best.score, best.sharpness, best.box, best.label)
+        name = self._keep(crop)
+        if name is None:
             self._lost += 1
+        else:
+            self._written += 1
+            self._names.add(crop, name)
 
     @staticmethod
-    def _write(folder: PictureFolder) -> Callable[[Crop], bool]:
-        return lambda crop: folder.write(crop.name, crop.jpeg) is not None
+    def _write(folder: PictureFolder) -> Callable[[Crop], str | None]:
+        def keep(crop: Crop) -> str | None:
+            path = folder.write(crop.name, crop.file)
+            return None if path is None else str(path)
 
-    def _give(self, take: Callable[[Crop], object]) -> Callable[[Crop], bool]:
-        def keep(crop: Crop) -> bool:
+        return keep
+
+    def _give(self, take: Callable[[Crop], str | None]) -> Callable[[Crop], str | None]:
+        def keep(crop: Crop) -> str | None:
             try:
-                take(crop)
+                return take(crop) or ""
             except OutputError as error:
                 if not self._lost:
                     log.error("a crop could not be kept: %s", error)
-                return False
-            return True
+                return None
 
         return keep
+
+
+class _Names:
+    """Under which name the sharpest crop of each face is kept; of the pipeline's and the worker's thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._best: dict[int, tuple[float, str]] = {}
+        self._expected: dict[int, int] = {}
+
+    def expect(self, tracks: Iterable[int]) -> None:
+        """These have gone, and the worker is being told so."""
+        with self._lock:
+            for track in tracks:
+                self._expected[track] = self._expected.get(track, 0) + 1
+
+    def settle(self, track: int) -> None:
+        """What was under way of one that has gone is kept, or lost."""
+        with self._lock:
+            left = self._expected.pop(track, 1) - 1
+            if left:
+                self._expected[track] = left
+
+    def add(self, crop: Crop, name: str) -> None:
+        """A crop is kept."""
+        with self._lock:
+            best = self._best.pop(crop.track, (-math.inf, ""))
+            self._best[crop.track] = max(best, (crop.sharpness, name))
+            if len(self._best) > REMEMBERED:
+                del self._best[next(iter(self._best))]
+
+    def of(self, track: int) -> str | None:
+        """Name of the sharpest; "" where there is none, None while one may still come."""
+        with self._lock:
+            return None if track in self._expected else self._best.get(track, (0.0, ""))[1]
 
 
 def sharpness(face: Image) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -27,11 +28,13 @@ class Picture:
     """One annotated picture.
 
     jpeg : JFIF bytes. frame : sequence number of the frame. captured : `Frame.captured` of the frame, s.
+    result : what is drawn in it.
     """
 
     jpeg: bytes
     frame: int
     captured: float
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,28 @@ class Viewer:
         self._display = display
         self.size = width, height
         self._picture: Picture | None = None
+        self._call: Callable[[Picture | None], None] | None = None
 
     def next(self, timeout: float) -> Picture | None:
         """Wait for a picture of a frame newer than this call; None after `timeout`, s, or when the display closes."""
         return self._display._next(self, timeout)
+
+    def ask(self, call: Callable[[Picture | None], None]) -> None:
+        """Have `call` called once, in the display's thread, as soon as there is what `next` waits for.
+
+        It gets None when the display closes. For watchers that may not wait, as an event loop; asking again replaces
+        what was asked before.
+        """
+        self._display._ask(self, call)
+
+    def newest(self) -> Picture | None:
+        """The last picture that was made, however old, of this viewer's size if there is one; None before the first."""
+        made = self._display._newest
+        return made.get(self.size) or next(iter(made.values()), None)
+
+    def _take_call(self) -> Callable[[Picture | None], None] | None:
+        call, self._call = self._call, None
+        return call
 
     def close(self) -> None:
         """Watch no more."""
@@ -106,6 +127,7 @@ class Display:
         self._ready = threading.Condition(self._lock)
         self._viewers: set[Viewer] = set()
         self._waiting: set[Viewer] = set()
+        self._newest: dict[tuple[int, int], Picture] = {}
         self._job: tuple[Frame, Result] | None = None
         self._busy = False
         self._due = 0.0
@@ -158,8 +180,21 @@ class Display:
             self._work.notify_all()
             self._ready.notify_all()
             thread = self._thread
+            calls = [viewer._take_call() for viewer in self._viewers]
+        for call in calls:
+            if call is not None:
+                call(None)
         if thread is not None:
             thread.join()
+
+    def _ask(self, viewer: Viewer, call: Callable[[Picture | None], None]) -> None:
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                viewer._call = call
+                self._waiting.add(viewer)
+        if closed:
+            call(None)
 
     def _next(self, viewer: Viewer, timeout: float) -> Picture | None:
         with self._lock:
@@ -175,6 +210,8 @@ class Display:
     def _leave(self, viewer: Viewer) -> None:
         with self._lock:
             self._viewers.discard(viewer)
+            self._waiting.discard(viewer)
+            viewer._call = None
 
     def _run(self) -> None:
         while True:
@@ -192,7 +229,7 @@ class Display:
                     with self._watch.measure():
                         drawn = self._annotator.render(frame, result, max_width=width, max_height=height)
                         jpeg = encode_jpeg(drawn, quality=self._quality)
-                    pictures[width, height] = Picture(jpeg, frame.sequence, frame.captured)
+                    pictures[width, height] = Picture(jpeg, frame.sequence, frame.captured, result)
             except Exception as failure:  # a damaged picture must not end the display: counted, and told once
                 error = failure
             finally:
@@ -200,11 +237,18 @@ class Display:
             with self._lock:
                 self._busy = False
                 self._encoded += len(pictures)
-                for viewer in [viewer for viewer in self._waiting if viewer.size in pictures]:
+                self._newest = pictures or self._newest
+                served = [viewer for viewer in self._waiting if viewer.size in pictures]
+                calls = []
+                for viewer in served:
                     viewer._picture = pictures[viewer.size]
                     self._waiting.discard(viewer)
+                    if (call := viewer._take_call()) is not None:
+                        calls.append((call, viewer._picture))
                 self._ready.notify_all()
                 self._failed += error is not None
                 first = error is not None and self._failed == 1
+            for call, picture in calls:
+                call(picture)
             if first:
                 log.warning("frame %d cannot be shown: %s; such frames are skipped", frame.sequence, error)

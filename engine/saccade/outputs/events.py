@@ -16,6 +16,8 @@ from typing import Any
 
 from saccade.errors import OutputError
 from saccade.frame import Frame
+from saccade.private import check_place
+from saccade.process import is_writable
 from saccade.results import Result
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class EventWriter:
     Parameters
     ----------
     target : path of a file (begun anew unless `append`), or `-` for standard output.
+    camera : stands in each line, where it has a name.
 
     Raises
     ------
@@ -79,13 +82,18 @@ class EventWriter:
 
     leases = 0
 
-    def __init__(self, target: str | Path, *, append: bool = False) -> None:
+    def __init__(self, target: str | Path, *, append: bool = False, camera: str = "") -> None:
+        self._camera = {"camera": camera} if camera else {}
         self._written = self._lost = 0
         self._failing = self._gone = self._closed = False
         self._lock = threading.Lock()
         self.name = "standard output" if str(target) == "-" else str(target)
+        if str(target) == "-" and not is_writable(STDOUT):
+            raise OutputError("events cannot be written: standard output is closed; give a file (--events)")
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
         try:
+            if str(target) != "-":
+                check_place(target)
             # A descriptor of our own, for standard output too: no buffer of the interpreter's is between.
             self._file = os.dup(STDOUT) if str(target) == "-" else os.open(target, flags, 0o666)
         except OSError as error:
@@ -105,7 +113,7 @@ class EventWriter:
             self._lost += 1
             return
         try:
-            self._write(to_json(result.to_event()).encode() + b"\n")
+            self._write(to_json(self._camera | result.to_event()).encode() + b"\n")
         except BrokenPipeError:
             self._gone = True
             self._lost += 1

@@ -8,10 +8,12 @@ never blocks on them, and sleeps while there is none.
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
 import select
 import signal
+import socket
 import stat
 import threading
 from pathlib import Path
@@ -19,6 +21,7 @@ from time import monotonic
 
 from saccade.errors import OutputError
 from saccade.outputs.display import Display
+from saccade.private import check_place
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +37,40 @@ LAST_FRAME_SECONDS = 0.3
 """How long closing waits for a reader to take the rest of a frame, s."""
 
 
+def _claim(path: Path) -> socket.socket:
+    """Who holds this writes to the pipe: two writers would mix their pictures.
+
+    A name in the kernel (unix(7), abstract sockets) leaves nothing behind, whatever becomes of the process. A lock on
+    the pipe itself would need it open, and readers could not be told from that.
+    """
+    name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0saccade-fifo-{name}")
+    except OSError as error:
+        claim.close()
+        if error.errno != errno.EADDRINUSE:
+            raise OutputError(f"the named pipe {path} cannot be claimed: {error.strerror}") from error
+        raise OutputError(
+            f"the named pipe {path} is written by another process of saccade; give another path (--fifo) or stop that "
+            "process"
+        ) from None
+    return claim
+
+
 class Fifo:
     """Writes the display's pictures to a named pipe.
 
     Parameters
     ----------
-    path : of the pipe; made if it is not there, and then removed by `close()`.
+    path : of the pipe; made if it is not there, and then removed by `close()`. One that is there already must be this
+        user's, and nobody else's to open: whoever reads it sees what the camera sees.
     mode : permissions of a pipe that is made. Readers of other users need 0o644; the stream shows people.
 
     Raises
     ------
-    OutputError : `path` is something else than a pipe, or cannot be made.
+    OutputError : `path` is something else than a pipe, or one that others may open; it cannot be made, or another
+        process writes to it.
     """
 
     def __init__(self, display: Display, path: str | Path = DEFAULT_PATH, *, mode: int = 0o600) -> None:
@@ -53,7 +79,12 @@ class Fifo:
         self._mode = mode
         self._made: tuple[int, int] | None = None  # device and inode of the pipe that is ours to remove
         self._stop = threading.Event()
-        self._make()
+        self._claim = _claim(self.path)
+        try:
+            self._make()
+        except BaseException:
+            self._claim.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="saccade-fifo", daemon=True)
 
     def start(self) -> Fifo:
@@ -76,22 +107,33 @@ class Fifo:
         except OSError as error:
             log.warning("%s cannot be removed: %s", self.path, error.strerror)
         self._made = None
+        self._claim.close()
 
     def _make(self) -> None:
         try:
+            check_place(self.path.parent)
             os.mkfifo(self.path, self._mode)
             made = os.lstat(self.path)
             self._made = made.st_dev, made.st_ino
         except FileExistsError:
-            if not stat.S_ISFIFO(os.lstat(self.path).st_mode):
+            if reason := self._why_not(os.lstat(self.path)):
                 raise OutputError(
-                    f"{self.path} is there already and is not a named pipe; remove it or give another path (--fifo)"
+                    f"{self.path} is there already and {reason}; remove it or give another path (--fifo)"
                 ) from None
         except OSError as error:
             raise OutputError(
                 f"the named pipe {self.path} cannot be made: {error.strerror}; give a path in a folder that can be "
                 "written to (--fifo)"
             ) from error
+
+    def _why_not(self, found: os.stat_result) -> str:
+        """Why a pipe that is there already is not written to; empty where it is."""
+        if not stat.S_ISFIFO(found.st_mode):
+            return "is not a named pipe"
+        if found.st_uid != os.geteuid():
+            return f"belongs to another user (uid {found.st_uid})"
+        others = stat.S_IMODE(found.st_mode) & ~self._mode
+        return f"is open to others (mode {stat.S_IMODE(found.st_mode):o}, wanted {self._mode:o})" if others else ""
 
     def _run(self) -> None:
         # Python ignores SIGPIPE, but the program around this thread may have restored it; a reader's end is no reason
@@ -125,9 +167,9 @@ class Fifo:
             if error.errno == errno.ENXIO:
                 return None
             raise
-        if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
+        if reason := self._why_not(os.fstat(pipe)):
             os.close(pipe)
-            raise OutputError("it is a named pipe no longer")
+            raise OutputError(f"the name now {reason}")
         return pipe
 
     def _serve(self, pipe: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from saccade.errors import OutputError
+from saccade.private import private_folder
+from saccade.storage import atomic
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,8 @@ class PictureFolder:
         self.written = self.lost = 0
         self._failing = False
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".{os.getpid()}.part"
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            probe.unlink()
+            private_folder(self.path)
+            atomic.probe(self.path)
         except OSError as error:
             raise OutputError(
                 f"pictures cannot be written to {self.path}: {error.strerror}; give a folder that can be written to "
@@ -39,13 +37,9 @@ class PictureFolder:
 
     def write(self, name: str, data: bytes) -> Path | None:
         """Write a file named `name`, or if that is taken with a number added; None where it could not be written."""
-        part = self.path / f".{name}.{os.getpid()}.part"
         try:
-            self._write(part, data)
-            path = self._place(part, name)
+            path = atomic.add(self.path / name, data)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             self.lost += 1
             if not self._failing:
                 log.error(
@@ -60,34 +54,3 @@ class PictureFolder:
             log.warning("pictures are written to %s again; %d were lost", self.path, self.lost)
         self._failing = False
         return path
-
-    @staticmethod
-    def _write(part: Path, data: bytes) -> None:
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            os.fsync(file)  # the name must not be there before the bytes, whatever happens to the machine
-        finally:
-            os.close(file)
-
-    def _place(self, part: Path, name: str) -> Path:
-        stem, suffix = os.path.splitext(name)
-        path, count = self.path / name, 1
-        while True:
-            try:
-                os.link(part, path)  # fails where the name is taken, which a rename would not
-            except FileExistsError:
-                count += 1
-                path = self.path / f"{stem}-{count}{suffix}"
-                continue
-            except PermissionError:  # a file system without hard links
-                if path.exists():
-                    count += 1
-                    path = self.path / f"{stem}-{count}{suffix}"
-                    continue
-                part.rename(path)
-                return path
-            part.unlink()
-            return path

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from saccade.frame import Image
 
 
 def encode_jpeg(picture: Image, *, quality: int = 80, subsampling: Literal["420", "422", "444"] = "420") -> bytes:
     """JFIF bytes of `picture`, uint8 (h, w, 3) BGR; quality 1-100."""
-    import simplejpeg
+    from saccade.capture import jpeg
 
-    data: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(picture),
-        quality=quality,
-        colorspace="BGR",
-        colorsubsampling=subsampling,
-        fastdct=quality < 90,
-    )
-    return data
+    return jpeg.encode(picture, quality=quality, subsampling=subsampling, fast=quality < 90)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class PictureWriter:
 
     Parameters
     ----------
-    folder : where files named `{time in ms}_{frame}.jpg`, mode 0600, go.
+    target : folder where files named `{time in ms}_{frame}.jpg`, mode 0600, go; or what takes such a name and the JPEG
+        bytes, and says whether it could.
     every : least stream time between pictures, s; 0 for each frame.
     width, height : bounds of the pictures, px; they are never enlarged.
     wait : every frame matters (a source read frame by frame): wait for the thread rather than skip.
@@ -39,7 +41,7 @@ class PictureWriter:
 
     def __init__(
         self,
-        folder: str | Path,
+        target: str | Path | Callable[[str, bytes], bool],
         *,
         every: float = 0.0,
         width: int = 1920,
@@ -47,7 +49,9 @@ class PictureWriter:
         quality: int = 90,
         wait: bool = False,
     ) -> None:
-        self._folder = PictureFolder(folder)
+        self._folder = None if callable(target) else PictureFolder(target)
+        self._put = target if callable(target) else None
+        self._taken = self._refused = 0
         self._annotator = Annotator()
         self._every = every
         self._bounds = width, height
@@ -67,7 +71,10 @@ class PictureWriter:
 
     def statistics(self) -> PictureStatistics:
         """Figures so far."""
-        return PictureStatistics(self._folder.written, self._skipped, self._folder.lost, self._worker.failed)
+        written, lost = self._taken, self._refused
+        if self._folder is not None:
+            written, lost = self._folder.written, self._folder.lost
+        return PictureStatistics(written, self._skipped, lost, self._worker.failed)
 
     def close(self) -> None:
         """Write what was taken and end the thread."""
@@ -78,4 +85,10 @@ class PictureWriter:
         width, height = self._bounds
         picture = self._annotator.render(frame, result, max_width=width, max_height=height)
         name = f"{max(0, round(result.time * 1e3)):013d}_{result.frame:06d}.jpg"
-        self._folder.write(name, encode_jpeg(picture, quality=self._quality))
+        jpeg = encode_jpeg(picture, quality=self._quality)
+        if self._folder is not None:
+            self._folder.write(name, jpeg)
+        elif self._put is not None and self._put(name, jpeg):
+            self._taken += 1
+        else:
+            self._refused += 1

@@ -21,11 +21,12 @@ function drawGraph(data) {
     parts.push(element("svg:line", { class: "grid", x1: LEFT, x2: RIGHT, y1: y(percent), y2: y(percent) }));
     parts.push(element("svg:text", { x: LEFT - 8, y: y(percent) + 4, "text-anchor": "end" }, `${percent} %`));
   }
-  const step = (data.end - data.start) / 6;
-  for (let i = 0; i <= 6; i += 1) {
+  const labels = width < 520 ? 3 : 6; // a label is some 60 px wide
+  const step = (data.end - data.start) / labels;
+  for (let i = 0; i <= labels; i += 1) {
     const time = data.start + i * step;
     const label = new Date(time * 1000).toLocaleTimeString([], { hour12: false });
-    parts.push(element("svg:text", { x: x(time), y: BOTTOM + 20, "text-anchor": ["start", "middle", "end"][(i > 0) + (i > 5)] }, label));
+    parts.push(element("svg:text", { x: x(time), y: BOTTOM + 20, "text-anchor": ["start", "middle", "end"][(i > 0) + (i === labels)] }, label));
   }
   for (const name of NAMES) {
     const points = (data.emotions[name] || []).filter(([time]) => time >= data.start);

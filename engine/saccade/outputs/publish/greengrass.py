@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from saccade.errors import ConfigError, OutputError
-from saccade.outputs.publish import QueuedPublisher
+from saccade.outputs.publish.queued import Message, QueuedPublisher
 
 _SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
@@ -33,7 +33,7 @@ class GreengrassPublisher(QueuedPublisher):
             import awsiot.greengrasscoreipc
         except ImportError:
             raise ConfigError(
-                "greengrass: needs the AWS IoT SDK; install it with: pip install 'saccade[greengrass]'"
+                "greengrass: needs the AWS IoT SDK; install it with: pip install 'saccade-engine[greengrass]'"
             ) from None
         super().__init__(topic, aws=True, **options)
         self._ipc = awsiot.greengrasscoreipc
@@ -44,7 +44,7 @@ class GreengrassPublisher(QueuedPublisher):
     def __str__(self) -> str:
         return "greengrass"
 
-    def _deliver(self, topic: str, body: bytes) -> None:
+    def _deliver(self, message: Message) -> None:
         from awsiot.greengrasscoreipc.model import QOS, PublishToIoTCoreRequest
 
         try:
@@ -52,7 +52,9 @@ class GreengrassPublisher(QueuedPublisher):
                 self._client = self._ipc.connect(timeout=self._timeout)
                 self._connects += 1
             operation = self._client.new_publish_to_iot_core()
-            operation.activate(PublishToIoTCoreRequest(topic_name=topic, qos=QOS.AT_LEAST_ONCE, payload=body))
+            operation.activate(
+                PublishToIoTCoreRequest(topic_name=message.topic, qos=QOS.AT_LEAST_ONCE, payload=message.body)
+            )
             operation.get_response().result(self._timeout)
         except concurrent.futures.TimeoutError:
             self._disconnect()
@@ -62,7 +64,8 @@ class GreengrassPublisher(QueuedPublisher):
             kind = type(error).__name__
             if kind == "UnauthorizedError":
                 raise OutputError(
-                    f"not allowed to publish to {topic!r}; allow aws.greengrass#PublishToIoTCore on it in the recipe"
+                    f"not allowed to publish to {message.topic!r}; allow aws.greengrass#PublishToIoTCore on it in the "
+                    "recipe"
                 ) from None
             self._disconnect()
             raise OutputError(f"the nucleus cannot be reached ({kind}: {error})") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import secrets
 import ssl
 import threading
 from dataclasses import dataclass
@@ -13,10 +16,17 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from saccade.errors import ConfigError, OutputError
-from saccade.outputs.publish import QueuedPublisher
+from saccade.outputs.publish.queued import Message, QueuedPublisher
+from saccade.outputs.publish.topics import check_topic
 
 _WINDOW = 20
 """Messages under way at once. The broker may have any of them when a connection breaks; paho sends them again."""
+
+OWN_PAYLOAD_LIMIT = 16 << 20
+"""Bytes of one message to a broker of one's own; MQTT allows 256 MiB, the queue is in memory."""
+
+_GOODBYE = 0.3
+"""How long the last word may take at the end, s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +56,28 @@ class Tls:
         return context
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Availability:
+    """A topic that says, retained, whether a client is there; the broker itself says so of one that dies.
+
+    own : the topic is this client's alone.
+    """
+
+    topic: str
+    online: str = "online"
+    offline: str = "offline"
+    own: bool = True
+
+
+def unique_id(name: str) -> str:
+    """An id that no other client has: of two with one id a broker hangs up on the older.
+
+    name : of device and camera, so that the broker's log can be read.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:96].strip("-")
+    return f"{plain or 'saccade'}-{secrets.token_hex(4)}"
+
+
 class MqttPublisher(QueuedPublisher):
     """Publishes with QoS 1: every message that was accepted reaches the broker at least once, in order.
 
@@ -53,7 +85,10 @@ class MqttPublisher(QueuedPublisher):
     ----------
     host, port : the broker; port 8883 with TLS and 1883 without by default.
     topic : where results go. tls : None for a plain connection.
-    client_id : must be this device's own: a broker hangs up on the older of two clients with one id.
+    client_id : must be this client's own; empty: one that no other has. With one that stays the same the broker is
+    asked to keep the session. name : of device and camera, for the id that is made up.
+    availability : said "online" with each connection and "offline" at the end and, by the broker, after a death.
+    keepalive : seconds; a client that is not heard of for one and a half times as long is dead to the broker.
     options : see `QueuedPublisher`.
     """
 
@@ -65,16 +100,25 @@ class MqttPublisher(QueuedPublisher):
         topic: str,
         tls: Tls | None = None,
         client_id: str = "",
+        name: str = "saccade",
         username: str | None = None,
         password: str | None = None,
+        availability: Availability | None = None,
+        keepalive: int = 20,
         **options: Any,
     ) -> None:
         self.host, self.port = host, port or (8883 if tls else 1883)
-        super().__init__(topic, aws=".amazonaws." in host, **options)
+        aws = ".amazonaws." in host
+        super().__init__(topic, aws=aws, **({} if aws else {"payload_limit": OWN_PAYLOAD_LIMIT}) | options)
+        self.keeps_state = not aws
         self._inflight: set[int] = set()
         self._early: set[int] = set()  # confirmed before _deliver could note them
+        self._aside: set[int] = set()  # of the availability, which nobody counts
         self._connected = threading.Event()
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=not client_id)
+        self._availability = availability
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id or unique_id(name), clean_session=not client_id
+        )
         client.max_inflight_messages_set(_WINDOW)
         client.reconnect_delay_set(1, 30)
         client.connect_timeout = 5.0
@@ -82,19 +126,21 @@ class MqttPublisher(QueuedPublisher):
             client.username_pw_set(username, password)
         if tls is not None:
             client.tls_set_context(tls.context())
+        if availability is not None:
+            client.will_set(check_topic(availability.topic), availability.offline, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         self._client = client
-        client.connect_async(self.host, self.port, keepalive=20)
+        client.connect_async(self.host, self.port, keepalive=keepalive)
         client.loop_start()
         self._start()
 
     def __str__(self) -> str:
         return f"mqtt {self.host}:{self.port}"
 
-    def _deliver(self, topic: str, body: bytes) -> None:
+    def _deliver(self, message: Message) -> None:
         with self._change:
             # Kept in our own bounded queue while there is no connection, rather than in paho's.
             while not self._stop.is_set() and (not self._connected.is_set() or len(self._inflight) >= _WINDOW):
@@ -102,22 +148,33 @@ class MqttPublisher(QueuedPublisher):
             if self._stop.is_set():
                 raise OutputError("closed")
         # Not with the lock held: paho holds one of its own while it calls _on_publish, which wants ours.
-        message = self._client.publish(topic, body, qos=1)
+        sent = self._client.publish(message.topic, message.body, qos=1, retain=message.retain)
         # NO_CONN: the connection broke just now, but paho has the message and sends it when it is back.
-        if message.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
-            raise OutputError(paho.error_string(message.rc))
+        if sent.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
+            raise OutputError(paho.error_string(sent.rc))
         with self._change:
-            if message.mid in self._early:
-                self._early.discard(message.mid)
+            if sent.mid in self._early:
+                self._early.discard(sent.mid)
             else:
-                self._inflight.add(message.mid)
+                self._inflight.add(sent.mid)
 
     def _unconfirmed(self) -> int:
         return int(self._sending) + len(self._inflight)
 
     def _disconnect(self) -> None:
+        if self._availability is not None and self._connected.is_set():
+            # Whoever says goodbye is no dead client: the broker sends no will for it.
+            said = self._client.publish(self._availability.topic, self._availability.offline, qos=1, retain=True)
+            with contextlib.suppress(ValueError, RuntimeError):
+                said.wait_for_publish(_GOODBYE)
         self._client.disconnect()
         self._client.loop_stop()
+
+    def forget(self) -> None:
+        """Say neither now nor at the end whether this client is there: what it was here for is gone for good."""
+        availability, self._availability = self._availability, None
+        if availability is not None and availability.own:
+            self.publish(b"", availability.topic, retain=True)
 
     # paho calls these from its own thread.
 
@@ -125,6 +182,9 @@ class MqttPublisher(QueuedPublisher):
         if reason.is_failure:
             self._trouble(f"the broker refuses the connection: {reason}")
             return
+        if self._availability is not None:
+            said = client.publish(self._availability.topic, self._availability.online, qos=1, retain=True)
+            self._aside.add(said.mid)
         with self._change:
             self._connects += 1
             self._connected.set()
@@ -146,6 +206,10 @@ class MqttPublisher(QueuedPublisher):
 
     def _on_publish(self, client: Any, data: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
         with self._change:
+            if mid in self._aside or self._stop.is_set():
+                self._aside.discard(mid)
+                self._inflight.discard(mid)
+                return
             if mid in self._inflight:
                 self._inflight.discard(mid)
             else:

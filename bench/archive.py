@@ -1,0 +1,483 @@
+"""Archives: against Ray's obvious pipeline, over more workers, on long videos, and through a hundred kills.
+
+    python -m bench.archive [--rounds N] [--kills N] [--keys N] [--only NAME] [--json FILE] [--check]
+
+The comparison with `ray.data.read_videos` + `map_batches` needs Ray and decord, the kills need moto; what is not
+installed is left out and said. Each run is a process of its own, as people start it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Figure, as_line, command_line, finish
+from bench.spool import s3_at
+
+MODEL = "blazeface-full"
+RATE = 5
+SECONDS, FILES = 20, 8
+LONG_HOURS = 24
+
+
+def film(path: Path, seconds: int, *, height: int = 1080, group: int = 50) -> None:
+    """H.264 of 25 frames a second as cameras send it: somebody who moves over a noisy field.
+
+    group : frames from one key frame to the next.
+    """
+    import av
+    import cv2
+    import numpy as np
+
+    from saccade.networks import catalogue
+
+    width, size = height * 16 // 9, height * 9 // 10 // 2 * 2
+    y, x = np.mgrid[:height, :width]
+    field = np.stack([x * 90 // width, y * 90 // height, (x + y) * 90 // (width + height)], -1).astype(np.uint8) + 60
+    noise = np.random.default_rng(0).integers(0, 12, (height, width, 3), np.uint8)
+    person = cv2.resize(cv2.imread(str(catalogue.pull("demo-astronaut")[0])), (size, size))
+    with av.open(str(path), "w") as container:
+        options = {"g": str(group), "keyint_min": str(group), "bf": "0", "preset": "veryfast", "sc_threshold": "0"}
+        stream: Any = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = width, height, "yuv420p", Fraction(1, 25)
+        for index in range(seconds * 25):
+            picture = field + np.roll(noise, index * 37, axis=1)
+            left = round(abs(index * height / 250 % (2 * (width - size)) - (width - size)))
+            picture[height - size :, left : left + size] = person
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def repeated(path: Path, short: Path, seconds: int, hours: float) -> None:
+    """A video of so many hours out of a short one, whose packets are written again and again."""
+    import av
+
+    with av.open(str(short)) as source, av.open(str(path), "w") as container:
+        packets = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
+        stream: Any = container.add_stream_from_template(source.streams.video[0])
+        unit = packets[0].time_base
+        assert unit is not None
+        first = [(packet.pts or 0, packet.dts or 0) for packet in packets]
+        for turn in range(round(hours * 3600 / seconds)):
+            offset = round(turn * seconds / unit)
+            for packet, (pts, dts) in zip(packets, first, strict=True):
+                packet.pts, packet.dts, packet.time_base, packet.stream = pts + offset, dts + offset, unit, stream
+                container.mux(packet)
+
+
+class Usage:
+    """CPU time and memory of a command and of all that it starts, by looking again and again.
+
+    cpu : s, by process. peak : most resident memory, bytes, by process. workers : processes of the pool.
+    """
+
+    def __init__(self) -> None:
+        self.cpu: dict[int, float] = {}
+        self.peak: dict[int, int] = {}
+        self.workers: set[int] = set()
+
+    def look(self, root: Any) -> None:
+        """Note how things stand."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            for process in [root, *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error, OSError, StopIteration):
+                    if process.status() == psutil.STATUS_ZOMBIE:
+                        continue
+                    times = process.cpu_times()
+                    self.cpu[process.pid] = times.user + times.system
+                    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                    self.peak[process.pid] = int(next(s for s in lines if s.startswith("VmHWM")).split()[1]) * 1024
+                    if "saccade.archive.worker" in process.cmdline():
+                        self.workers.add(process.pid)
+
+    @property
+    def total(self) -> float:
+        """CPU time of all, s."""
+        return sum(self.cpu.values())
+
+    @property
+    def longest_way(self) -> float:
+        """CPU time of the driver, which works before and after, and of the worker with most to do, s."""
+        return sum(self.cpu.values()) - sum(self.cpu[w] for w in self.workers) + max(self.cpu[w] for w in self.workers)
+
+
+def watched(command: list[str]) -> tuple[str, Usage]:
+    """What a command prints, and what it took."""
+    import psutil
+
+    usage = Usage()
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=told, stderr=said)
+        root = psutil.Process(process.pid)
+        while process.poll() is None:
+            usage.look(root)
+            time.sleep(0.05)
+        told.seek(0)
+        said.seek(0)
+        if process.returncode:
+            raise RuntimeError(said.read()[-2000:])
+        return told.read(), usage
+
+
+def archive(*words: object) -> tuple[dict[str, Any], Usage]:
+    """One command; its report and what it took."""
+    told, usage = watched([sys.executable, "-m", "saccade", "-q", "archive", *map(str, words), "--json"])
+    return json.loads(told), usage
+
+
+def ours(manifest: Path, out: Path, workers: int, *more: str) -> tuple[dict[str, Any], Usage]:
+    """A run. Its seconds are those from the first task to the last report, to which opening networks belongs."""
+    return archive("run", manifest, "--model", MODEL, "--rate", RATE, "--out", out, "--workers", workers, *more)
+
+
+PIPELINE = """
+import json, os, sys, time
+import numpy as np, ray
+folder, model, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
+ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=40)
+from ray.data import ActorPoolStrategy, DataContext
+DataContext.get_current().enable_progress_bars = False
+
+class Look:
+    def __init__(self):
+        import saccade
+        self.predictor = saccade.open(model, threads=1, precision="f32", device="CPU")
+    def __call__(self, batch):
+        found = [self.predictor(np.ascontiguousarray(frame[:, :, ::-1])) for frame in batch["frame"]]
+        boxes = [json.dumps(r.detections.boxes.tolist()) for r in found]
+        return {"path": batch["path"], "frame_index": batch["frame_index"], "boxes": np.array(boxes, object)}
+
+begin = time.perf_counter()
+frames = ray.data.read_videos(folder, fps=5, include_paths=True)
+pool = ActorPoolStrategy(size=max(1, workers // 2))
+rows = frames.map_batches(Look, batch_size=8, num_cpus=1, compute=pool).take_all()
+seconds = time.perf_counter() - begin
+found = [[os.path.basename(row["path"]), int(row["frame_index"]), json.loads(row["boxes"])] for row in rows]
+print(json.dumps({"seconds": seconds, "found": found}))
+"""
+"""The pipeline of Ray's own guide, with the network of the comparison. Frames come as RGB."""
+
+Found = dict[tuple[str, int], list[list[float]]]
+
+
+def obvious(folder: Path, workers: int) -> tuple[float, Found, Usage]:
+    """Seconds, boxes and CPU time of Ray's pipeline on the same files."""
+    told, usage = watched([sys.executable, "-c", PIPELINE, str(folder), MODEL, str(workers)])
+    report = json.loads(told.splitlines()[-1])
+    return float(report["seconds"]), {(name, index): boxes for name, index, boxes in report["found"]}, usage
+
+
+def boxes_of(manifest: Path, out: Path) -> Found:
+    """Boxes of our results by file and frame."""
+    from saccade.archive.compact import tables_of
+    from saccade.archive.places import place_of
+
+    found: Found = {}
+    for table in tables_of(str(manifest), place_of(str(out))):
+        for row in table.to_pylist():
+            boxes = found.setdefault((os.path.basename(row["path"]), round(row["time"] * 25)), [])
+            if row["status"] == "object":
+                boxes.append([row[name] for name in ("x1", "y1", "x2", "y2")])
+    return found
+
+
+def agreement(one: Found, other: Found) -> float:
+    """Share of the frames in which both see the same; raises RuntimeError where they looked at different ones."""
+    if one.keys() != other.keys():
+        raise RuntimeError(f"other frames: {sorted(one.keys() ^ other.keys())[:5]}")
+    if not any(one.values()):
+        raise RuntimeError("nothing is seen, so that nothing is compared")
+    return sum(_same(one[frame], other[frame]) for frame in one) / len(one)
+
+
+def _same(one: list[list[float]], other: list[list[float]]) -> bool:
+    return len(one) == len(other) and all(any(_overlap(a, b) > 0.85 for b in other) for a in one)
+
+
+def _overlap(a: list[float], b: list[float]) -> float:
+    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+@contextlib.contextmanager
+def local_s3() -> Iterator[str]:
+    """A moto in a process of its own; its address is in the environment meanwhile."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = "from moto.server import main; main()"
+    command = [sys.executable, "-W", "ignore", "-c", program, "-H", "127.0.0.1", "-p", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with s3_at(url), subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
+                    break
+                time.sleep(0.1)
+            yield url
+        finally:
+            server.kill()
+
+
+def kills(count: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+    """A run over S3 that is killed at random until it has been killed so often, against an undisturbed one.
+
+    Where a run ends before the count is full, another begins at another place.
+    """
+    import boto3
+
+    from saccade.archive.compact import compact
+
+    chance = random.Random(0)
+    with local_s3():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="kills")
+        s3.put_bucket_versioning(Bucket="kills", VersioningConfiguration={"Status": "Enabled"})
+        small = folder / "small.mp4"
+        film(small, 6, height=360)
+        for number in range(60):
+            s3.upload_file(str(small), "kills", f"in/{number:03}.mp4")
+        manifest = folder / "kills.parquet"
+        archive("plan", "s3://kills/in/", "-o", manifest, "--segment", 2)
+        words = ["run", str(manifest), "--model", MODEL, "--rate", str(RATE), "--workers", "2", "--out"]
+        archive(*words, "s3://kills/quiet")
+        compact(str(manifest), "s3://kills/quiet", str(folder / "quiet.parquet"))
+        done: Counter[str] = Counter()
+        rounds = 0
+        same = True
+        while done.total() < count:
+            out = f"s3://kills/out{rounds}"
+            _killed_until_done([*words, out], count - done.total(), done, chance)
+            compact(str(manifest), out, str(folder / "killed.parquet"))
+            same = same and (folder / "killed.parquet").read_bytes() == (folder / "quiet.parquet").read_bytes()
+            rounds += 1
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket="kills")
+        versions = Counter(version["Key"] for page in pages for version in page.get("Versions", []))
+    twice = sum(number - 1 for number in versions.values())
+    detail = (
+        f"{done.total()} kills ({done['driver']} of drivers, {done['worker']} of workers), {rounds} runs: "
+        f"{'the same bytes' if same else 'OTHER BYTES'}, {twice} objects twice"
+    )
+    wrong = twice + (not same)
+    figures = [Figure("wrong after random kill -9 (bytes, objects twice)", wrong, wrong, wrong, 0, False, detail)]
+    say(as_line(figures[0]))
+    return figures
+
+
+def _killed_until_done(words: list[str], most: int, done: Counter[str], chance: random.Random) -> None:
+    """Start the run again and again, each time killing something, until it ends by itself; counts kills that struck."""
+    import psutil
+
+    struck = 0
+    while True:
+        command = [sys.executable, "-m", "saccade", "-q", "archive", *words]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        driver = psutil.Process(process.pid)
+        while process.poll() is None:
+            time.sleep(chance.uniform(0.3, 8.0))
+            of_a_worker = chance.random() < 0.5
+            if struck >= most or process.poll() is not None:
+                process.wait()
+                break
+            # The driver at any time; a worker as often, once there are some.
+            victim = driver
+            while of_a_worker and process.poll() is None and victim is driver:
+                with contextlib.suppress(psutil.Error):
+                    victim = chance.choice(driver.children() or [driver])
+                time.sleep(0.05)
+            if victim is driver:
+                process.kill()
+                hit = process.wait() == -signal.SIGKILL
+            else:
+                hit = _kill(victim)
+            struck += hit
+            done["driver" if victim is driver else "worker"] += hit
+        if process.wait() == 0:
+            return
+
+
+def _kill(process: Any) -> bool:
+    """Kill a process that is none of ours; whether it was that which ended it."""
+    import psutil
+
+    try:
+        was = process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        process.kill()
+        psutil.wait_procs([process])
+    except psutil.NoSuchProcess:
+        return False
+    return bool(was)
+
+
+def million(count: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+    """A prefix of so many pictures, simulated: time and memory of its plan."""
+    program = (
+        "import sys, resource, time\n"
+        "from saccade.archive import find, plan\n"
+        "class Keys:\n"
+        "    def get_paginator(self, name): return self\n"
+        "    def paginate(self, **_):\n"
+        f"        for page in range({count // 1000}):\n"
+        "            yield {'Contents': [{'Key': f'p/{page:06}{n:03}.jpg', 'Size': 99, 'ETag': f'{page}-{n}',"
+        " 'LastModified': None} for n in range(1000)]}\n"
+        "find.s3_client = Keys\n"
+        "begin = time.perf_counter()\n"
+        "made = plan.plan(['s3://bucket/p/'], sys.argv[1])\n"
+        "print(made.pictures, time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder / "million.parquet")], capture_output=True, text=True, check=True
+    )
+    pictures, seconds, kilobytes = done.stdout.split()
+    memory = int(kilobytes) / 1000
+    figure = Figure(f"plan of {int(pictures)} keys (MB)", memory, memory, memory, 300, False,
+                    f"{float(seconds):.0f} s, {memory:.0f} MB at most")  # fmt: skip
+    say(as_line(figure))
+    return [figure]
+
+
+def memory(folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+    """A worker on a day of video, and on one of 1080 rows without key frames, so that it cannot be cut."""
+    small, day, whole = folder / "small.mp4", folder / "day.mp4", folder / "whole.mp4"
+    film(small, 10, height=144)
+    repeated(day, small, 10, LONG_HOURS)
+    film(whole, 40, group=100_000)
+    figures = []
+    for name, path, more in (
+        (f"memory of a worker, {LONG_HOURS} h of video (MB)", day, ["--shard", "5/96"]),
+        ("memory of a worker, 1080p without key frames (MB)", whole, []),
+    ):
+        manifest = folder / f"{path.stem}.parquet"
+        plan, _ = archive("plan", path, "-o", manifest)
+        report, usage = ours(manifest, folder / f"{path.stem}-out", 1, *more)
+        if report["errors"] or not report["frames"]:
+            raise RuntimeError(f"{path.name}: {report}")
+        peak = max(usage.peak[worker] for worker in usage.workers) / 1e6
+        detail = f"{plan['seconds'] / 3600:.2f} h in {plan['segments']} segments, {report['frames']} frames looked at"
+        figures.append(Figure(name, peak, peak, peak, 300, False, detail))
+        say(as_line(figures[-1]))
+    return figures
+
+
+def films(folder: Path) -> None:
+    """The videos that are compared."""
+    folder.mkdir()
+    film(folder / "0.mp4", SECONDS)
+    for number in range(1, FILES):
+        shutil.copy(folder / "0.mp4", folder / f"{number}.mp4")
+
+
+def speed(rounds: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+    """Two workers against one, Ray against the pool, and the pool against the obvious pipeline.
+
+    Each by the clock and by CPU time, which also means something where others use the machine.
+    """
+    source = folder / "films"
+    films(source)
+    manifest = folder / "films.parquet"
+    archive("plan", source, "-o", manifest, "--segment", 4)
+    with_ray = find_spec("ray") is not None
+    with_decord = with_ray and find_spec("decord") is not None
+    took: dict[str, list[float]] = {}
+
+    def note(name: str, *values: float) -> None:
+        for kind, value in zip(("clock", "CPU"), values, strict=False):
+            took.setdefault(f"{name}, {kind}", []).append(value)
+        say(f"     round {number}, {name}: " + ", ".join(f"{value:.1f}" for value in values) + " s (clock, CPU)")
+
+    same, frames = 1.0, 0
+    for number in range(rounds):
+        for workers in (1, 2):
+            out = folder / f"out{number}-{workers}"
+            report, usage = ours(manifest, out, workers)
+            frames = report["frames"]
+            note(f"{workers}", report["seconds"], usage.total)
+            took.setdefault(f"{workers}, way", []).append(usage.longest_way)
+        if with_ray:
+            report, usage = ours(manifest, folder / f"ray{number}", 2, "--ray", "local")
+            note("ray", report["seconds"], usage.total)
+        if with_decord:
+            seconds, theirs, usage = obvious(source, 2)
+            note("obvious", seconds, usage.total)
+            same = min(same, agreement(boxes_of(manifest, out), theirs))
+    if same < 0.95:
+        raise RuntimeError(f"the pipelines see the same in {same:.0%} of the frames only")
+    figures = [
+        _ratio("2 workers against 1 (speed)", took["1, clock"], took["2, clock"], 1.7, True, "s, start-up included"),
+        _ratio("2 workers against 1 (CPU time of driver and busiest worker)", took["1, way"], took["2, way"], 1.7, True,
+               "s of CPU"),
+    ]  # fmt: skip
+    for kind, unit in (("clock", "s"), ("CPU", "s of CPU")):
+        if with_ray:
+            name = f"Ray local against the pool ({kind})"
+            figures.append(_ratio(name, took[f"ray, {kind}"], took[f"2, {kind}"], 100, False, unit))
+        if with_decord:
+            name = f"read_videos(fps=5) + map_batches against the pool ({kind})"
+            figures.append(_ratio(name, took[f"obvious, {kind}"], took[f"2, {kind}"], 3, True,
+                                  f"{unit} for {frames} frames; {same:.1%} of them show the same"))  # fmt: skip
+    if not with_decord:
+        say("not compared with Ray's pipeline, as Ray or decord is not installed")
+    for figure in figures:
+        say(as_line(figure))
+    return figures
+
+
+def _ratio(name: str, above: list[float], below: list[float], target: float, at_least: bool, unit: str) -> Figure:
+    ratios = [a / b for a, b in zip(above, below, strict=True)]
+    detail = f"{statistics.median(above):.1f} against {statistics.median(below):.1f} {unit}"
+    return Figure(name, statistics.median(ratios), min(ratios), max(ratios), target, at_least, detail)
+
+
+def measure(
+    rounds: int, *, count: int = 100, keys: int = 1_000_000, only: str = "", say: Callable[[str], None] = print
+) -> list[Figure]:
+    """All figures of this suite."""
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="saccade-bench-") as name:
+        folder = Path(name)
+        if only in ("", "speed"):
+            figures += speed(rounds, folder, say)
+        if only in ("", "memory"):
+            figures += memory(folder, say)
+        if only in ("", "keys"):
+            figures += million(keys, folder, say)
+        if only in ("", "kills") and find_spec("moto") is not None:
+            figures += kills(count, folder, say)
+    return figures
+
+
+def main() -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--only", choices=("speed", "memory", "keys", "kills"), default="")
+    options = parser.parse_args()
+    figures = measure(options.rounds, count=options.kills, keys=options.keys, only=options.only)
+    return finish(figures, options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

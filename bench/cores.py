@@ -1,0 +1,117 @@
+"""How busy the default keeps all cores: frames a second of a file over what the cores could do.
+
+    python -m bench.cores [--rounds N] [--frames N] [--json FILE] [--check]
+
+The bound is cores / (CPU time of all steps of a frame, alone): decode, preprocess, infer and parse, one after the other
+on one thread with nothing else in the process. The run is `saccade run`'s own, with nothing said of threads, streams
+and requests; its frames count from the first choice on, start-up apart. A light and a heavy network; the heavy one is
+of the corpus (SACCADE_CORPUS). Frames a second need an idle machine; so that a busy one is seen, the detail says how
+much CPU time the process got of what there was.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.figures import Figure, as_line, command_line, finish
+from bench.heads import corpus
+from bench.legacy_ir import figure
+from bench.pipeline import video
+from saccade.apps import open_session
+from saccade.capture import Capture, open_source
+from saccade.config import RunConfig
+from saccade.frame import Frame
+from saccade.pipeline.balance import FIRST_FRAMES
+from saccade.predict import open_predictor
+from saccade.results import Result
+
+NETWORKS = {
+    "light (blazeface-full)": "blazeface-full",
+    "heavy (face-detection-retail-0004)": "ir/v4/face-detection-retail-0004-FP32/face-detection-retail-0004.xml",
+}
+BUSY = 0.90
+"""Part of the bound that shall be reached."""
+
+
+def steps_alone(model: str, path: Path, frames: int) -> float:
+    """CPU time of a frame, s: all steps in turn, on one thread."""
+    predictor = open_predictor(model, threads=1, streams=1)
+    with Capture(open_source(path), size=predictor.least_size(1920, 1080), lazy=True) as capture:
+        start = 0.0
+        for index in range(frames + 10):
+            if index == 10:
+                start = time.process_time()
+            frame = capture.latest(10.0)
+            assert frame is not None
+            predictor(frame)
+            frame.release()
+        return (time.process_time() - start) / frames
+
+
+class Clock:
+    """An output that keeps when each frame past the first choice came, and the CPU time then."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.times: list[float] = []
+        self.cpu: list[float] = []
+
+    def accept(self, frame: Frame, result: Result) -> None:
+        """Keep the time."""
+        del frame, result
+        self.seen += 1
+        if self.seen > 2 * FIRST_FRAMES:
+            self.times.append(time.perf_counter())
+            self.cpu.append(time.process_time())
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def default_run(model: str, path: Path, frames: int) -> tuple[float, float, str]:
+    """Frames a second; cores that the process had; what was chosen."""
+    clock = Clock()
+    config = RunConfig(source=str(path), model=model, frames=frames + 2 * FIRST_FRAMES, track=False)
+    session = open_session("detect", config, extra_outputs={"clock": clock})
+    session.run()
+    seconds = clock.times[-1] - clock.times[0]
+    balance = session.pipeline.balance
+    chosen = balance.shares if balance else None
+    return (len(clock.times) - 1) / seconds, (clock.cpu[-1] - clock.cpu[0]) / seconds, str(chosen)
+
+
+def measure(rounds: int, frames: int = 250, say: Callable[[str], None] = print) -> list[Figure]:
+    """A figure for each network."""
+    cores, path, figures = len(os.sched_getaffinity(0)), video("demo:"), []
+    for name, file in NETWORKS.items():
+        model = str(corpus() / "corpus" / file) if "/" in file else file
+        if "/" in file and not Path(model).is_file():
+            say(f"no corpus under {corpus()}: set SACCADE_CORPUS to measure the {name} network")
+            continue
+        ratios, details = [], []
+        for _ in range(rounds):
+            alone = steps_alone(model, path, 80)
+            rate, used, chosen = default_run(model, path, min(frames, 270))
+            ratios.append(rate * alone / cores)
+            details.append((rate, cores / alone, used))
+        rate, bound, used = (statistics.median(column) for column in zip(*details, strict=True))
+        detail = f"{rate:.0f} of {bound:.0f} frames/s on {cores} cores, of which the process had {used:.2f}; {chosen}"
+        figures.append(figure(f"file, {name}: default over the cores' bound", ratios, BUSY, detail, at_least=True))
+        say(as_line(figures[-1]))
+    return figures
+
+
+def main() -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--frames", type=int, default=250)
+    options = parser.parse_args()
+    return finish(measure(options.rounds, options.frames), options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,359 @@
+"""Is a build slower than another? Two of them, side by side, on a machine that has other things to do.
+
+    python -m bench.duel BASE HEAD [--slow STAGE=1.02] [--record FILE]     exits with 1 where HEAD is slower
+    python -m bench.duel --simulate FILE                                   what the test does with recorded A/A pairs
+
+BASE and HEAD are wheels, folders with a checkout, or git revisions; the last two are built. The stages of
+bench/stages.py run in slices of about 60 ms of CPU time, in turns A B B A, in one process for each build on one
+processor. So both see the same load, and what drifts cancels. Where the memory of a process happens to lie makes it up
+to a few per cent faster or slower for its whole life: new processes are therefore started again and again, and a
+*pair* of them is one observation, the median over its turns of log(B / A).
+
+Who begins in a pair is drawn by lot, for the processes' starts and for the turns alike. So if both builds are equal,
+their names may be exchanged in each pair without any change: pairs are symmetric about zero, whatever the noise is and
+whatever it does to who comes first. Wilcoxon's signed-rank test and the sign test need no more than that. A stage is
+slower where the Hodges-Lehmann estimate is above `MARGIN` and the better test's p, doubled, is below what is left of
+`FALSE_ALARMS` for one stage and one look; it is settled as soon as it is surely within `SETTLED`.
+
+Instructions of each stage are counted by callgrind as well. Red needs both: the clock and the count. Where they
+disagree the machine is suspect, or the change trades instructions for time; that is said and is not red.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import random
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = Path(__file__).with_name("stages.py")
+COUNTER = Path(__file__).with_name("counter.c")
+
+SLICE_NS = 60_000_000
+TURNS = 4
+"""A B B A this often in each pair of processes."""
+LOOKS = (8, 12, 16, 20, 24, 32)
+"""After how many pairs a stage may be settled."""
+ALARMS = (20, 24, 32)
+"""After how many it may be slower."""
+FALSE_ALARMS = 1e-3
+"""Of a whole duel of equal builds, all stages and looks together."""
+MARGIN = math.log(1.01)
+"""A stage that is slower by less is not told from equal: two layouts of the same code differ by as much."""
+SETTLED = math.log(1.02)
+COUNT_TOLERANCE = 0.01
+
+Pairs = Mapping[str, Sequence[float]]
+
+
+# The test.
+
+
+@lru_cache
+def _rank_sums(n: int) -> list[float]:
+    """Probabilities of the sums of positive ranks of `n` symmetric observations, from 0 on."""
+    ways = [1.0]
+    for rank in range(1, n + 1):
+        longer = ways + [0.0] * rank
+        for total, way in enumerate(ways):
+            longer[total + rank] += way
+        ways = longer
+    return [way / 2**n for way in ways]
+
+
+def chance(values: Sequence[float], centre: float = 0.0) -> float:
+    """P of Wilcoxon's signed-rank test, one-sided, exact: how likely values so far above `centre` are by chance."""
+    ordered = sorted((value - centre for value in values), key=abs)
+    positive = sum(rank for rank, value in enumerate(ordered, 1) if value > 0)
+    return sum(_rank_sums(len(values))[positive:])
+
+
+def even_chance(values: Sequence[float]) -> float:
+    """P of the sign test, one-sided: how likely so few are below zero by chance, whatever their sizes."""
+    below, n = sum(value <= 0 for value in values), len(values)
+    return sum(math.comb(n, k) for k in range(below + 1)) / 2**n
+
+
+def estimate(values: Sequence[float]) -> float:
+    """Hodges-Lehmann: the median of the means of all pairs of values."""
+    return statistics.median((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))
+
+
+def verdict(values: Sequence[float], stages: int) -> str:
+    """slower, equal, or nothing while more pairs are needed."""
+    if len(values) in ALARMS and estimate(values) > MARGIN:
+        # One test is good at wide noise, the other at single pairs that are far off.
+        p = 2 * min(chance(values), even_chance(values))
+        if p <= FALSE_ALARMS / stages / len(ALARMS):
+            return "slower"
+    if chance([-value for value in values], -SETTLED) <= 0.005:  # surely less than SETTLED slower
+        return "equal"
+    return ""
+
+
+def decide(pairs: Pairs) -> dict[str, tuple[str, int]]:
+    """Verdict of each stage and the pairs it took, as a duel with these pairs would end; "open" if it never settles."""
+    found = {}
+    for stage, values in pairs.items():
+        looks = [look for look in LOOKS if look <= len(values)]
+        ends = ((word, look) for look in looks if (word := verdict(values[:look], len(pairs))))
+        found[stage] = next(ends, ("open", len(values)))
+    return found
+
+
+# The builds.
+
+
+def unpacked(build: str, folder: Path) -> Path:
+    """The package of a build, in a folder that can be imported from."""
+    source = Path(build)
+    if not source.exists():
+        source = folder / "checkout"
+        subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", "--quiet", source, build], check=True)
+    try:
+        if source.is_dir():
+            clean = folder / "source"  # what lies compiled in a checkout may be of another day
+            shutil.copytree(source, clean, ignore=shutil.ignore_patterns(".git", ".venv", "build", "out", "*.so"))
+            command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+            subprocess.run([*command, "--wheel-dir", folder, clean], check=True)
+            (source,) = folder.glob("*.whl")
+    finally:
+        if (folder / "checkout").exists():
+            subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", folder / "checkout"], check=True)
+    with zipfile.ZipFile(source) as wheel:
+        wheel.extractall(folder / "package")
+    return folder / "package"
+
+
+def environment(package: Path) -> dict[str, str]:
+    """Of a process that imports this build, the same each time."""
+    return os.environ | {"PYTHONPATH": str(package), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+
+
+# The clock.
+
+
+class Side:
+    """A process that runs slices of one build's stages."""
+
+    def __init__(self, package: Path, processor: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, STAGES], env=environment(package), text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {processor}),
+        )  # fmt: skip
+        self.digests = dict(entry.rsplit("=", 1) for entry in self._ask("list").split("\t"))
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(line, file=self._process.stdin, flush=True)
+        if not (answer := self._process.stdout.readline()):
+            raise RuntimeError(f"bench/stages.py ended at {line!r}")
+        return answer.strip()
+
+    def slice(self, stage: str, calls: int) -> int:
+        """CPU time of so many calls, ns."""
+        return int(self._ask(f"{stage} {calls}"))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def observe(a: Side, b: Side, stage: str, slow: float) -> float:
+    """One pair in which A begins: the median over the turns of log(B / A). slow : what B's time is multiplied by."""
+    calls = 1
+    while (taken := a.slice(stage, calls)) < SLICE_NS / 4:
+        calls *= 2
+    calls = max(1, round(calls * SLICE_NS / taken))
+    more = max(1, round(calls * slow))
+    exact = slow * calls / more  # whole calls are not just so much slower
+    effects = []
+    for _ in range(TURNS):
+        a1, b1, b2, a2 = (side.slice(stage, n) for side, n in ((a, calls), (b, more), (b, more), (a, calls)))
+        effects.append(math.log(b1 * b2 / a1 / a2) / 2 + math.log(exact))
+    return statistics.median(effects)
+
+
+def pair_up(
+    packages: Sequence[Path], slow: Mapping[str, float], settle: bool, lot: random.Random
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Pairs by stage, until each is settled or there are enough; and what else is to be said of the builds."""
+    pairs: dict[str, list[float]] = {}
+    settled: set[str] = set()
+    processors, remarks = itertools.cycle(sorted(os.sched_getaffinity(0))), []
+    for n in range(1, LOOKS[-1] + 1):
+        processor, turned = next(processors), lot.random() < 0.5
+        sides = [Side(package, processor) for package in (packages[::-1] if turned else packages)]
+        base, head = sides[::-1] if turned else sides
+        common = [stage for stage in base.digests if stage in head.digests]
+        remarks = _remarks(base.digests, head.digests)
+        for stage in common:
+            if stage not in settled:
+                factor = slow.get(stage, 1.0)
+                effect = -observe(head, base, stage, 1 / factor) if turned else observe(base, head, stage, factor)
+                pairs.setdefault(stage, []).append(effect)
+        for side in sides:
+            side.close()
+        if settle and n in LOOKS:
+            settled = {stage for stage, (word, _) in decide(pairs).items() if word != "open"}
+            if len(settled) == len(common):
+                break
+    return pairs, remarks
+
+
+def _remarks(base: Mapping[str, str], head: Mapping[str, str]) -> list[str]:
+    """Where the stages of two builds cannot be compared. base, head : digest of each."""
+    found = []
+    if differ := [stage for stage in base if head.get(stage, base[stage]) != base[stage]]:
+        found.append(f"results differ, so that times compare different work: {', '.join(differ)}")
+    for name, one, other in (("BASE", base, head), ("HEAD", head, base)):
+        if alone := [stage for stage in one if stage not in other]:
+            found.append(f"only {name} has, and nobody compares: {', '.join(alone)}")
+    return found
+
+
+# The count.
+
+
+def counts(package: Path, folder: Path) -> dict[str, float]:
+    """Instructions a call by stage."""
+    library = folder / "counter.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", COUNTER, "-o", library], check=True)
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", sys.executable, STAGES]
+    done = subprocess.run([*command, "--count", library], env=environment(package), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"callgrind failed: {done.stderr.strip()}")
+    found = {}
+    for dump in folder.glob("counts.*"):
+        text = dump.read_text()
+        label = re.search(r"^desc: Trigger: Client Request: (.+)=(\d+)$", text, re.MULTILINE)
+        total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
+        if label and total:
+            found[label[1]] = int(total[1]) / int(label[2])
+    return found
+
+
+# What is said.
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a duel says of one stage."""
+
+    stage: str
+    clock: str
+    pairs: int
+    slower: float
+    more: float | None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether clock and count disagree."""
+        return self.more is not None and (self.clock == "slower") != (self.more > COUNT_TOLERANCE)
+
+    @property
+    def red(self) -> bool:
+        """Whether both say that it got slower."""
+        return self.clock == "slower" and not self.suspect
+
+    def __str__(self) -> str:
+        counted = "not counted" if self.more is None else f"{self.more:+.2%} instructions"
+        word = "SLOWER" if self.red else "suspect machine" if self.suspect else self.clock
+        return f"{self.stage:16} {self.slower:+7.2%} of {self.pairs:2} pairs   {counted:22} {word}"
+
+
+def rows(pairs: Pairs, base: Mapping[str, float], head: Mapping[str, float]) -> list[Row]:
+    """A row for each stage."""
+    found = []
+    for stage, (clock, n) in decide(pairs).items():
+        more = head[stage] / base[stage] - 1 if stage in head and stage in base else None
+        found.append(Row(stage, clock, n, math.expm1(estimate(pairs[stage][:n])), more))
+    return found
+
+
+def simulate(recorded: Pairs, duels: int = 2000) -> Iterator[str]:
+    """What becomes of duels made of recorded A/A pairs: drawn anew, their signs too, and made slower by so much."""
+    dice = random.Random(0)
+
+    def drawn(values: Sequence[float], effect: float) -> list[float]:
+        return [dice.choice((1, -1)) * dice.choice(values) + effect for _ in range(LOOKS[-1])]
+
+    def alarms(effects: Mapping[str, float], count: int) -> tuple[dict[str, int], int]:
+        found, duels_with = dict.fromkeys(recorded, 0), 0
+        for _ in range(count):
+            ends = decide({stage: drawn(values, effects.get(stage, 0.0)) for stage, values in recorded.items()})
+            slower = [stage for stage, (word, _) in ends.items() if word == "slower"]
+            duels_with += bool(slower)
+            for stage in slower:
+                found[stage] += 1
+        return found, duels_with
+
+    _, false = alarms({}, duels)
+    yield f"equal builds: {false} of {duels:,} duels raise an alarm by the clock alone"
+    for percent in (1.5, 2, 3, 5):
+        found, _ = alarms(dict.fromkeys(recorded, math.log1p(percent / 100)), duels // 20)
+        shares = ", ".join(f"{stage} {hits / (duels // 20):.0%}" for stage, hits in found.items())
+        yield f"{percent:+} % is found: {shares}"
+
+
+def main() -> int:
+    """Duel, or simulate duels."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("builds", nargs="*", metavar="BASE HEAD")
+    parser.add_argument("--slow", action="append", default=[], metavar="STAGE=FACTOR", help="make HEAD slower")
+    parser.add_argument("--record", type=Path, help="write the pairs, all that may be needed, as JSON")
+    parser.add_argument("--simulate", type=Path, metavar="FILE", help="recorded pairs of equal builds")
+    options = parser.parse_args()
+    if options.simulate:
+        for line in simulate(json.loads(options.simulate.read_text())):
+            print(line, flush=True)
+        return 0
+    if len(options.builds) != 2:
+        parser.error("give two builds: wheels, checkouts or git revisions")
+    slow = {stage: float(factor) for stage, _, factor in (text.rpartition("=") for text in options.slow)}
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, name) for name in ("base", "head")]
+        packages = []
+        for build, place in zip(options.builds, places, strict=True):
+            place.mkdir()
+            packages.append(unpacked(build, place))
+        built = _cpu_seconds()
+        base, head = (counts(package, place) for package, place in zip(packages, places, strict=True))
+        head = {stage: count * slow.get(stage, 1.0) for stage, count in head.items()}
+        pairs, remarks = pair_up(packages, slow, options.record is None, random.Random())
+    if options.record:
+        options.record.write_text(json.dumps(pairs) + "\n")
+    found = rows(pairs, base, head)
+    print(*found, *remarks, sep="\n")
+    taken, worked, load = time.monotonic() - started, _cpu_seconds() - built, os.getloadavg()[0]
+    print(f"{taken:.0f} s; {worked:.0f} s of CPU time after building; load {load:.0f}")
+    red = [row.stage for row in found if row.red]
+    print(f"slower: {', '.join(red)}" if red else "not slower")
+    return int(bool(red))
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,242 @@
+"""The stages of a frame, each for itself, as a duel of two builds times and counts them (`bench.duel`).
+
+Run as a program, it answers lines of standard input. `NAME COUNT` runs a stage that often and prints the process's CPU
+time, ns; `list` prints the stages that this build has, with a digest of what each computes. With `--count COUNTER` it
+instead runs each stage between the marks of a shared library, for callgrind, and ends.
+
+Only what the package exports is used, so that builds of different days have the same stages. All inputs are made here.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from ctypes import CDLL
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import saccade
+
+Stage = Callable[[], object]
+
+COUNTED = {"track": 40, "events": 200, "predictor": 40, "nms": 40}
+"""Calls of a stage that are counted, where not 10."""
+
+
+def picture(height: int, width: int) -> NDArray[np.uint8]:
+    """Gradients with noise, uint8 (height, width, 3)."""
+    rng = np.random.default_rng(0)
+    y, x = np.ogrid[:height, :width]
+    scene = np.stack([x * 255 // width + 0 * y, y * 255 // height + 0 * x, (x + y) % 256], -1)
+    return (scene // 2 + rng.integers(0, 12, scene.shape)).astype(np.uint8)
+
+
+def yolo_tensor(n: int = 8400, objects: int = 100) -> NDArray[np.float32]:
+    """float32 (1, 84, n): boxes all over 640 x 640 px; `objects` rows have a class that scores from 0.3 to 1."""
+    rng = np.random.default_rng(3)
+    tensor = rng.random((1, 84, n), np.float32)
+    tensor[0, :2] *= 640
+    tensor[0, 2:4] = 20 + 60 * tensor[0, 2:4]
+    tensor[0, 4:] *= 0.2
+    found = rng.choice(n, objects, replace=False)
+    tensor[0, 4 + rng.integers(0, 80, objects), found] = 0.3 + 0.7 * rng.random(objects, np.float32)
+    return tensor
+
+
+class Still:
+    """A request whose answer is there already: what remains is the way to and from a network."""
+
+    done = True
+
+    def __init__(self, shape: tuple[int, ...], answer: NDArray[np.float32]) -> None:
+        self.inputs = {"images": np.zeros(shape, np.float32)}
+        self.outputs = {"output0": answer}
+
+    def start(self, callback: Callable[[Any], None] | None = None) -> None:
+        """Nothing is in flight."""
+        if callback is not None:
+            callback(self)
+
+    def infer(self) -> None:
+        """Nothing is computed."""
+
+    wait = infer
+
+
+class StillNetwork:
+    """A YOLO that always says the same."""
+
+    name, path, device, precision = "still", None, "CPU", "f32"
+    is_remote, spec, label_base = False, None, 0
+    metadata: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self) -> None:
+        from saccade.networks.network import Port
+
+        self._shape, self._answer = (1, 3, 320, 320), yolo_tensor(2100, 20)
+        self.inputs = (Port("images", self._shape, np.dtype(np.float32)),)
+        self.outputs = (Port("output0", self._answer.shape, np.dtype(np.float32)),)
+        self.idle: deque[Any] = deque()
+
+    def request(self) -> Still:
+        """One more."""
+        return Still(self._shape, self._answer)
+
+    def infer(self, inputs: Any) -> dict[str, NDArray[np.float32]]:
+        """The same as ever."""
+        return {"output0": self._answer.copy()}
+
+
+def preprocess(pixels: str, size: tuple[int, int], **options: Any) -> Stage:
+    """1080p pixels to a float32 NCHW tensor."""
+    frame = picture(1080, 1920)
+    if pixels != "bgr":
+        frame = np.ascontiguousarray(frame.reshape(-1)[: 1080 * 1920 * 3 // 2].reshape(1620, 1920))
+    tensor = np.zeros((1, 3, *size), np.float32)
+    plan = saccade.Preprocess((1080, 1920), size, scale=255, pixels=pixels, **options)
+
+    def run() -> object:
+        plan(frame, tensor)
+        return tensor
+
+    return run
+
+
+def decode_ssd() -> Stage:
+    """8,732 priors of 21 classes."""
+    rng = np.random.default_rng(1)
+    n, classes = 8732, 21
+    centre, size = rng.random((n, 2), np.float32), 0.02 + 0.3 * rng.random((n, 2), np.float32)
+    priors = np.concatenate([centre - size / 2, centre + size / 2], 1)
+    loc = rng.normal(0, 0.5, (n, 4)).astype(np.float32)
+    logits = rng.normal(0, 1, (n, classes)).astype(np.float32)
+    logits[:, 0] += 6
+    conf = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return lambda: saccade.decode_ssd(
+        loc, conf, priors, score_threshold=0.01, iou_threshold=0.45, top_k=400, keep_top_k=200
+    )
+
+
+def decode_yolo() -> Stage:
+    """8,400 rows of 80 classes, channels first."""
+    tensor = yolo_tensor()
+    return lambda: saccade.decode_yolo(
+        tensor, layout="cxcywh", score_threshold=0.25, iou_threshold=0.45, channels_first=True, agnostic=True
+    )
+
+
+def nms() -> Stage:
+    """1,000 boxes."""
+    rng = np.random.default_rng(2)
+    corner, size = rng.random((1000, 2), np.float32) * 1000, 20 + 60 * rng.random((1000, 2), np.float32)
+    boxes, scores = np.concatenate([corner, corner + size], 1), rng.random(1000, np.float32)
+    return lambda: saccade.nms(boxes, scores, 0.45)
+
+
+def predictor() -> Stage:
+    """From a frame to a result, with a network that takes no time."""
+    frame = saccade.Frame.from_bgr(picture(180, 320))
+    predict = saccade.open(StillNetwork(), head="yolov8", labels=[str(n) for n in range(80)])
+    return lambda: predict(frame).detections.boxes
+
+
+def crowd(frames: int) -> list[saccade.Detections]:
+    """Twenty walking people, all of them found in each frame."""
+    rng = np.random.default_rng(4)
+    place, speed = rng.uniform(200, 1700, (20, 2)), rng.normal(0, 2, (20, 2))
+    sides, scores = rng.uniform(40, 160, (20, 2)), np.linspace(1, 0.5, 20, dtype=np.float32)
+    boxes = [np.concatenate([p - sides / 2, p + sides / 2], 1) for p in (place + speed * n for n in range(frames))]
+    return [saccade.Detections(b.astype(np.float32), scores, np.zeros(20, np.int32), names=("person",)) for b in boxes]
+
+
+def track() -> Stage:
+    """A tracker follows twenty people."""
+    from saccade.tracking import Tracker
+
+    shown, tracker, turn = crowd(100), Tracker(), iter(range(10**9))
+
+    def run() -> object:
+        n = next(turn)
+        back_and_forth = n % 198 if n % 198 < 100 else 198 - n % 198
+        return tracker.update(shown[back_and_forth], n / 30)
+
+    return run
+
+
+def events() -> Stage:
+    """Twenty objects as JSON's objects."""
+    found = crowd(1)[0]
+    return lambda: found.to_event()
+
+
+STAGES: dict[str, Callable[[], Stage]] = {
+    "BGR to 300x300": lambda: preprocess("bgr", (300, 300)),
+    "I420 to 300x300": lambda: preprocess("i420", (300, 300)),
+    "head crop": lambda: preprocess("bgr", (84, 84), roi=(640, 220, 640, 640), mirror=True),
+    "decode_ssd": decode_ssd,
+    "decode_yolo": decode_yolo,
+    "nms": nms,
+    "predictor": predictor,
+    "track": track,
+    "events": events,
+}
+
+
+def digest(value: object) -> str:
+    """Of a result's numbers; the same for equal results."""
+    data = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def at_hand() -> Iterator[tuple[str, Stage]]:
+    """The stages that this build has."""
+    for name, make in STAGES.items():
+        try:
+            stage = make()
+            stage()
+        except (AttributeError, ImportError, TypeError) as error:  # of another day
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        yield name, stage
+
+
+def answer() -> None:
+    """Slices as they are asked for."""
+    stages = dict(at_hand())
+    for line in sys.stdin:
+        if line.strip() == "list":
+            print(*(f"{name}={digest(stage())}" for name, stage in stages.items()), sep="\t", flush=True)
+            continue
+        name, _, count = line.rpartition(" ")
+        stage, start = stages[name], time.process_time_ns()
+        for _ in range(int(count)):
+            stage()
+        print(time.process_time_ns() - start, flush=True)
+
+
+def count(library: str) -> None:
+    """Each stage between the marks of bench/counter.c."""
+    counter = CDLL(library)
+    for name, stage in at_hand():
+        stage()
+        calls = COUNTED.get(name, 10)
+        gc.collect()
+        counter.begin()
+        for _ in range(calls):
+            stage()
+        counter.end(f"{name}={calls}".encode())
+
+
+if __name__ == "__main__":
+    gc.disable()
+    if sys.argv[1:2] == ["--count"]:
+        count(sys.argv[2])
+    else:
+        answer()

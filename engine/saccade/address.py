@@ -1,0 +1,41 @@
+"""Addresses fit for logs: without user names, passwords and tokens, however malformed."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}")
+_SECRET = re.compile(
+    r"((?:pass(?:word|wd|wort)?|pwd|psw|pw|token|secret|key|auth|sign|signature|user(?:name)?|login)=)"
+    r".*?(?=[&;/?#]|_\w+=|$)",
+    re.IGNORECASE,
+)
+ADVICE = "write special characters of user name and password percent-encoded: @ as %40, / as %2F, : as %3A, # as %23"
+
+
+def without_credentials(text: str) -> str:
+    """The address without user name, password and query.
+
+    Whatever stands between the scheme and the last ``@`` may be a password with characters that end a host name, so
+    that all of it is left out. Text without scheme, as a path, is left alone unless a ``:`` stands before its ``@``.
+    """
+    scheme = _SCHEME.match(text)
+    start = scheme.end() if scheme else 0
+    rest = text[start:]
+    before, at, behind = rest.rpartition("@")
+    if at and (scheme or ":" in before):
+        rest = behind if scheme else f"...@{behind}"
+    if scheme:
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return text[:start] + _SECRET.sub(r"\1...", rest)
+
+
+def looks_unencoded(text: str) -> bool:
+    """True where a password seems to have ended the host name early: an ``@`` behind it, no usable host or port."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return True
+    return not parts.hostname or "@" in f"{parts.path}{parts.query}{parts.fragment}"

@@ -1,0 +1,79 @@
+"""Hands results to outputs: in order, one frame lent at a time, whoever fails left out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from saccade.errors import OutputError
+from saccade.frame import Frame
+from saccade.pipeline.app import Output
+from saccade.results import LifeEvent, Result
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """The outputs of one app.
+
+    lost : called with the number of frames that an output keeps and nobody will get back.
+    """
+
+    def __init__(self, outputs: Sequence[Output], lost: Callable[[int], None]) -> None:
+        self.outputs = list(outputs)
+        self.leases = sum(getattr(output, "leases", 0) for output in outputs)
+        self._lost = lost
+        self._retained: dict[int, list[Frame]] = {}
+        self._closing = threading.Lock()
+
+    def accept(self, frame: Frame, result: Result) -> None:
+        """Give the result to each output; one that fails is reported once and left out from then on."""
+        for output in tuple(self.outputs):
+            lent = frame.lend()
+            try:
+                try:
+                    output.accept(lent, result)
+                finally:
+                    lent.release()
+                self._count_retained(output, lent)
+            except Exception as error:
+                if output not in self.outputs:
+                    continue  # it was closed meanwhile
+                self.outputs.remove(output)
+                log.error("%s failed and is left out from now on: %s", type(output).__name__, error)
+                output.close()
+                self._lost(sum(not held.released for held in self._retained.pop(id(output), ())))
+
+    def conclude(self, life: Sequence[LifeEvent]) -> None:
+        """Tell the outputs that want to know it how the objects ended that were there to the last."""
+        for output in tuple(self.outputs) if life else ():
+            conclude = getattr(output, "conclude", None)
+            try:
+                if conclude is not None:
+                    conclude(life)
+            except Exception as error:
+                log.error("%s failed at the end of the run: %s", type(output).__name__, error)
+
+    def close(self) -> None:
+        """Have the outputs write what they hold, and close them; from any thread, once is enough."""
+        with self._closing:
+            while self.outputs:
+                output = self.outputs.pop(0)
+                try:
+                    output.close()
+                except Exception:
+                    log.exception("%s could not be closed cleanly", type(output).__name__)
+
+    def _count_retained(self, output: Output, lent: Frame) -> None:
+        """Raise OutputError where an output keeps more frames than it has said: the capture would starve."""
+        kept = self._retained.setdefault(id(output), [])
+        if lent.released and not kept:
+            return
+        kept[:] = [held for held in (*kept, lent) if not held.released]
+        leases = getattr(output, "leases", 0)
+        if len(kept) > leases:
+            raise OutputError(
+                f"it retains {len(kept)} frames and has `leases = {leases}`; release them sooner, copy what must stay "
+                "(`frame.crop()`), or say `leases`, for which the capture makes room"
+            )

@@ -1,0 +1,482 @@
+"""Any number of cameras in one process: workers, tickets, bulkheads.
+
+A capture thread for each camera moves bytes and keeps the newest picture as it came. Workers, one more than cores, ask
+the scheduler for a ticket, and lead the newest picture of that camera all the way: decode, infer, interpret, deliver.
+A camera that floods, hangs or sends garbage holds its own ticket and nothing else; a worker that does not come back
+from a decoder in time is replaced, and its camera opened anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal
+
+from saccade.errors import ConfigError, SaccadeError
+from saccade.geometry import Region
+from saccade.ledger import Reason
+from saccade.pipeline.app import Branch
+from saccade.pipeline.figures import PipelineStatistics
+from saccade.pipeline.gate import HOLD_SECONDS, Gate
+from saccade.pipeline.lane import Lane
+from saccade.pipeline.scheduler import Scheduler, Share, Ticket
+
+if TYPE_CHECKING:
+    from saccade.capture import Capture
+
+log = logging.getLogger(__name__)
+
+DECODE_PATIENCE = 2.0
+"""A decoder that takes longer has hung, s."""
+PATIENCE = 30.0
+"""An inference or output that takes longer has hung, s."""
+WATCH_SECONDS = 0.1
+"""So often somebody looks after the workers and the cameras, s."""
+MOST_HUNG = 3
+"""Threads of one camera that may hang at a time; it is not opened again before one of them has come back."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Pauses before a camera that hung is opened again, s; each is twice the one before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """A camera and what is to be done with its pictures.
+
+    open : makes its capture, not started and with `lazy`; called again when the camera has to be opened anew.
+    branches : the apps that look at each of its frames. rate : how often, Hz; None: at each picture.
+    weight : its share of a machine that is too slow for all, against that of the others.
+    gate : "motion": still pictures are not looked at, but every `always_every` seconds. hold, sensitivity,
+    regions : of `Gate`.
+    """
+
+    name: str
+    open: Callable[[], Capture]
+    branches: Sequence[Branch]
+    rate: float | None = None
+    weight: float = 1.0
+    gate: Literal["off", "motion"] = "off"
+    always_every: float = 10.0
+    hold: float = HOLD_SECONDS
+    sensitivity: float = 1.0
+    regions: Sequence[Region] = ()
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise ConfigError(f"camera {self.name}: rate {self.rate:g}; give pictures a second, above 0 and up to 1000")
+        if not 0 < self.weight <= 1000:
+            raise ConfigError(f"camera {self.name}: weight {self.weight:g}; give a number above 0 and up to 1000")
+        if self.gate not in ("off", "motion"):
+            raise ConfigError(f"camera {self.name}: gate {self.gate!r}; give off or motion")
+        for name in ("always_every", "hold", "sensitivity"):
+            if not (value := getattr(self, name)) > 0:
+                raise ConfigError(f"camera {self.name}: {name} {value:g}; give a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatistics:
+    """Figures of a camera. run : of its frames. share : of the machine. restarts : times it was opened anew.
+    state : as `CaptureStatistics`, or "paused", "hung", "failed". reason : why no pictures come.
+    """
+
+    run: PipelineStatistics
+    share: Share
+    restarts: int
+    state: str
+    reason: str
+
+    def summary(self) -> dict[str, Any]:
+        """As `PipelineStatistics.summary`, with the camera's share; `gives`: pictures a second that come from it."""
+        return self.run.summary() | {
+            "state": self.state,
+            "up": self.state == "up",
+            "reason": self.reason,
+            "rate": self.share.rate,
+            "weight": self.share.weight,
+            "gives": round(1 / self.share.interval, 2) if self.share.interval else None,
+            "restarts": self.restarts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """Figures of all cameras, by name. frames, fps : of all together. overloaded : deadlines are missed at present."""
+
+    cameras: Mapping[str, CameraStatistics]
+    frames: int
+    seconds: float
+    fps: float
+    cores: int
+    overloaded: bool
+
+    def summary(self) -> dict[str, Any]:
+        """What `--summary` writes."""
+        return {
+            "frames": self.frames,
+            "seconds": round(self.seconds, 4),
+            "fps": round(self.fps, 2),
+            "cores": self.cores,
+            "overloaded": self.overloaded,
+            "cameras": {name: camera.summary() for name, camera in self.cameras.items()},
+        }
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A ticket at work. stage, since : what its worker is doing, and since when, s."""
+
+    ticket: Ticket
+    post: _Post
+    stage: str = "decode"
+    since: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Post:
+    """A camera as it runs. hung : threads that have not come back. retry : when to open it again, s.
+    opened : when it was last opened after a hang, s.
+    """
+
+    camera: Camera
+    lane: Lane
+    paused: bool = False
+    failure: str = ""
+    hung: int = 0
+    pause: float = FIRST_PAUSE
+    retry: float | None = None
+    restarts: int = 0
+    opened: float = 0.0
+    over: bool = False
+
+
+class Engine:
+    """Runs cameras until they end or it is stopped.
+
+    Parameters
+    ----------
+    cameras : more may come while it runs.
+    workers : threads that lead frames; None: one more than cores.
+    lasting : it goes on without cameras.
+    """
+
+    def __init__(self, cameras: Iterable[Camera] = (), *, workers: int | None = None, lasting: bool = False) -> None:
+        self.cores = len(os.sched_getaffinity(0))
+        self._workers = workers or self.cores + 1
+        self.lasting = lasting
+        self._scheduler = Scheduler(self._workers, self.cores)
+        self._posts: dict[str, _Post] = {}
+        self._jobs: set[_Job] = set()
+        self._threads: set[threading.Thread] = set()
+        self._turn = threading.Condition()
+        self._stopping = threading.Event()
+        self._running = False
+        for camera in cameras:
+            self.add(camera)
+
+    def add(self, camera: Camera) -> None:
+        """One camera more; raises ConfigError where there is one of that name.
+
+        A source that cannot be there is no error of the others: the camera is listed as failed.
+        """
+        if camera.name in self._posts:
+            raise ConfigError(f"camera {camera.name!r} is there already; names must differ")
+        capture = camera.open()
+        gate = _gate(camera) if camera.gate == "motion" else None
+        post = _Post(camera, Lane(capture, camera.branches, depth=1, gate=gate))
+        with self._turn:
+            self._posts[camera.name] = post
+            self._scheduler.add(camera.name, monotonic(), rate=camera.rate, weight=camera.weight)
+            self._spread()
+        self._connect(post)
+
+    def remove(self, name: str) -> None:
+        """Stop a camera and forget it; what its outputs hold is written."""
+        post = self._post(name)
+        with self._turn:
+            del self._posts[name]
+            self._scheduler.remove(name)
+            self._spread()
+        self._close(post)
+
+    def pause(self, name: str, *, paused: bool = True) -> None:
+        """Let a camera rest, or go on; it stays open, and its pictures are counted as paused."""
+        post = self._post(name)
+        with self._turn:
+            post.paused = paused
+            self._scheduler.pause(name, monotonic(), paused=paused)
+            self._turn.notify_all()
+
+    def change(self, name: str, *, rate: float | None, weight: float) -> None:
+        """Another rate and weight for a camera."""
+        post = self._post(name)
+        camera = replace(post.camera, rate=rate, weight=weight)
+        with self._turn:
+            post.camera = camera
+            self._scheduler.change(name, monotonic(), rate=rate, weight=weight)
+            self._turn.notify_all()
+
+    def run(self, *, frames: int | None = None, seconds: float | None = None) -> EngineStatistics:
+        """Run until all cameras end, `stop()` is called, or `frames` results in all or `seconds` have passed.
+
+        The seconds count from the first frame's arrival; while there is none, from the start.
+        """
+        started = monotonic()
+        self._running = True
+        try:
+            with self._turn:
+                self._spread()
+            for post in list(self._posts.values()):
+                self._connect(post)
+            for _ in range(self._workers):
+                self._hire()
+            while not self._stopping.wait(WATCH_SECONDS):
+                self._watch()
+                posts = list(self._posts.values())
+                begun = min((post.lane.first for post in posts if post.lane.first), default=started)
+                if seconds is not None and monotonic() - begun >= seconds:
+                    break
+                if frames is not None and sum(post.lane.frames for post in posts) >= frames:
+                    break
+                if not self.lasting and all(post.over for post in posts):
+                    break
+        finally:
+            self._end()
+        return self.statistics()
+
+    def stop(self) -> None:
+        """Ask the run to end; from any thread."""
+        self._stopping.set()
+
+    def close_outputs(self) -> None:
+        """Have all outputs write what they hold, and close them; from any thread."""
+        for post in list(self._posts.values()):
+            post.lane.close_outputs()
+
+    def state(self, name: str) -> str:
+        """What a camera is up to, as its figures say, without working those out; "ended" where there is none."""
+        with self._turn:
+            post = self._posts.get(name)
+        return "ended" if post is None else _state(post, str(post.lane.capture.statistics().state))
+
+    def statistics(self) -> EngineStatistics:
+        """Figures so far; from any thread."""
+        with self._turn:
+            posts = dict(self._posts)
+            shares = self._scheduler.shares()
+            overloaded = self._scheduler.overloaded(monotonic())
+        cameras = {name: _figures(post, shares[name]) for name, post in posts.items()}
+        frames = sum(post.lane.frames for post in posts.values())
+        firsts = [post.lane.first for post in posts.values() if post.lane.first]
+        seconds = max((post.lane.last for post in posts.values()), default=0.0) - min(firsts) if firsts else 0.0
+        return EngineStatistics(
+            cameras, frames, max(seconds, 0.0), frames / seconds if seconds > 0 else 0.0, self.cores, overloaded
+        )
+
+    def _post(self, name: str) -> _Post:
+        post = self._posts.get(name)
+        if post is None:
+            known = ", ".join(self._posts) or "none"
+            raise ConfigError(f"there is no camera {name!r}; there are: {known}")
+        return post
+
+    def _spread(self) -> None:
+        """While it runs: a ticket for each camera; where there are fewer cameras than workers, more of them."""
+        if not self._running:
+            return
+        tickets = max(1, self._workers // max(1, len(self._posts)))
+        self._scheduler.spread(tickets)
+        for post in self._posts.values():
+            post.lane.deepen(tickets)
+
+    def _connect(self, post: _Post) -> None:
+        """Let the camera's capture begin, and tell the scheduler of its pictures."""
+        if not self._running or post.lane.capture.begun:
+            return
+        capture, name = post.lane.capture, post.camera.name
+
+        def arrived() -> None:
+            with self._turn:
+                over = post.lane.capture is not capture or capture.ledger.sealed or capture.ended
+                if not over and self._scheduler.arrive(name, monotonic()):
+                    self._turn.notify()
+
+        def lost() -> Reason:
+            if post.paused:
+                return "paused"
+            return "over budget" if self._scheduler.wants(name, monotonic()) else "newer"
+
+        capture.on_arrival, capture.lost_as = arrived, lost
+        capture.begin()
+
+    def _hire(self) -> None:
+        """A worker more."""
+        thread = threading.Thread(target=self._work, name="saccade-worker", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        """What a worker does: tickets, one after the other, until the end or until it was replaced."""
+        while (job := self._next_job()) is not None:
+            served = False
+            try:
+                served = self._serve(job)
+            except SaccadeError as error:
+                self._note_failure(job, str(error))
+            except Exception as error:
+                log.exception("camera %s: a frame failed", job.post.camera.name)
+                self._note_failure(job, f"{type(error).__name__}: {error}")
+            with self._turn:
+                if job.ticket.revoked:
+                    job.post.hung -= 1
+                    break
+                self._jobs.discard(job)
+                self._scheduler.give_back(job.ticket, monotonic(), served=served)
+                self._turn.notify()
+        self._threads.discard(threading.current_thread())
+
+    def _next_job(self) -> _Job | None:
+        with self._turn:
+            while not self._stopping.is_set():
+                now = monotonic()
+                ticket = self._scheduler.take(now)
+                if ticket is not None:
+                    job = _Job(ticket, self._posts[ticket.camera], since=now)
+                    self._jobs.add(job)
+                    return job
+                self._turn.wait(self._scheduler.wake(now))
+        return None
+
+    def _serve(self, job: _Job) -> bool:
+        """Lead the newest picture of the ticket's camera all the way, if it is not still; False where there is none."""
+        lane = job.post.lane
+        try:
+            flight, found = lane.look()
+        finally:
+            if lane.capture.queued:
+                # Of a source of which every picture counts more than one may wait, and no other need come.
+                with self._turn:
+                    self._scheduler.again(job.ticket, monotonic())
+                    self._turn.notify()
+        if flight is None:
+            return found
+        job.stage, job.since = "infer", monotonic()
+        try:
+            if not job.ticket.revoked:
+                lane.finish(flight)
+        finally:
+            lane.give_back(flight)
+        return True
+
+    def _note_failure(self, job: _Job, reason: str) -> None:
+        """One line for a camera that begins to fail, however many of its frames do."""
+        if job.post.failure != reason and not job.ticket.revoked:
+            job.post.failure = reason
+            log.error("camera %s: %s", job.post.camera.name, reason)
+
+    def _watch(self) -> None:
+        """Replace workers that hang, open their cameras again, and see which cameras have ended."""
+        now = monotonic()
+        with self._turn:
+            late = [
+                job for job in self._jobs if now - job.since > (DECODE_PATIENCE if job.stage == "decode" else PATIENCE)
+            ]
+            for job in late:
+                self._jobs.discard(job)
+                self._scheduler.revoke(job.ticket, now)
+                job.post.hung += 1
+        for job in late:
+            self._replace(job, now)
+        for post in list(self._posts.values()):
+            if post.retry is not None and now >= post.retry and post.hung < MOST_HUNG:
+                self._reopen(post)
+            was_over = post.over
+            post.over = post.retry is None and post.lane.capture.ended and not self._at_work(post)
+            if post.over and not was_over and (reason := post.lane.capture.statistics().reason):
+                log.error("camera %s has ended: %s", post.camera.name, reason)
+
+    def _at_work(self, post: _Post) -> bool:
+        with self._turn:
+            return any(job.post is post for job in self._jobs)
+
+    def _replace(self, job: _Job, now: float) -> None:
+        post = job.post
+        if now - post.opened > LONGEST_PAUSE:  # it went well for long
+            post.pause = FIRST_PAUSE
+        seconds = DECODE_PATIENCE if job.stage == "decode" else PATIENCE
+        log.error(
+            "camera %s: %s has not come back for %g s; the camera is opened anew in %g s, the others go on",
+            post.camera.name, "its decoder" if job.stage == "decode" else "inference or an output", seconds, post.pause,
+        )  # fmt: skip
+        if post.retry is None:  # or another of its tickets hung in the same decoder
+            post.retry, post.pause = now + post.pause, min(2 * post.pause, LONGEST_PAUSE)
+            self._discard(post.lane.capture, "failed")
+        with self._turn:
+            self._scheduler.withdraw(post.camera.name)
+        self._hire()
+
+    def _discard(self, capture: Capture, reason: Reason) -> None:
+        """Stop a capture whose thread may hang as well, without waiting for it."""
+        capture.ledger.seal(reason)
+        threading.Thread(target=capture.stop, name="saccade-discard", daemon=True).start()
+
+    def _reopen(self, post: _Post) -> None:
+        post.retry = None
+        try:
+            capture = post.camera.open()
+        except Exception as error:  # whatever it is, the others go on
+            post.failure = str(error) if isinstance(error, SaccadeError) else f"{type(error).__name__}: {error}"
+            post.retry = monotonic() + post.pause
+            return
+        post.restarts += 1
+        post.opened = monotonic()
+        post.lane.attach(capture)
+        self._connect(post)
+        with self._turn:
+            removed = self._posts.get(post.camera.name) is not post
+        if removed:  # meanwhile, with the capture before this one
+            self._discard(capture, "ended")
+
+    def _close(self, post: _Post) -> None:
+        post.lane.capture.stop()
+        post.lane.capture.ledger.seal()
+        post.lane.close()
+
+    def _end(self) -> None:
+        """Let go of everything: workers finish what they have, for as long as they may."""
+        self._stopping.set()
+        posts = list(self._posts.values())
+        for post in posts:
+            post.lane.capture.source.interrupt()
+        with self._turn:
+            self._turn.notify_all()
+        until = monotonic() + DECODE_PATIENCE
+        for thread in list(self._threads):
+            thread.join(max(0.0, until - monotonic()))
+        for post in posts:
+            self._close(post)
+        self._running = False
+
+
+def _gate(camera: Camera) -> Gate:
+    return Gate(
+        always_every=camera.always_every, hold=camera.hold, sensitivity=camera.sensitivity, regions=camera.regions
+    )
+
+
+def _figures(post: _Post, share: Share) -> CameraStatistics:
+    run = post.lane.statistics()
+    state, reason = _state(post, str(run.state)), run.reason
+    if state == "hung":
+        reason = "its decoder hung; it is opened anew"
+    elif post.failure and state != "paused":
+        reason = reason or post.failure
+    return CameraStatistics(run, share, post.restarts, state, reason)
+
+
+def _state(post: _Post, of_capture: str) -> str:
+    if post.retry is not None:
+        return "hung"
+    return "paused" if post.paused else of_capture

@@ -1,0 +1,322 @@
+"""Whose turn it is: tickets for cameras, by deadline while the machine keeps up, by weight while it does not.
+
+A pure state machine: it has no thread and no clock; every call says what time it is, s. Cameras say when a picture
+arrived, workers ask for a ticket and give it back. A ticket is for a camera, not for a frame: its holder takes the
+newest picture that the camera has then.
+
+- A camera with a rate is due once in each period. It is served when a picture arrives within half of the camera's own
+  interval round that moment, so that what is served is fresh; a camera that is silent then is served from what it has.
+- While all deadlines are met the nearest goes first (EDF). When one has passed, the machine is overloaded, and the
+  camera goes first that has had the least of it for its weight (start-time fair queueing; what is shared is the time
+  that tickets take, so that a camera whose frames are dear pays for them itself).
+- A camera holds at most so many tickets (one, where there are several cameras): a flood or a hang costs one worker.
+- Under overload a camera of outstanding weight, whose demand is well within its share, gets the machine to itself when
+  its picture is about to come: it is served as if it were alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+OVERLOAD_SECONDS = 1.0
+"""So long after the last missed deadline the machine still counts as overloaded, s."""
+FIRST_COST = 0.01
+"""What a ticket is thought to take before any has been given back, s."""
+SMOOTHING = 0.2
+"""Weight of the newest measurement in running means."""
+JITTER = 0.15
+"""A picture may come so much of an interval before or after one expects it."""
+LONGEST_GAP = 3.0
+"""An outage says little of how often a camera gives pictures: a gap counts as so many intervals at most."""
+OUTSTANDING = 2.0
+"""So many times the least weight makes a camera one that others wait for."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """Leave to work for a camera. granted : when, s. fresh : when the picture it was granted for had arrived, s.
+
+    due : the camera's due time before this ticket, to be restored where it came to nothing. seat : the camera's own,
+    of those that had its name.
+    """
+
+    camera: str
+    granted: float
+    fresh: float
+    due: float
+    seat: _Camera
+    revoked: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Camera:
+    name: str
+    rate: float | None
+    weight: float
+    most: int
+    due: float
+    tag: float
+    paused: bool = False
+    fresh: float | None = None
+    newest: float | None = None
+    interval: float = 0.0
+    cost: float = 0.0
+    running: int = 0
+    served: int = 0
+
+    @property
+    def period(self) -> float:
+        """s; of a camera without a rate its own interval."""
+        return 1 / self.rate if self.rate else self.interval
+
+    @property
+    def release(self) -> float | None:
+        """From when on it may be served, s; None while there is no picture.
+
+        A picture that comes within half of an interval round the due time is taken at once. Asked for each camera
+        whenever anything happens, and therefore in one piece.
+        """
+        if self.fresh is None or not self.rate:
+            return self.fresh
+        tolerance = min(self.interval, 1 / self.rate) / 2
+        return self.fresh if self.fresh >= self.due - tolerance else self.due + tolerance
+
+    @property
+    def deadline(self) -> float:
+        """Until when it should be served, s."""
+        assert self.fresh is not None
+        return (self.due if self.rate else self.fresh) + self.period
+
+    def expected(self) -> tuple[float, float]:
+        """When its next picture to be served will come, as far as one can tell: between these times, s.
+
+        Pictures come at multiples of the interval; the one nearest to the due time will be served.
+        """
+        if self.newest is None or self.interval <= 0:
+            return math.inf, math.inf
+        steps = max(1, round((self.due - self.newest) / self.interval)) if self.rate else 1
+        moment = self.newest + steps * self.interval
+        return moment - self.interval * JITTER, moment + self.interval * JITTER
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a camera had of the machine. served : tickets that led to a result. cost : of one, s, smoothed.
+    interval : between two pictures, s, smoothed; 0 where unknown. wanted : its newest picture waits for its turn.
+    """
+
+    rate: float | None
+    weight: float
+    served: int
+    cost: float
+    interval: float
+    wanted: bool
+    paused: bool
+
+
+class Scheduler:
+    """Hands out tickets. workers : how many may be out at a time. cores : how many of them can run at a time."""
+
+    def __init__(self, workers: int, cores: int | None = None) -> None:
+        self._workers = workers
+        self._cores = cores or max(1, workers - 1)
+        self._cameras: dict[str, _Camera] = {}
+        self._tickets: list[Ticket] = []
+        self._virtual = 0.0
+        self._late = float("-inf")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._cameras
+
+    def add(self, name: str, now: float, *, rate: float | None = None, weight: float = 1.0, tickets: int = 1) -> None:
+        """A camera. rate : how often it is to be served, Hz; None: as often as it has a picture.
+        tickets : how many it may hold.
+        """
+        if name in self._cameras:
+            raise ValueError(f"camera {name!r} is there already")
+        self._cameras[name] = _Camera(name, rate, weight, tickets, due=now, tag=self._virtual)
+
+    def remove(self, name: str) -> None:
+        """Forget a camera; tickets that are out count until they are given back."""
+        self._cameras.pop(name, None)
+
+    def change(self, name: str, now: float, *, rate: float | None, weight: float) -> None:
+        """Another rate and weight."""
+        camera = self._cameras[name]
+        camera.rate, camera.weight, camera.due = rate, weight, now
+
+    def pause(self, name: str, now: float, *, paused: bool) -> None:
+        """Serve a camera no more, or again."""
+        camera = self._cameras[name]
+        camera.paused, camera.due = paused, max(camera.due, now)
+
+    def spread(self, tickets: int) -> None:
+        """How many tickets each camera may hold."""
+        for camera in self._cameras.values():
+            camera.most = tickets
+
+    def arrive(self, name: str, now: float) -> bool:
+        """A picture has come. True where a worker that waits should look again."""
+        camera = self._cameras.get(name)
+        if camera is None:
+            return False
+        if camera.newest is not None:
+            gap = now - camera.newest
+            if camera.interval:
+                # Never left out: an interval that was learned from a burst would stay for ever.
+                gap = min(gap, LONGEST_GAP * camera.interval)
+            camera.interval += (gap - camera.interval) * (SMOOTHING if camera.interval else 1)
+        first = camera.fresh is None
+        if first:
+            # Who had no picture saves up no claim.
+            camera.tag = max(camera.tag, self._virtual)
+        camera.newest = camera.fresh = now
+        return first or self._may_run(camera, now)
+
+    def again(self, ticket: Ticket, now: float) -> None:
+        """The ticket's camera has another picture already."""
+        if ticket.seat.fresh is None:
+            ticket.seat.fresh = now
+
+    def withdraw(self, name: str) -> None:
+        """The camera has no picture after all."""
+        if name in self._cameras:
+            self._cameras[name].fresh = None
+
+    def wants(self, name: str, now: float) -> bool:
+        """True where the camera should have been served by now: what it loses is lost for want of a worker."""
+        camera = self._cameras.get(name)
+        if camera is None or camera.fresh is None:
+            return False
+        release = camera.release
+        return release is not None and release <= now
+
+    def take(self, now: float) -> Ticket | None:
+        """A ticket for the camera whose turn it is, or None."""
+        if len(self._tickets) >= self._workers:
+            return None
+        ready = [camera for camera in self._cameras.values() if self._may_run(camera, now)]
+        if not ready:
+            return None
+        if any(now > camera.deadline for camera in ready):
+            self._late = now
+        if now - self._late <= OVERLOAD_SECONDS:
+            chosen = min(ready, key=lambda camera: (camera.tag, camera.deadline))
+            firsts = self._firsts()
+            if not self._leaves_room(chosen, firsts, now):
+                # Those that it makes room for wait for nobody, or all would wait for each other.
+                ready = [camera for camera in firsts if camera in ready]
+                if not ready:
+                    return None
+                chosen = min(ready, key=lambda camera: (camera.tag, camera.deadline))
+        else:
+            chosen = min(ready, key=lambda camera: (camera.deadline, camera.tag))
+        return self._grant(chosen, now)
+
+    def give_back(self, ticket: Ticket, now: float, *, served: bool = True) -> None:
+        """The work is done. served : False where there was no picture after all: the camera is still due."""
+        if ticket.revoked:
+            return
+        self._tickets.remove(ticket)
+        camera = ticket.seat
+        camera.running -= 1
+        seconds = max(now - ticket.granted, 0.0)
+        camera.tag += seconds / camera.weight
+        if served:
+            camera.served += 1
+            camera.cost += (seconds - camera.cost) * (SMOOTHING if camera.cost else 1)
+        else:
+            camera.due = ticket.due
+
+    def revoke(self, ticket: Ticket, now: float) -> None:
+        """Whoever holds the ticket does not come back."""
+        self.give_back(ticket, now, served=False)
+        ticket.revoked = True
+
+    def wake(self, now: float) -> float | None:
+        """How long until a camera that waits for its time may be served, s; None where only a call changes things."""
+        if len(self._tickets) >= self._workers:
+            return None
+        times = [
+            release
+            for camera in self._cameras.values()
+            if not camera.paused and camera.running < camera.most and (release := camera.release) is not None
+        ]
+        if not times:
+            return None
+        first = min(times)
+        # What is ready and was not taken waits for a camera that goes first; that is soon over.
+        return first - now if first > now else 0.005
+
+    @property
+    def tickets(self) -> tuple[Ticket, ...]:
+        """Those that are out."""
+        return tuple(self._tickets)
+
+    def overloaded(self, now: float) -> bool:
+        """True while deadlines are missed."""
+        return now - self._late <= OVERLOAD_SECONDS
+
+    def shares(self) -> Mapping[str, Share]:
+        """What each camera had."""
+        return {
+            camera.name: Share(
+                camera.rate, camera.weight, camera.served, camera.cost, camera.interval,
+                camera.fresh is not None, camera.paused,
+            )
+            for camera in self._cameras.values()
+        }  # fmt: skip
+
+    def _may_run(self, camera: _Camera, now: float) -> bool:
+        if camera.paused or camera.running >= camera.most:
+            return False
+        release = camera.release
+        return release is not None and release <= now
+
+    def _grant(self, camera: _Camera, now: float) -> Ticket:
+        assert camera.fresh is not None
+        ticket = Ticket(camera.name, now, camera.fresh, camera.due, camera)
+        self._tickets.append(ticket)
+        camera.running += 1
+        camera.fresh = None
+        if camera.rate:
+            # Without drift; a camera that was late may catch up with one picture, not with all it missed.
+            camera.due = max(camera.due + camera.period, now)
+        self._virtual = max(self._virtual, min(other.seat.tag for other in self._tickets))
+        return ticket
+
+    def _leaves_room(self, camera: _Camera, firsts: list[_Camera], now: float) -> bool:
+        """False where one of `firsts` is served or will be before this camera would be done."""
+        for other in firsts:
+            if other is camera:
+                continue
+            if other.running and len(self._tickets) >= self._cores:
+                return False
+            begin, end = other.expected()
+            if not other.running and begin < now + (camera.cost or FIRST_COST) and now < end:
+                return False
+        return True
+
+    def _firsts(self) -> list[_Camera]:
+        """The cameras that others wait for: of outstanding weight, and modest for it.
+
+        While the machine empties for such a camera, what is out ends bit by bit: half a ticket is lost, on average.
+        At least half of the time is left to the others, whatever its weight.
+        """
+        cameras = self._cameras.values()
+        least = min(camera.weight for camera in cameras)
+        heavy = [camera for camera in cameras if camera.weight >= OUTSTANDING * least and not camera.paused]
+        if not heavy:
+            return []
+        dearest = max(camera.cost for camera in cameras)
+        whole = sum(camera.weight for camera in cameras)
+        return [
+            camera
+            for camera in heavy
+            if camera.cost
+            and camera.period > 0
+            and (camera.cost + dearest / 2) / camera.period <= camera.weight / whole
+            and camera.cost + dearest + 2 * JITTER * camera.interval <= camera.period / 2
+        ]

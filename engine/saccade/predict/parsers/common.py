@@ -1,0 +1,124 @@
+"""What several families have in common."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.kernels import as_objects
+from saccade.networks.network import Floats, Port
+from saccade.predict.evidence import Evidence, is_nchw
+from saccade.results import Detections
+
+MEDIAPIPE: dict[str, Any] = {"swap_rb": True, "resize": "letterbox", "pad": 0}
+"""Input of MediaPipe's networks, but for mean and scale."""
+
+
+PX = np.ones(4, np.float32)
+"""The unit of boxes that are in px."""
+
+
+def order_of(evidence: Evidence) -> dict[str, Any]:
+    """Order of a picture's channels where nobody says: graphs whose channels come last are TensorFlow's, which reads
+    pictures as RGB.
+    """
+    return {} if is_nchw(evidence.picture.shape) else {"swap_rb": True}
+
+
+def size_of(port: Port) -> int:
+    """Number of elements; -1 where it is known only after a run."""
+    return int(np.prod(port.shape)) if -1 not in port.shape else -1
+
+
+def corners_unit(size: tuple[int, int]) -> Floats:
+    """float32 (4,): what leads corners from [0, 1] to px of an input of (height, width)."""
+    height, width = size
+    return np.array([width, height, width, height], np.float32)
+
+
+@lru_cache
+def just_below(score: float) -> float:
+    """The next smaller float32: what is above it is at least the score."""
+    return float(np.nextafter(np.float32(score), np.float32(-1)))
+
+
+def best_first(boxes: Floats, scores: Floats, top: int | None) -> NDArray[np.intp]:
+    """Numbers of the rows that are objects, best first: the others' numbers are not finite, or their box is empty."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        extents = boxes[:, 2:] - boxes[:, :2]  # finite only if both corners are
+    order = (((extents > 0) & (extents < np.inf)).all(1) & np.isfinite(scores)).nonzero()[0]
+    return order[np.argsort(-scores[order], kind="stable")][:top]
+
+
+def sound(boxes: Floats, scores: Floats, labels: NDArray[Any], names: tuple[str, ...], top: int | None) -> Detections:
+    """Objects best first, without those whose numbers are not finite or whose box is empty, scores within [0, 1]."""
+    order = best_first(boxes, scores, top)
+    kept = np.clip(scores[order], 0, 1).astype(np.float32)
+    return Detections(boxes[order].astype(np.float32), kept, whole(labels[order]), None, names)
+
+
+def from_rows(
+    rows: Floats, unit: Floats, names: tuple[str, ...], top: int | None = None, first_label: int = 0
+) -> Detections:
+    """Objects of a kernel's rows, label, score, x1, y1, x2, y2, best first. unit : px of the boxes' unit."""
+    boxes, scores, labels, _ = as_objects(rows, unit, first_label=first_label, top_k=top)
+    return Detections(boxes, scores, labels, None, names)
+
+
+def whole(labels: NDArray[Any]) -> NDArray[np.int32]:
+    """Labels as numbers of classes; what is none becomes -1."""
+    known = np.isfinite(labels) & (abs(labels) < 2**31)
+    return np.where(known, labels, -1).astype(np.int32)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities along the last axis; NaN counts as never."""
+    logits = np.clip(np.nan_to_num(logits, nan=-1e30), -1e30, 1e30)
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True), np.float32)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Probability of each logit; NaN counts as never."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.nan_to_num(logits, nan=-80.0), -80, 80))), np.float32)
+
+
+COCO_GAPS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+"""Numbers from 1 to 90 that no class of COCO has."""
+
+
+def logit(score: float) -> float:
+    """What a sigmoid makes the score of; infinite at 0 and 1."""
+    return math.log(score / (1 - score)) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
+
+
+def by_number(names: tuple[str, ...], numbers: tuple[int, ...], classes: int = 0) -> tuple[str, ...]:
+    """Names at the places of the network's own numbering, which may have gaps.
+
+    numbers : of each name, as the file says; empty: 0, 1, 2, ... unless there are COCO's 80 names for a network of
+    90 to 92 classes, which counts them with COCO's gaps.
+    """
+    if not numbers and len(names) == 80 and classes in (90, 91, 92):
+        numbers = tuple(number for number in range(1, 91) if number not in COCO_GAPS)
+    if len(numbers) != len(names) or not names or min(numbers) < 0 or max(numbers) > 100_000:
+        return names
+    known = dict(zip(numbers, names, strict=True))
+    return tuple(known.get(number, str(number)) for number in range(max(numbers) + 1))
+
+
+def from_tflite(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of TensorFlow's detectors in TFLite files: their label files often begin with a line for the background,
+    which has no number there.
+    """
+    return names[1:] if names and names[0].strip("?").lower() in ("", "background") else names
+
+
+def from_base(names: tuple[str, ...], base: int) -> tuple[str, ...]:
+    """Names in the network's own numbering: label 0 is the background where it counts from 1."""
+    if not names or not base or names[0].strip("_").lower() == "background":
+        return names
+    return ("background", *names)

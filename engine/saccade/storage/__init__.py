@@ -1,0 +1,7 @@
+"""Files that are whole or not there, a durable spool, and its uploads.
+
+atomic      a file appears under its name once all of it is on the disk
+entries     one file of a spool: header, content, digest
+spool       a folder that keeps what is put into it until it is removed
+uploader    drains a spool into a bucket
+"""

@@ -1,0 +1,38 @@
+"""S3 as everything here talks to it: one way to make a client, one list of what its refusals mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HINTS = {
+    "NoSuchBucket": "make it, or give another name",
+    "AccessDenied": "the credentials need {permission} on it",
+    "403": "the credentials need {permission} on it",
+    "AllAccessDisabled": "the bucket is closed; ask its owner",
+    "InvalidAccessKeyId": "check the credentials",
+    "SignatureDoesNotMatch": "check the credentials",
+    "ExpiredToken": "renew the credentials",
+    "RequestTimeTooSkewed": "set this machine's clock",
+}
+
+
+def hint(code: str, permission: str) -> str:
+    """What to do about an error code of S3, or "". permission : what the request needs, as s3:GetObject."""
+    return _HINTS.get(code, "").format(permission=permission)
+
+
+def client(*, connect_timeout: float, read_timeout: float, attempts: int, connections: int) -> Any:
+    """A client for S3. Time limits in s; attempts : requests in all, with botocore's pauses between them."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        config=Config(
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=connections,
+            tcp_keepalive=True,
+        ),
+    )

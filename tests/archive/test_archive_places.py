@@ -1,0 +1,131 @@
+"""Folders and buckets under odd conditions: no rights, bodies that break off, others who write at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local_s3 import CREDENTIALS
+
+pytest.importorskip("pyarrow")
+
+from saccade.archive import places, shard
+from saccade.archive.manifest import Item
+from saccade.archive.places import Bucket, Folder, read_version
+from saccade.archive.trouble import Unavailable
+from saccade.errors import OutputError
+
+
+@contextlib.contextmanager
+def answering(handler: type[http.server.BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}).items():
+            monkeypatch.setenv(name, value)
+        places.s3_client.cache_clear()
+        yield
+        places.s3_client.cache_clear()
+        server.shutdown()
+
+
+class Closed(http.server.BaseHTTPRequestHandler):
+    """A bucket without any rights."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_PUT = do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_bucket_without_rights_says_which_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "part"
+    part.write_bytes(b"rows")
+    with answering(Closed, monkeypatch):
+        with pytest.raises(Unavailable, match=r"s3://b/a.jpg: AccessDenied: .* s3:GetObject"):
+            read_version("s3://b/a.jpg", '"x"', 100)
+        with pytest.raises(OutputError, match="s3:ListBucket"):
+            list(Bucket("s3://b/out").names("parts/"))
+        with pytest.raises(OutputError, match="403: the credentials need s3:GetObject"):
+            Bucket("s3://b/out").has("parts/x")
+        with pytest.raises(OutputError, match="s3:PutObject"):
+            Bucket("s3://b/out").add("parts/x", part)
+
+
+class BreaksOff(Closed):
+    """Gives half of the object three times, and then all of it."""
+
+    count = 0
+
+    def do_GET(self) -> None:
+        type(self).count += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "10")
+        self.end_headers()
+        self.wfile.write(b"0123456789"[: 5 if self.count < 4 else 10])
+        self.close_connection = True
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(BreaksOff, monkeypatch):
+        assert read_version("s3://b/a.jpg", '"x"', 100) == b"0123456789"
+        BreaksOff.count = -10
+        with pytest.raises(Unavailable, match=r"b/a\.jpg: "):
+            read_version("s3://b/a.jpg", '"x"', 100)
+
+
+def test_scratch_of_the_dead_is_removed_and_that_of_others_stays(tmp_path: Path) -> None:
+    place = Folder(str(tmp_path))
+    with place.scratch() as mine:
+        machine = mine.name.split("-")[0]
+        dead = mine.with_name(f"{machine}-{2**22 + 1}-abc")  # above the largest number of a process
+        elsewhere = mine.with_name(f"0123456789abcdef-{2**22 + 1}-abc")
+        for file in (dead, elsewhere):
+            file.touch()
+        place.tidy()
+        assert sorted(mine.parent.iterdir()) == sorted((mine, elsewhere))
+        assert place.add("parts/x", mine)
+        assert not place.add("parts/x", mine)
+    assert place.has("parts/x")
+    assert not mine.exists()
+
+
+def test_scratch_of_a_bucket_has_no_name_that_could_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places.tempfile, "tempdir", str(tmp_path))
+    with Bucket("s3://b/out").scratch() as file:
+        file.write_bytes(b"rows")
+        assert file.read_bytes() == b"rows"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_touched_video_is_read_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = tmp_path / "film.avi"
+    film.write_bytes(b"content")
+    version = shard.version_of(b"content")
+    looked = []
+    whole = shard._hash
+    monkeypatch.setattr(shard, "_hash", lambda path: looked.append(path) or whole(path))
+    examiner = shard.Examiner.__new__(shard.Examiner)
+    examiner._verified = None
+    item = Item(path=str(film), kind="video", version=version, size=7)
+    for _ in range(5):
+        examiner._check_file(item)
+    assert len(looked) == 1
+    film.write_bytes(b"changed")
+    os.utime(film, (1e9, 1e9))
+    with pytest.raises(Unavailable, match="has changed since it was planned"):
+        examiner._check_file(item)

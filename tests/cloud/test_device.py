@@ -1,0 +1,347 @@
+"""A camera as code: what it installs, its registration at AWS IoT (moto), its component and deployment.
+
+The Greengrass service answers here from a stand-in behind botocore, which still checks and writes every request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.awsrequest import AWSResponse
+
+from saccade.apps import classify, faces, head_pose
+from saccade.cli import main
+from saccade.cli.device import with_cameras
+from saccade.config import RunConfig
+from saccade.deploy import component, device, wheelhouse
+from saccade.deploy.account import Account
+from saccade.errors import ConfigError
+from saccade.outputs.upload import crop_key
+
+from .conftest import LAMBDAS
+
+HERE = wheelhouse.Device(f"{sys.version_info[0]}.{sys.version_info[1]}")
+
+
+# What a device installs
+
+
+def small_wheel(folder: Path) -> Path:
+    """A wheel of the project's name that needs one package, and one more for devices."""
+    path = folder / "saccade_engine-0.1.0-py3-none-any.whl"
+    about = (
+        "Metadata-Version: 2.1\nName: saccade-engine\nVersion: 0.1.0\nRequires-Dist: paho-mqtt>=2.1\n"
+        "Provides-Extra: greengrass\nProvides-Extra: test\n"
+        'Requires-Dist: tomli>=2; extra == "greengrass"\nRequires-Dist: pytest; extra == "test"\n'
+    )
+    files = {
+        "saccade_small.py": "",
+        "saccade_engine-0.1.0.dist-info/METADATA": about,
+        "saccade_engine-0.1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+        archive.writestr("saccade_engine-0.1.0.dist-info/RECORD", "".join(f"{n},,\n" for n in files) + ",,\n")
+    return path
+
+
+def test_a_component_brings_the_networks_that_its_app_takes_where_none_is_given() -> None:
+    assert component.MODELS == {
+        "faces": (faces.DEFAULT_MODEL,), "classify": (classify.DEFAULT_MODEL,),
+        "head-pose": (head_pose.DEFAULT_DETECTOR, head_pose.DEFAULT_MODEL),
+    }  # fmt: skip
+
+
+def test_a_device_installs_what_the_lock_names_and_nothing_else(tmp_path: Path) -> None:
+    wheel = small_wheel(tmp_path)
+    lock = tmp_path / "constraints.txt"
+    lock.write_text(wheelhouse.lock(wheelhouse.requirements(wheel), HERE))
+    assert [line.partition("==")[0] for line in wheelhouse.read_lock(lock)] == ["paho-mqtt", "tomli"]
+    model = tmp_path / "m.tflite"
+    model.write_bytes(b"model")
+    zipped = wheelhouse.build(wheel, lock, {"m.tflite": model}, {"app.py": model}, tmp_path / "saccade.zip", HERE)
+    with zipfile.ZipFile(zipped) as archive:
+        archive.extractall(tmp_path / "unpacked" / "saccade")
+    again = wheelhouse.build(wheel, lock, {"m.tflite": model}, {"app.py": model}, tmp_path / "again.zip", HERE)
+    assert again.read_bytes() == zipped.read_bytes()
+
+    # The recipe's own step, with the places that Greengrass fills in.
+    script = component.recipe(LAMBDAS / "faces_to_s3", "b/f", "0.1.0")["Manifests"][0]["Lifecycle"]["install"]["Script"]
+    work = tmp_path / "work"
+    work.mkdir()
+    unpacked = str(tmp_path / "unpacked")
+    script = script.replace("{work:path}", str(work)).replace("{artifacts:decompressedPath}", unpacked)
+    script = script.replace("python3 ", f"{sys.executable} ")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (work / "cache" / "models" / "m.tflite").read_bytes() == b"model"
+    subprocess.run([work / "venv/bin/python", "-c", "import saccade_small, paho.mqtt, tomli"], check=True)
+
+    # Another file under a right name is refused.
+    (other,) = (tmp_path / "unpacked/saccade/wheels").glob("tomli-*.whl")
+    with zipfile.ZipFile(other, "a") as archive:
+        archive.writestr("tomli/evil.py", "")
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+
+
+def test_what_cannot_be_installed_is_told_before_it_is_sent(tmp_path: Path) -> None:
+    wheel = small_wheel(tmp_path)
+    lock = tmp_path / "constraints.txt"
+    lock.write_text(f"paho-mqtt==2.1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(ConfigError, match=r"lacks tomli; renew it with: saccade device lock"):
+        wheelhouse.build(wheel, lock, {}, {}, tmp_path / "x.zip", HERE)
+    lock.write_text("paho-mqtt>=2\n")
+    with pytest.raises(ConfigError, match="'paho-mqtt>=2' is no NAME==VERSION"):
+        wheelhouse.read_lock(lock)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        wheelhouse.read_lock(tmp_path / "none.txt")
+    for name, problem in (
+        ("tracing-0.1.0-py3-none-any.whl", "no wheel of saccade-engine"),
+        ("saccade_engine-0.1.0-cp39-cp39-linux_x86_64.whl", "is for cp39"),
+        ("saccade_engine-0.1.0-py3-none-linux_aarch64.whl", "is for linux_aarch64"),
+    ):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(ConfigError, match=problem):
+            wheelhouse.check_wheel(tmp_path / name, wheelhouse.Device("3.12"))
+
+
+def test_the_lock_that_is_kept_names_all_that_the_project_needs() -> None:
+    project = (LAMBDAS.parent / "pyproject.toml").read_text()
+    needed = project.partition("dependencies = [")[2].partition("]\n")[0]
+    needed += project.partition("greengrass = [")[2].partition("]\n")[0]
+    names = {name.lower() for name, marker in re.findall(r'"([\w-]+)[^";]*(;?)', needed) if not marker}
+    locked = {line.partition("==")[0] for line in wheelhouse.read_lock(LAMBDAS / wheelhouse.LOCK)}
+    assert names <= locked
+    assert "saccade" not in locked
+
+
+# Registration
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+class Greengrass:
+    """The service's answers. `requests`: what was asked, by operation."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, Any]] = []
+        self.versions: dict[str, dict[str, Any]] = {}
+        self.components: dict[str, Any] = {}
+
+    def __call__(self, request: Any, **_: Any) -> AWSResponse:
+        body = json.loads(request.body) if request.body else {}
+        path = urllib.request.url2pathname(request.url.split("amazonaws.com")[-1].partition("?")[0])
+        status, answer = self.answer(request.method, path, body)
+        self.requests.append((f"{request.method} {path}", body))
+        raw = io.BytesIO(json.dumps(answer).encode())
+        raw.stream = lambda *_, **__: iter([raw.getvalue()])  # type: ignore[attr-defined]
+        return AWSResponse(request.url, status, {"Content-Type": "application/json"}, raw)
+
+    def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        if path.endswith("createComponentVersion"):
+            import base64
+
+            recipe = json.loads(base64.b64decode(body["inlineRecipe"]))
+            self.versions[recipe["ComponentVersion"]] = {"recipe": recipe, "tags": body["tags"]}
+            return 201, {"componentName": recipe["ComponentName"], "componentVersion": recipe["ComponentVersion"],
+                         "creationTimestamp": 0, "status": {}}  # fmt: skip
+        if path.endswith("/versions"):
+            return 200, {"componentVersions": [
+                {"componentVersion": v, "arn": f"{path.split('/')[-2]}:versions:{v}"} for v in self.versions
+            ]}  # fmt: skip
+        if path.endswith("/metadata"):
+            return 200, {"tags": self.versions[path.removesuffix("/metadata").rpartition(":")[2]]["tags"]}
+        if method == "POST" and path.endswith("/deployments"):
+            self.components = body["components"]
+            return 201, {"deploymentId": "d-1"}
+        if path.endswith("/deployments"):
+            return 200, {"deployments": [{"deploymentId": "d-0"}] if self.components else []}
+        if "/deployments/" in path:
+            return 200, {"components": self.components}
+        return 404, {"message": "no such core device"}
+
+
+@pytest.fixture
+def greengrass() -> Greengrass:
+    return Greengrass()
+
+
+@pytest.fixture
+def account(moto_url: str, greengrass: Greengrass, monkeypatch: pytest.MonkeyPatch) -> Account:
+    urllib.request.urlopen(urllib.request.Request(f"{moto_url}/moto-api/reset", method="POST")).close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_GREENGRASSV2", "https://greengrass.eu-central-1.amazonaws.com")
+    session = boto3.Session("local", "local", region_name="eu-central-1")
+    session.events.register("before-send.greengrassv2", greengrass)
+    account = Account(session, "123456789012")
+    account.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")
+    account.client("iot").create_role_alias(
+        roleAlias="saccade-device", roleArn="arn:aws:iam::123456789012:role/r", credentialDurationSeconds=3600
+    )
+    return account
+
+
+def test_a_device_is_registered_once_and_removed_without_a_trace(account: Account, tmp_path: Path) -> None:
+    iot = account.client("iot")
+    made = device.register(account, "saccade", "door", tmp_path / "door")
+    files = {path.name: path for path in made.folder.iterdir()}
+    assert set(files) == {"device.pem.crt", "private.pem.key", "AmazonRootCA1.pem", "config.yaml"}
+    assert made.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
+    configuration = yaml.safe_load(files["config.yaml"].read_text())
+    assert configuration["system"]["thingName"] == "door"
+    nucleus = configuration["services"]["aws.greengrass.Nucleus"]["configuration"]
+    assert nucleus["iotRoleAlias"] == "saccade-device"
+    assert nucleus["iotDataEndpoint"].endswith("amazonaws.com")
+    assert iot.list_thing_principals(thingName="door")["principals"] == [made.certificate]
+    assert iot.list_attached_policies(target=made.certificate)["policies"][0]["policyName"] == "saccade-device-door"
+    with pytest.raises(ConfigError, match="door is registered already"):
+        device.register(account, "saccade", "door", tmp_path / "again")
+    assert device.remove(account, "saccade", "door") == ["certificate", "thing", "policy"]
+    assert iot.list_things()["things"] == []
+    assert iot.list_certificates()["certificates"] == []
+    assert iot.list_policies()["policies"] == []
+    assert device.remove(account, "saccade", "door") == []
+
+
+def test_a_failed_registration_leaves_nothing(account: Account, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    for stack, folder, problem in (("other", "new", "stack other is not in"), ("saccade", "full", "empty")):
+        with pytest.raises(ConfigError, match=problem):
+            device.register(account, stack, "door", tmp_path / folder)
+    account.client("iot").create_policy(policyName="saccade-device-door", policyDocument="{}")
+    with pytest.raises(ConfigError, match="door cannot be registered"):
+        device.register(account, "saccade", "door", tmp_path / "new")
+    assert account.client("iot").list_things()["things"] == []
+    assert account.client("iot").list_certificates()["certificates"] == []
+
+
+def test_a_device_acts_under_its_own_name_only_and_its_policy_is_short_enough() -> None:
+    account = Account(boto3.Session("local", "local", region_name="ap-southeast-2"), "123456789012")
+    document = device.policy(account, "s" * 20, "T" * 64)
+    assert len(re.sub(r"\s", "", json.dumps(document))) <= 2048
+    for statement in document["Statement"]:
+        resources = statement["Resource"]
+        for resource in [resources] if isinstance(resources, str) else resources:
+            if resource == "*":
+                assert all(action.startswith("greengrass:") for action in statement["Action"])
+            elif "rolealias" not in resource:
+                name = resource.split(":", 5)[5]
+                own = r"client/T{64}(#\*)?|topic(filter)?/(\$aws/things|saccade)/T{64}/.+"
+                assert re.fullmatch(own, name)
+                assert name.count("/") - 1 - 3 * name.startswith("topic/$aws") <= 7
+    for name in ("a/b", "", "#", "a*", "x" * 65, "ä"):
+        with pytest.raises(ConfigError, match="use up to 64"):
+            device.check_name(name)
+
+
+# Component and deployment
+
+
+def test_a_changed_recipe_gets_a_new_version_and_other_components_stay(
+    account: Account, greengrass: Greengrass, tmp_path: Path
+) -> None:
+    account.client("s3").create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    artifact = tmp_path / "saccade.zip"
+    artifact.write_bytes(b"PK" + bytes(22))
+    place = component.upload(account, "code", artifact)
+    assert place == component.upload(account, "code", artifact)
+    digest = hashlib.sha256(artifact.read_bytes()).hexdigest()[:32]
+    assert place == f"code/components/{digest}"
+    function = LAMBDAS / "faces_to_s3"
+    filled, version = component.publish(account, function, place, "0.1.0")
+    assert version == "0.1.0"
+    assert filled["Manifests"][0]["Artifacts"][0]["Uri"] == f"s3://{place}/saccade.zip"
+    assert component.publish(account, function, place, "0.1.0")[1] == "0.1.0"
+    changed, version = component.publish(account, function, "code/components/other", "0.1.0")
+    assert (version, sorted(greengrass.versions)) == ("0.1.1", ["0.1.0", "0.1.1"])
+
+    greengrass.components = {"aws.greengrass.Cli": {"componentVersion": "2.17.0"}}
+    merge = component.configuration(changed, {"source": "/dev/video2", "interval": "5"})
+    assert component.deploy(account, "door", changed, merge) == "d-1"
+    request = greengrass.requests[-1][1]
+    assert request["targetArn"] == "arn:aws:iot:eu-central-1:123456789012:thing/door"
+    assert request["components"]["aws.greengrass.Cli"] == {"componentVersion": "2.17.0"}
+    ours = request["components"]["io.saccade.FacesToS3"]
+    assert ours["componentVersion"] == "0.1.1"
+    assert json.loads(ours["configurationUpdate"]["merge"]) == {"source": "/dev/video2", "interval": "5"}
+    with pytest.raises(ConfigError, match=r"--set sorce: no such setting of io\.saccade\.FacesToS3; it has"):
+        component.configuration(changed, {"sorce": "x"})
+
+
+def test_several_cameras_go_with_all_that_their_apps_need(demo: Path, tmp_path: Path) -> None:
+    file, own = tmp_path / "cameras.toml", tmp_path / "own.onnx"
+    own.write_bytes(b"")
+    cameras = '[[camera]]\nname = "{}"\nsource = "/dev/video{}"\n'
+    file.write_text(cameras.format("a", 0) + cameras.format("b", 1) + 'app = ["head-pose"]\n' + cameras.format("c", 2)
+                    + 'app = "detect"\nmodel = "own.onnx"\n')  # fmt: skip
+    names = {"cameras.toml", "own.onnx", "blazeface-full.tflite", "face-mesh.tflite"}
+    assert set(with_cameras(str(file), "faces", {"own.onnx": own})) == names
+    filled = component.recipe(LAMBDAS / "faces_to_s3", "bucket/folder", "0.1.0")
+    assert component.configuration(filled, {"config": "cameras.toml"}) == {"config": "cameras.toml"}
+    for app, text, fault in (
+        ("faces", file.read_text(), "camera c: model own.onnx does not go with it; add it by --model FILE"),
+        ("detect", cameras.format("a", 0), "camera a: detect needs a network; say its model"),
+        ("faces", cameras.format("a", 0) * 2, "2 cameras are called a"),
+        ("faces", 'source = "demo:"\n', r"no \[\[camera\]\] table"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=fault):
+            with_cameras(str(file), app, {})
+
+
+def test_a_bucket_of_somebody_else_gets_nothing(account: Account, tmp_path: Path) -> None:
+    (tmp_path / "z").write_bytes(b"")
+    with pytest.raises(ConfigError, match="the component cannot be put into missing"):
+        component.upload(account, "missing", tmp_path / "z")
+
+
+@pytest.mark.parametrize("action", [["register", "door"], ["deploy", "door", "--wheel", "/nowhere.whl"]])
+def test_a_region_without_greengrass_is_refused_before_anything_is_built(
+    action: list[str], account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-q", "device", *action, "--region", "us-west-1"]) == 2
+    assert "region us-west-1 has no Greengrass" in capsys.readouterr().err
+
+
+def test_a_network_at_an_endpoint_need_not_be_on_the_device(capsys: pytest.CaptureFixture[str]) -> None:
+    deploy = ["device", "deploy", "door", "--app", "classify", "--wheel", "/nowhere.whl", "--dry-run"]
+    assert main([*deploy, "--set", "model=sagemaker://saccade-cats"]) == 2
+    assert "/nowhere.whl: no wheel of saccade-engine" in capsys.readouterr().err
+
+
+# Keys below the device's own name
+
+
+def test_crops_of_a_device_lie_below_its_name_in_the_tutorials_form() -> None:
+    key = crop_key(RunConfig(prefix="faces/{thing}/").prefix.replace("{thing}", "door"), 1_764_000_000.0)
+    assert re.fullmatch(r"faces/door/\d+_\d+/\d+_\d+/1764000000_\{digest\}\.jpg", key)
+    for wrong in ("faces", "/faces/", "a//b/", "../x/", "faces/{digest}/", "x" * 300 + "/"):
+        with pytest.raises(ConfigError, match="prefix"):
+            RunConfig(prefix=wrong)

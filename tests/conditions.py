@@ -1,0 +1,30 @@
+"""Waiting for what must become true, however busy the machine is."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PATIENCE = 60.0
+"""How long a test waits for what should be there at once, s: no measure of speed, only the end of a hang."""
+
+
+def wait_for(what: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """True as soon as `what()` is; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+    return True
+
+
+def listens(pid: int) -> bool:
+    """True once a process catches SIGTERM, as a run does from its begin on; also if it has ended."""
+    try:
+        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return True
+    return caught is None or bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)

@@ -1,0 +1,89 @@
+"""On a processor without AVX2 no convolution is computed by reference code, which is ten times slower.
+
+`.ci/no-avx.sh` tries the networks of the demo on an emulated Atom, and with `tests/networks/test_lifeboat.py -m ""`
+those of the corpus as well, which takes long. It also counts the instructions of a frame (`bench.emulated`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bench import emulated
+
+from saccade import kernels
+from saccade.cli.doctor import LAST_WITH_SSE42, fits
+from saccade.errors import SaccadeError
+from saccade.networks import Model
+
+CONVOLUTIONS = {"Convolution", "GroupConvolution", "Deconvolution"}
+SUFFIXES = (".xml", ".onnx", ".tflite", ".prototxt", "-symbol.json", ".pb")
+LEAST_NETWORKS = 30
+
+without_avx2 = pytest.mark.skipif(
+    kernels.variant() not in ("sse42", "portable"), reason="by choice: this processor has AVX2; see .ci/no-avx.sh"
+)
+
+
+def primitives(model: Model) -> dict[str, str]:
+    """What computes each convolution, by the layer's name."""
+    return {
+        layer.friendly_name: layer.get_rt_info()["primitiveType"].astype(str)
+        for layer in model._compiled.get_runtime_model().get_ops()
+        if layer.get_rt_info()["layerType"].astype(str) in CONVOLUTIONS
+    }
+
+
+def check(model: Model) -> int:
+    """How many convolutions a network has, none of them a reference implementation."""
+    found = primitives(model)
+    slow = {name: kind for name, kind in found.items() if kind.startswith(("ref", "unknown"))}
+    assert not slow, f"{model.name}: {slow}"
+    return len(found)
+
+
+@without_avx2
+@pytest.mark.parametrize("name", ["blazeface-short", "blazeface-full", "face-mesh"])
+def test_networks_of_the_demo(demo: Path, name: str) -> None:
+    assert check(Model(demo / "models" / f"{name}.tflite", precision="f32", threads=1)) > 10
+
+
+@without_avx2
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_networks_of_the_corpus(corpus: Path) -> None:
+    counts = {}
+    for path in sorted((corpus / "corpus").rglob("*")):
+        if path.name.endswith(SUFFIXES):
+            try:
+                model = Model(path, precision="f32", threads=1)
+            except SaccadeError:
+                continue  # a file that shall be refused
+            counts[path.name] = check(model)
+    assert sum(count > 0 for count in counts.values()) >= LEAST_NETWORKS, counts
+
+
+@pytest.mark.parametrize(
+    ("flags", "release", "state", "word"),
+    [
+        ({"sse4_2", "avx2"}, "2030.1.0", "ok", ""),
+        (set(), "2026.4.1", "ok", ""),
+        ({"sse4_2"}, "2026.4.1", "note", "2026.4"),
+        ({"sse4_2", "avx"}, "2026.4.1", "note", "2026.4"),
+        ({"sse4_2"}, "2026.5.0", "missing", "openvino==2026.4.*"),
+        ({"sse4_2"}, "2027.0.0", "missing", "openvino==2026.4.*"),
+        ({"ssse3"}, "2026.4.1", "missing", "SSE4.2"),
+    ],
+)
+def test_the_doctor_knows_which_releases_fit(flags: set[str], release: str, state: str, word: str) -> None:
+    found, _, remedy = fits(flags, release, "a processor")
+    assert (found, word in remedy) == (state, True)
+    assert LAST_WITH_SSE42 == (2026, 4), "docs/device.md and pyproject.toml name the release, too"
+
+
+def test_a_frame_may_take_three_in_a_hundred_more_instructions() -> None:
+    baseline = {"releases": emulated.releases(), "instructions": {"a": 1000}}
+    assert [emulated.verdict("a", count, baseline)[1] for count in (900, 1029, 1031)] == [False, False, True]
+    assert "no baseline" in emulated.verdict("b", 9000, baseline)[0]
+    line, worse = emulated.verdict("a", 9000, baseline | {"releases": "openvino 1"})
+    assert (worse, "no baseline" in line) == (False, True), "counts of other releases are not comparable"

@@ -1,0 +1,336 @@
+"""Many cameras in one process, with real captures, a real network and real threads."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from itertools import chain, cycle, repeat
+from pathlib import Path
+
+import psutil
+import pytest
+from parts import Endless, Keep, Live, Means
+
+from conditions import wait_for
+from saccade import Capture, Model, open_source
+from saccade.capture import Picture, Source
+from saccade.errors import ConfigError, SourceError
+from saccade.frame import Frame
+from saccade.networks.sharing import Networks
+from saccade.pipeline import Branch, Camera, Engine
+from saccade.predict import Predictor
+from saccade.results import Result
+from small_networks import mean_network
+from videos import jpeg, mjpeg_avi, numbered_avi, picture
+
+SMALL, LARGE = jpeg(picture(3)), jpeg(picture(3, (480, 640)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return Model(mean_network(tmp_path_factory.mktemp("net") / "means.xml"), precision="f32", threads=2, streams=2)
+
+
+def camera(name: str, model: Model, source: Callable[[], Source], keep: Keep | None = None, **options: float) -> Camera:
+    branch = Branch(Means(model), [keep] if keep else [])
+    return Camera(
+        name=name, open=lambda: Capture(source(), lazy=True, wait=True), branches=[branch], **options
+    )  # fmt: skip
+
+
+def steady(hz: float = 50) -> Iterator[object]:
+    return cycle([SMALL, 1 / hz])
+
+
+class Run:
+    """An engine on a thread of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._thread = threading.Thread(target=engine.run)
+
+    def __enter__(self) -> Engine:
+        self._thread.start()
+        return self.engine
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.stop()
+        self._thread.join()
+
+
+def served(engine: Engine, name: str) -> int:
+    return engine.statistics().cameras[name].run.frames
+
+
+def check_accounts(engine: Engine) -> None:
+    for name, figures in engine.statistics().cameras.items():
+        pictures = dict(figures.run.pictures)
+        arrived = pictures.pop("arrived")
+        assert "open" not in pictures
+        assert arrived == sum(pictures.values()), name
+
+
+def test_every_frame_of_files_is_served_in_order_on_one_network(model: Model, tmp_path: Path) -> None:
+    keeps = {f"file{i}": Keep() for i in range(5)}
+    video = numbered_avi(tmp_path / "v.avi", 25)
+    engine = Engine(camera(name, model, lambda: open_source(video), keep) for name, keep in keeps.items())
+    figures = engine.run()
+    assert figures.frames == 125
+    for name, keep in keeps.items():
+        assert [result.frame for result in keep.results] == list(range(25))
+        assert keep.closed
+        assert figures.cameras[name].run.pictures == {"arrived": 25, "served": 25}
+    assert len(model.idle) <= engine.cores + 1, "cameras share requests, not only the network"
+
+
+def test_one_camera_keeps_all_workers_busy_and_its_order(model: Model, tmp_path: Path) -> None:
+    keep = Keep()
+    engine = Engine([camera("only", model, lambda: open_source(numbered_avi(tmp_path / "v.avi", 60)), keep)], workers=4)
+    assert engine.run().frames == 60
+    assert [result.frame for result in keep.results] == list(range(60))
+
+
+def test_two_apps_look_at_the_same_frame(model: Model, tmp_path: Path) -> None:
+    keeps = [Keep(), Keep()]
+    video = numbered_avi(tmp_path / "v.avi", 10)
+    both = Camera(
+        name="both",
+        open=lambda: Capture(open_source(video), lazy=True),
+        branches=[Branch(Means(model), [keep]) for keep in keeps],
+    )
+    assert Engine([both]).run().frames == 10
+    assert [r.frame for r in keeps[0].results] == [r.frame for r in keeps[1].results] == list(range(10))
+
+
+def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
+    model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
+    monkeypatch.setattr("saccade.pipeline.engine.FIRST_PAUSE", 0.1)
+    gate, hung = threading.Event(), threading.Event()
+
+    class HangsOnce(Means):
+        def least_size(self, width: int, height: int) -> tuple[int, int]:
+            if not hung.is_set():
+                hung.set()
+                gate.wait()
+            return super().least_size(width, height)
+
+    bad = Camera(
+        name="bad",
+        open=lambda: Capture(Live("bad", steady()), lazy=True),
+        branches=[Branch(HangsOnce(model))],
+    )
+    with Run(Engine([camera("good", model, lambda: Live("good", steady())), bad])) as engine:
+        wait_for(hung.is_set)
+        before = served(engine, "good")
+        wait_for(lambda: served(engine, "good") > before + 20)
+        wait_for(lambda: served(engine, "bad") > 5)
+        assert engine.statistics().cameras["bad"].restarts == 1
+        gate.set()
+    check_accounts(engine)
+    assert engine.statistics().cameras["bad"].run.pictures["failed"] >= 1
+    assert any("bad: its decoder has not come back" in record.message for record in caplog.records)
+
+
+def test_a_camera_that_has_all_workers_comes_back_from_a_hang(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other tickets wait behind the decoder that hangs, and hang no less."""
+    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
+    gate, hung = threading.Event(), threading.Event()
+
+    class HangsOnce(Means):
+        def least_size(self, width: int, height: int) -> tuple[int, int]:
+            if not hung.is_set():
+                hung.set()
+                gate.wait()
+            return super().least_size(width, height)
+
+    bad = Camera(
+        name="bad", open=lambda: Capture(Live("bad", steady()), lazy=True), branches=[Branch(HangsOnce(model))]
+    )
+    with Run(Engine([bad], workers=4)) as engine:
+        try:
+            wait_for(lambda: served(engine, "bad") > 5)
+            assert engine.statistics().cameras["bad"].restarts == 1
+        finally:
+            gate.set()
+    check_accounts(engine)
+
+
+def test_garbage_size_changes_floods_and_storms_leave_the_others_alone(model: Model) -> None:
+    def garbage() -> Iterator[object]:
+        return cycle([b"\xff\xd8\xff\xdb no picture", 0.01])
+
+    def resizing() -> Iterator[object]:
+        return cycle([SMALL, 0.01, LARGE, 0.01])
+
+    def reconnecting() -> Iterator[object]:
+        return cycle([SMALL, 0.01, SourceError("bad: gone")])
+
+    keeps = {name: Keep() for name in ("resizing", "flood")}
+    engine = Engine(
+        [
+            camera("good", model, lambda: Live("good", steady())),
+            camera("garbage", model, lambda: Live("garbage", garbage())),
+            camera("resizing", model, lambda: Live("resizing", resizing()), keeps["resizing"]),
+            camera("storm", model, lambda: Live("storm", reconnecting())),
+            camera("flood", model, lambda: Endless(SMALL), keeps["flood"]),
+            camera("dead", model, lambda: Live("dead", repeat(SourceError("dead: no route")))),
+        ]
+    )
+    with Run(engine):
+        wait_for(lambda: served(engine, "good") > 50 and {r.width for r in keeps["resizing"].results} == {320, 640})
+        wait_for(lambda: served(engine, "storm") > 1)
+        figures = engine.statistics().cameras
+        assert figures["dead"].reason == "dead: no route"
+        assert figures["garbage"].run.pictures["damaged"] > 0
+    check_accounts(engine)
+
+
+def test_cameras_come_and_go_pause_and_change_while_others_run(model: Model) -> None:
+    keep = Keep()
+    with Run(Engine([camera("first", model, lambda: Live("first", steady()))], lasting=True)) as engine:
+        engine.add(camera("second", model, lambda: Live("second", steady()), keep))
+        wait_for(lambda: len(keep.results) > 5)
+        with pytest.raises(ConfigError, match="'second' is there already"):
+            engine.add(camera("second", model, lambda: Live("again", steady())))
+        engine.pause("second")
+        wait_for(lambda: engine.statistics().cameras["second"].run.pictures.get("paused", 0) > 5)
+        count = len(keep.results)
+        engine.pause("second", paused=False)
+        wait_for(lambda: len(keep.results) > count)
+        engine.change("second", rate=1, weight=2)
+        assert engine.statistics().cameras["second"].share.rate == 1
+        engine.remove("second")
+        assert keep.closed
+        with pytest.raises(ConfigError, match="no camera 'second'; there are: first"):
+            engine.remove("second")
+        before = served(engine, "first")
+        wait_for(lambda: served(engine, "first") > before)
+    check_accounts(engine)
+
+
+def test_an_app_that_fails_is_told_once_and_its_pictures_are_counted(
+    model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Means):
+        def interpret(self, frame: Frame, result: Result) -> Result:
+            raise ValueError("broken on purpose")
+
+    broken = Camera(
+        name="broken",
+        open=lambda: Capture(open_source(numbered_avi(tmp_path / "v.avi", 10)), lazy=True),
+        branches=[Branch(Broken(model))],
+    )
+    engine = Engine([broken, camera("good", model, lambda: open_source(numbered_avi(tmp_path / "w.avi", 10)))])
+    figures = engine.run().cameras
+    assert figures["broken"].run.pictures == {"arrived": 10, "failed": 10}
+    assert figures["good"].run.pictures == {"arrived": 10, "served": 10}
+    assert len([r for r in caplog.records if r.message == "camera broken: ValueError: broken on purpose"]) == 1
+
+
+def test_reconnects_and_size_changes_leave_no_memory_thread_or_descriptor(model: Model, tmp_path: Path) -> None:
+    process = psutil.Process()
+    sizes = [
+        mjpeg_avi(tmp_path / f"{i}.avi", [jpeg(picture(i, size))] * 3, size)
+        for i, size in enumerate([(240, 320), (480, 640)])
+    ]
+    figures = []
+    with Run(Engine([camera("stays", model, lambda: Live("stays", steady(10)))], lasting=True)) as engine:
+        for count in range(120):
+            keep = Keep()
+            engine.add(camera("comes", model, lambda: open_source(sizes[count % 2]), keep))  # noqa: B023
+            wait_for(lambda: len(keep.results) == 3)  # noqa: B023
+            engine.remove("comes")
+            if count % 30 == 29:
+                gc.collect()
+                figures.append((process.memory_info().rss, process.num_threads(), process.num_fds()))
+    assert figures[-1][0] - figures[1][0] < 3 << 20
+    assert figures[-1][1:] == figures[0][1:]
+
+
+def test_a_network_is_opened_once_for_the_same_file_and_options(tmp_path: Path) -> None:
+    networks = Networks(threads=1, precision="f32")
+    path = mean_network(tmp_path / "means.xml")
+    first, same, other = networks.open(path), networks.open(path), networks.open(path, batch=1)
+    assert first is same
+    assert first is not other
+    assert isinstance(Means(first).predictor, Predictor)
+    del first, same, other
+    gc.collect()
+    assert len(networks) == 0, "what nobody uses is gone"
+
+
+def test_wrong_rates_and_weights_are_named(model: Model) -> None:
+    with pytest.raises(ConfigError, match="camera a: rate 0; give pictures a second, above 0 and up to 1000"):
+        camera("a", model, lambda: Endless(SMALL), rate=0)
+    with pytest.raises(ConfigError, match="camera a: weight -1; give a number above 0"):
+        camera("a", model, lambda: Endless(SMALL), weight=-1)
+
+
+def test_accounts_agree_however_a_run_is_stopped(model: Model) -> None:
+    engine = Engine(
+        chain(
+            (camera(f"live{i}", model, lambda: Live("live", steady(200)), rate=20) for i in range(4)),
+            (camera(f"flat{i}", model, lambda: Endless(SMALL)) for i in range(2)),
+        )
+    )
+    figures = engine.run(seconds=0.5)
+    check_accounts(engine)
+    assert all(camera.run.pictures["served"] == camera.run.frames for camera in figures.cameras.values())
+
+
+class Counted(Live):
+    """Counts what it gave."""
+
+    given = 0
+
+    def read(self) -> Picture | None:
+        picture = super().read()
+        self.given += picture is not None
+        return picture
+
+
+@pytest.mark.parametrize("frames", [0, 1, 7, 40])
+def test_accounts_hold_at_every_moment_of_a_shutdown(model: Model, frames: int) -> None:
+    sources = {
+        "live": Counted("live", steady(300)),
+        "flood": Counted("flood", cycle([SMALL])),
+        "garbage": Counted("garbage", cycle([b"\xff\xd8\xff\xdb no picture", SMALL, 0.002])),
+        "paused": Counted("paused", steady(300)),
+    }
+    keeps = {name: Keep() for name in sources}
+    engine = Engine(
+        camera(name, model, lambda source=source: source, keeps[name], rate=60 if name == "live" else None)
+        for name, source in sources.items()
+    )
+    engine.pause("paused")
+    newest: dict[str, int] = dict.fromkeys(sources, 0)
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        for name, figures in engine.statistics().cameras.items():
+            pictures = figures.run.pictures
+            assert pictures.get("open", 0) >= 0, (name, pictures)
+            assert pictures["arrived"] == sum(count for reason, count in pictures.items() if reason != "arrived")
+            assert newest[name] <= pictures["arrived"] <= sources[name].given
+            newest[name] = pictures["arrived"]
+        looks += 1
+
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    wait_for(lambda: sum(len(keep.results) for keep in keeps.values()) >= frames)
+    engine.stop()
+    while thread.is_alive():
+        look()
+    look()
+    check_accounts(engine)
+    assert looks > 1
+    for name, figures in engine.statistics().cameras.items():
+        pictures = figures.run.pictures
+        assert pictures.get("served", 0) == len(keeps[name].results) == figures.run.frames
+        # One may have been read and come too late to be entered.
+        assert sources[name].given - pictures["arrived"] in (0, 1)
+    assert engine.statistics().cameras["paused"].run.pictures.get("served", 0) == 0

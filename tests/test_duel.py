@@ -1,0 +1,104 @@
+"""The duel of two builds: its test is exact, and its rows ask for both clock and count."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from bench import duel
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def noise(dice: random.Random, effect: float = 0.0) -> list[float]:
+    """Pairs of a busy machine: 0.6 % around the effect, and now and then one that is far off."""
+    return [effect + dice.gauss(0, 0.006) * (8 if dice.random() < 0.05 else 1) for _ in range(duel.LOOKS[-1])]
+
+
+@pytest.mark.parametrize("values", [[0.3, -0.1, 0.2], [0.5, 0.4, 0.3, 0.2], [-0.1, -0.2], [0.1, -0.4, 0.3, -0.2, 0.6]])
+def test_chance_is_that_of_all_signs(values: list[float]) -> None:
+    ranks = [rank for rank, _ in enumerate(values, 1)]
+    seen = sum(r for r, value in zip(ranks, sorted(values, key=abs), strict=True) if value > 0)
+    sums = [sum(itertools.compress(ranks, signs)) for signs in itertools.product((0, 1), repeat=len(values))]
+    assert math.isclose(duel.chance(values), sum(total >= seen for total in sums) / len(sums))
+
+
+def test_equal_builds_raise_no_alarm_and_two_per_cent_do() -> None:
+    dice = random.Random(1)
+    equal = [duel.decide({str(stage): noise(dice) for stage in range(9)}) for _ in range(100)]
+    assert not [word for ends in equal for word, _ in ends.values() if word == "slower"]
+    slower = [duel.decide({str(s): noise(dice, math.log(1.02) if s == 3 else 0) for s in range(9)}) for _ in range(100)]
+    assert sum(ends["3"][0] == "slower" for ends in slower) >= 95
+
+
+def test_most_stages_of_equal_builds_are_settled_early() -> None:
+    dice = random.Random(2)
+    ends = duel.decide({str(stage): noise(dice) for stage in range(200)})
+    assert sum(word == "equal" and pairs <= 16 for word, pairs in ends.values()) > 150
+
+
+@pytest.mark.parametrize(
+    ("effect", "count", "word", "red"),
+    [(0.03, 103, "SLOWER", True), (0.03, 100, "suspect machine", False), (0.0, 103, "suspect machine", False),
+     (0.0, 100, "equal", False), (-0.05, 95, "equal", False)],
+)  # fmt: skip
+def test_red_needs_clock_and_count(effect: float, count: float, word: str, red: bool) -> None:
+    (row,) = duel.rows({"nms": noise(random.Random(3), effect)}, {"nms": 100.0}, {"nms": count})
+    assert row.red is red
+    assert word in str(row)
+
+
+class Favoured:
+    """A process of a machine on which the second of two processes is slower by 3 %, as caches might have it."""
+
+    digests = dict.fromkeys(("nms", "track"), "1")
+    started: ClassVar[list[Favoured]] = []
+
+    def __init__(self, package: Path, processor: int) -> None:
+        self.later = len(self.started) % 2 == 1
+        self.started.append(self)
+        if package.name == "other":
+            self.digests = {"nms": "2", "new": "1"}
+
+    def slice(self, stage: str, calls: int) -> int:
+        return calls * (1_030_000 if self.later else 1_000_000)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def test_who_comes_second_is_drawn_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duel, "Side", Favoured)
+    pairs, remarks = duel.pair_up([Path("a"), Path("b")], {"track": 1.2}, False, random.Random(4))
+    assert {round(math.exp(effect), 3) for effect in pairs["nms"]} == {1.03, 0.971}
+    assert {round(math.exp(effect), 2) for effect in pairs["track"]} == {1.24, 1.17}
+    assert (duel.decide(pairs)["nms"][0], duel.decide(pairs)["track"][0]) == ("equal", "slower")
+    assert not remarks
+    _, remarks = duel.pair_up([Path("a"), Path("other")], {}, False, random.Random(4))
+    assert remarks == [
+        "results differ, so that times compare different work: nms", "only BASE has, and nobody compares: track",
+        "only HEAD has, and nobody compares: new",
+    ]  # fmt: skip
+
+
+def test_stages_compute_the_same_in_every_process_and_errors_name_them() -> None:
+    sides = [duel.Side(ROOT / "engine", 0) for _ in range(2)]
+    assert sides[0].digests == sides[1].digests
+    assert len(sides[0].digests) == 9
+    assert sides[0].slice("nms", 3) > 0
+    with pytest.raises(RuntimeError, match="no such stage 1"):
+        sides[0].slice("no such stage", 1)
+    for side in sides:
+        side.close()
+
+
+def test_one_build_is_not_a_duel() -> None:
+    run = subprocess.run([sys.executable, "-m", "bench.duel", "x"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "give two builds" in run.stderr
