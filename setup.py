@@ -1,7 +1,7 @@
 """Build of the compiled kernels; all other metadata is in pyproject.toml.
 
 Plain flags, never `-march=native`: each source of ext/ that needs more than the baseline says so itself and is only
-called on processors that have it. Without a compiler the package installs all the same and uses its Numba twins.
+called on processors that have it. Without a compiler the package installs all the same and uses its kernels in Numba.
 `SACCADE_BOUNDS_CHECK=1` builds with bounds checks in the Cython layer and in the C library's own functions,
 `SACCADE_SANITIZE=address` with AddressSanitizer; see .ci/sanitize.sh.
 """

@@ -26,7 +26,7 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
     rm -rf "$venv"
 done
 
-# Without a compiler the Numba twins serve, and say so once.
+# Without a compiler the kernels in Numba serve, and say so once.
 python=$(command -v "${PYTHON:-python3}")
 "$python" -m venv "$work/plain"
 git clone --quiet "$root" "$work/bare"  # the other clone holds what was compiled for the wheels above
@@ -34,5 +34,5 @@ CC=false "$work/plain/bin/python" -m pip --quiet wheel --no-deps --wheel-dir "$w
 "$work/plain/bin/python" -m pip install --quiet "$work"/dist-plain/saccade_engine-*.whl
 (cd "$work" && SACCADE_TRY=numba "$work/plain/bin/python" -W always "$root/.ci/try_wheel.py" 2>"$work/warnings") ||
     { echo "the wheel without compiled kernels does not work:"; cat "$work/warnings"; exit 1; }
-test "$(grep -c 'Numba twins are used' "$work/warnings")" = 1 || { cat "$work/warnings"; exit 1; }
-echo "without a compiler: works on the Numba twins, with one warning"
+test "$(grep -c 'those in Numba are used' "$work/warnings")" = 1 || { cat "$work/warnings"; exit 1; }
+echo "without a compiler: works on Numba, with one warning"

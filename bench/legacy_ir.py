@@ -99,11 +99,11 @@ def figure(name: str, ratios: list[float], target: float, detail: str, *, at_lea
 def compare(path: Path, rounds: int) -> list[Figure]:
     """Speed, load time and results of one artifact."""
     with tempfile.TemporaryDirectory() as folder:
-        twin_path = convert(path, folder, "f16")
+        converted_path = convert(path, folder, "f16")
         models = {
             "f32": Model(path, precision="f32", threads=THREADS),
             "auto": Model(path, threads=THREADS),
-            "twin": Model(twin_path, precision="f32", threads=THREADS),
+            "converted": Model(converted_path, precision="f32", threads=THREADS),
         }
         feeds = {port.name: picture(tuple(port.shape)) for port in models["f32"].inputs}
         results: dict[str, Arrays] = {name: model.infer(feeds) for name, model in models.items()}
@@ -121,7 +121,7 @@ def compare(path: Path, rounds: int) -> list[Figure]:
         loads = take_turns(
             {
                 "legacy": lambda: Model(path, precision="f32", threads=THREADS),
-                "twin": lambda: Model(twin_path, precision="f32", threads=THREADS),
+                "converted": lambda: Model(converted_path, precision="f32", threads=THREADS),
             },
             rounds,
             0.2,
@@ -133,19 +133,19 @@ def compare(path: Path, rounds: int) -> list[Figure]:
     def best(name: str, of: dict[str, list[float]] = times) -> str:
         return f"{min(of[name]) * 1e3:.1f} ms"
 
-    label, apart = path.parent.name, difference(results["f32"], results["twin"])
+    label, apart = path.parent.name, difference(results["f32"], results["converted"])
     figures = [
         figure(
             f"{label}: time of f32 over current IR",
-            ratios("f32", "twin"),
+            ratios("f32", "converted"),
             SPEED,
-            f"{best('f32')} against {best('twin')}; results differ by {apart:.0e}",
+            f"{best('f32')} against {best('converted')}; results differ by {apart:.0e}",
         ),
         figure(
             f"{label}: load over current IR",
-            [a / b for a, b in zip(loads["legacy"], loads["twin"], strict=True)],
+            [a / b for a, b in zip(loads["legacy"], loads["converted"], strict=True)],
             LOAD,
-            f"{best('legacy', loads)} against {best('twin', loads)}",
+            f"{best('legacy', loads)} against {best('converted', loads)}",
         ),
     ]
     if "original" in times:

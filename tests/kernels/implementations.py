@@ -1,4 +1,4 @@
-"""The implementations under test: every variant that this processor has, and the Numba twins."""
+"""The implementations under test: every variant that this processor has, and Numba."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from types import ModuleType
 
 import pytest
 
-from saccade.kernels import twin
+from saccade.kernels import numba_kernels
 
 try:
     from saccade.kernels import _native
-except ImportError:  # pure installation: only the twins are there
+except ImportError:  # pure installation: only Numba is there
     _native = None
 
 VARIANTS = (*(_native.variants_here() if _native else ()), "numba")
@@ -28,7 +28,7 @@ class Kernels:
 
     @property
     def module(self) -> ModuleType:
-        return twin if self.variant == "numba" else _native
+        return numba_kernels if self.variant == "numba" else _native
 
     def __getattr__(self, name: str):
         function = getattr(self.module, name)

@@ -48,9 +48,9 @@ def test_each_variant_by_name(variant):
     assert warning == ""
 
 
-def test_without_the_extension_the_twins_serve_with_one_warning():
+def test_without_the_extension_numba_serves_with_one_warning():
     chosen, *warnings, _ = report(blocked={"saccade.kernels._native": None}).stdout.splitlines()
-    assert chosen == "numba saccade.kernels.twin numba"
+    assert chosen == "numba saccade.kernels.numba_kernels numba"
     assert len(warnings) == 1
     assert warnings[0].startswith("RuntimeWarning: saccade was installed without its compiled kernels")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from saccade.kernels import grid_cells, twin
+from saccade.kernels import grid_cells, numba_kernels
 from saccade.kernels.yolo import CODINGS
 
 EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "120"))
@@ -140,7 +140,7 @@ class TestLikeThePlainForm:
         check()
 
     def test_all_variants_give_the_same_bits(self, kernels, rng):
-        """And the twin's differ by rounding at most."""
+        """And Numba's differ by rounding at most."""
         for coding, channels_first, every_class in itertools.product(CODINGS, (False, True), (False, True)):
             boxes, obj, scores, cells = network(5, 1500, 11, coding, objectness=True, logits=CODINGS[coding][1])
             options = {
@@ -150,7 +150,7 @@ class TestLikeThePlainForm:
             rows = tensor(boxes, obj, scores, channels_first=channels_first)
             got = kernels.decode_yolo(rows, **options)
             assert len(got) > 20
-            agree(got, twin.decode_yolo(rows, **options))
+            agree(got, numba_kernels.decode_yolo(rows, **options))
             if kernels.variant != "numba":
                 portable = kernels.module.decode_yolo(rows, variant="portable", **options)
                 assert got.tobytes() == portable.tobytes()
@@ -283,7 +283,7 @@ class TestWhateverComes:
             other = kernels.decode_yolo(rows, **options)
             np.testing.assert_array_equal(got, other)
             if not np.isnan(cells).any():
-                want = twin.decode_yolo(rows, **options)
+                want = numba_kernels.decode_yolo(rows, **options)
                 np.testing.assert_array_equal(got[:, [0, 6]], want[:, [0, 6]])
 
         check()

@@ -175,7 +175,7 @@ def _kernels() -> Check:
     variant = kernels.variant()
     if variant == "numba":
         return Check(
-            "kernels", "note", "Numba twins (compiled at first use)",
+            "kernels", "note", "Numba (compiled at first use)",
             "for the compiled ones: sudo apt-get install gcc python3-dev, "
             "then pip install --force-reinstall saccade-engine",
         )  # fmt: skip

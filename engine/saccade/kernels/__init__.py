@@ -2,7 +2,7 @@
 
 Every kernel writes into memory of the caller, keeps none of it, and releases the GIL. The compiled kernels come in
 variants for instruction sets, of which the best one that the processor has is taken; without them (no compiler at
-installation) their Numba twins serve, slower to start, with the same results.
+installation) the same kernels in Numba serve, slower to start, with the same results.
 
 ``SACCADE_KERNELS`` forces a choice: ``native``, ``numba``, or a variant (``portable``, ``sse42``, ``avx2``,
 ``avx512``).
@@ -42,12 +42,20 @@ else:
             raise
         if not _wanted:
             warnings.warn(
-                "saccade was installed without its compiled kernels, so their Numba twins are used: the first call "
+                "saccade was installed without its compiled kernels, so those in Numba are used: the first call "
                 "takes seconds. Install a C compiler and reinstall saccade-engine to get them",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        from saccade.kernels.twin import Preprocess, as_objects, decode_anchors, decode_ssd, decode_yolo, nms, variant
+        from saccade.kernels.numba_kernels import (
+            Preprocess,
+            as_objects,
+            decode_anchors,
+            decode_ssd,
+            decode_yolo,
+            nms,
+            variant,
+        )
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Real old files against the outputs of Intel's original engine 2020.3, and against their modern twins."""
+"""Real old files against the outputs of Intel's original engine 2020.3, and against their modern conversions."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ def kernels(compiled: ov.CompiledModel) -> Counter[str]:
         ("landmarks-regression-retail-0009-FP32", "v5/landmarks-regression-retail-0009-FP32"),
     ],
 )
-def test_modern_twins(modern: str, legacy: str, corpus: Path, tmp_path: Path) -> None:
+def test_modern_conversions(modern: str, legacy: str, corpus: Path, tmp_path: Path) -> None:
     folder = corpus / "corpus" / "ir"
     ours = legacy_ir.read(next((folder / legacy).glob("*.xml")))
-    twin = core().read_model(next((folder / "modern" / modern).glob("*.xml")))
+    model = core().read_model(next((folder / "modern" / modern).glob("*.xml")))
     tolerance = 1e-6
-    if modern.split("-")[-1] != legacy.split("-")[-1]:  # give the twin the half-precision weights that ours has
-        ov.save_model(twin, tmp_path / "rounded.xml", compress_to_fp16=True)
-        twin, tolerance = core().read_model(tmp_path / "rounded.xml"), 1e-5
-    compiled = core().compile_model(twin, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    if modern.split("-")[-1] != legacy.split("-")[-1]:  # round its weights as ours are
+        ov.save_model(model, tmp_path / "rounded.xml", compress_to_fp16=True)
+        model, tolerance = core().read_model(tmp_path / "rounded.xml"), 1e-5
+    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     assert kernels(core().compile_model(ours, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})) == kernels(compiled)
     for npz in sorted((folder / legacy / "reference").glob("*.npz")):
         feeds, _ = _references(npz)
@@ -97,8 +97,8 @@ def test_modern_twins(modern: str, legacy: str, corpus: Path, tmp_path: Path) ->
 
 def test_statistics_of_int8_files_are_read(corpus: Path) -> None:
     path = next((corpus / "corpus" / "ir" / "v6" / "face-detection-retail-0004-INT8").glob("*.xml"))
-    twin = next((corpus / "corpus" / "ir" / "v4" / "face-detection-retail-0004-FP32").glob("*.xml"))
-    feeds, expected = _references(sorted((twin.parent / "reference").glob("*.npz"))[0])
+    plain_file = next((corpus / "corpus" / "ir" / "v4" / "face-detection-retail-0004-FP32").glob("*.xml"))
+    feeds, expected = _references(sorted((plain_file.parent / "reference").glob("*.npz"))[0])
     found = infer(legacy_ir.read(path), feeds)
     assert unmatched(detections(found["detection_out"]), detections(expected["detection_out"]), 1e-4) == 0
 

@@ -1,8 +1,7 @@
-"""Numba twins of the compiled kernels: same signatures, same results.
+"""The kernels in Numba: same signatures as the compiled ones, same results.
 
 For machines without a compiler, and the place to try an idea before it is written in C. The arithmetic is explained
-there (ext/preprocess.inc.h, ext/decode.inc.h,
-ext/yolo.inc.h); here it is written as plainly as possible.
+there (ext/preprocess.inc.h, ext/decode.inc.h, ext/yolo.inc.h); here it is written as plainly as possible.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ def _resize_yuv(luma, u, v, columns, rows, chroma_columns, chroma_rows, colour, 
 
 
 class Preprocess:
-    """Twin of the compiled `Preprocess`; see there."""
+    """The Numba counterpart of the compiled `Preprocess`; see there."""
 
     def __init__(
         self,
@@ -272,7 +271,7 @@ def nms(
     labels: ArrayLike | None = None,
     variant: str | None = None,
 ) -> NDArray[np.int64]:
-    """Twin of the compiled `nms`; see there."""
+    """The Numba counterpart of the compiled `nms`; see there."""
     _check_variant(variant)
     b = np.ascontiguousarray(boxes, np.float32).reshape(-1, 4)
     s = np.ascontiguousarray(scores, np.float32).reshape(-1)
@@ -338,7 +337,7 @@ def decode_ssd(
     out: NDArray[np.float32] | None = None,
     variant: str | None = None,
 ) -> NDArray[np.float32]:
-    """Twin of the compiled `decode_ssd`; see there."""
+    """The Numba counterpart of the compiled `decode_ssd`; see there."""
     _check_variant(variant)
     locs = np.ascontiguousarray(loc, np.float32).reshape(-1, 4)
     boxes = np.ascontiguousarray(priors, np.float32).reshape(-1, 4)
@@ -432,7 +431,7 @@ def decode_anchors(
     out: NDArray[np.float32] | None = None,
     variant: str | None = None,
 ) -> NDArray[np.float32]:
-    """Twin of the compiled `decode_anchors`; see there."""
+    """The Numba counterpart of the compiled `decode_anchors`; see there."""
     _check_variant(variant)
     raw = np.ascontiguousarray(boxes, np.float32)
     logits = np.ascontiguousarray(scores, np.float32).reshape(-1)
@@ -554,7 +553,7 @@ def decode_yolo(
     out: NDArray[np.float32] | None = None,
     variant: str | None = None,
 ) -> NDArray[np.float32]:
-    """Twin of the compiled `decode_yolo`; see there."""
+    """The Numba counterpart of the compiled `decode_yolo`; see there."""
     _check_variant(variant)
     arranged = arrange(
         rows, layout=layout, classes=classes, scores=scores, cells=cells, channels_first=channels_first,
@@ -584,7 +583,7 @@ def decode_yolo(
 def as_objects(
     rows: NDArray[np.float32], unit: NDArray[np.float32], *, first_label: int = 0, top_k: int | None = -1
 ) -> Objects:
-    """Twin of the compiled `as_objects`; see there."""
+    """The Numba counterpart of the compiled `as_objects`; see there."""
     if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] < 6 or rows.strides[1] != 4:
         raise ValueError(f"rows must be float32 (n, 6 or more), numbers of a row side by side; got {np.shape(rows)}")
     if unit.dtype != np.float32 or unit.shape != (4,):
