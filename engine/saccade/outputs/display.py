@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DrawnPicture:
     """One annotated picture.
 
     jpeg : JFIF bytes. frame : sequence number of the frame. captured : `Frame.captured` of the frame, s.
@@ -58,14 +58,14 @@ class Viewer:
     def __init__(self, display: Display, width: int, height: int) -> None:
         self._display = display
         self.size = width, height
-        self._picture: Picture | None = None
-        self._call: Callable[[Picture | None], None] | None = None
+        self._picture: DrawnPicture | None = None
+        self._call: Callable[[DrawnPicture | None], None] | None = None
 
-    def next(self, timeout: float) -> Picture | None:
+    def next(self, timeout: float) -> DrawnPicture | None:
         """Wait for a picture of a frame newer than this call; None after `timeout`, s, or when the display closes."""
         return self._display._next(self, timeout)
 
-    def ask(self, call: Callable[[Picture | None], None]) -> None:
+    def ask(self, call: Callable[[DrawnPicture | None], None]) -> None:
         """Have `call` called once, in the display's thread, as soon as there is what `next` waits for.
 
         It gets None when the display closes. For watchers that may not wait, as an event loop; asking again replaces
@@ -73,12 +73,12 @@ class Viewer:
         """
         self._display._ask(self, call)
 
-    def newest(self) -> Picture | None:
+    def newest(self) -> DrawnPicture | None:
         """The last picture that was made, however old, of this viewer's size if there is one; None before the first."""
         made = self._display._newest
         return made.get(self.size) or next(iter(made.values()), None)
 
-    def _take_call(self) -> Callable[[Picture | None], None] | None:
+    def _take_call(self) -> Callable[[DrawnPicture | None], None] | None:
         call, self._call = self._call, None
         return call
 
@@ -127,7 +127,7 @@ class Display:
         self._ready = threading.Condition(self._lock)
         self._viewers: set[Viewer] = set()
         self._waiting: set[Viewer] = set()
-        self._newest: dict[tuple[int, int], Picture] = {}
+        self._newest: dict[tuple[int, int], DrawnPicture] = {}
         self._job: tuple[Frame, Result] | None = None
         self._busy = False
         self._due = 0.0
@@ -187,7 +187,7 @@ class Display:
         if thread is not None:
             thread.join()
 
-    def _ask(self, viewer: Viewer, call: Callable[[Picture | None], None]) -> None:
+    def _ask(self, viewer: Viewer, call: Callable[[DrawnPicture | None], None]) -> None:
         with self._lock:
             closed = self._closed
             if not closed:
@@ -196,7 +196,7 @@ class Display:
         if closed:
             call(None)
 
-    def _next(self, viewer: Viewer, timeout: float) -> Picture | None:
+    def _next(self, viewer: Viewer, timeout: float) -> DrawnPicture | None:
         with self._lock:
             viewer._picture = None
             if not self._closed:
@@ -222,14 +222,14 @@ class Display:
             if job is None:
                 return
             frame, result = job
-            pictures: dict[tuple[int, int], Picture] = {}
+            pictures: dict[tuple[int, int], DrawnPicture] = {}
             error: Exception | None = None
             try:
                 for width, height in sizes if not self._closed else ():
                     with self._watch.measure():
                         drawn = self._annotator.render(frame, result, max_width=width, max_height=height)
                         jpeg = encode_jpeg(drawn, quality=self._quality)
-                    pictures[width, height] = Picture(jpeg, frame.sequence, frame.captured, result)
+                    pictures[width, height] = DrawnPicture(jpeg, frame.sequence, frame.captured, result)
             except Exception as failure:  # a damaged picture must not end the display: counted, and told once
                 error = failure
             finally:

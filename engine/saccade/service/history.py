@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from saccade.outputs.crop_note import note_of
-from saccade.outputs.display import Display, Picture
+from saccade.outputs.display import Display, DrawnPicture
 from saccade.outputs.events import to_json
 from saccade.service.guard import query_of
 from saccade.service.limits import RefusedError
@@ -131,7 +131,7 @@ class History:
         self._display = display
         self._folder = None if folder is None else CropFolder(folder)
         self._turn = asyncio.Lock()
-        self._moments: OrderedDict[int, Picture] = OrderedDict()
+        self._moments: OrderedDict[int, DrawnPicture] = OrderedDict()
         self._numbered = 0
 
     def routes(self) -> list[BaseRoute]:
@@ -187,10 +187,10 @@ class History:
             picture = await self._picture()
         return Response(picture.jpeg, media_type="image/jpeg")
 
-    async def _picture(self) -> Picture:
+    async def _picture(self) -> DrawnPicture:
         """The next picture, or the last one where the source is away."""
 
-        def take() -> Picture | None:
+        def take() -> DrawnPicture | None:
             with self._display.watch(width=1920, height=1080) as viewer:
                 return viewer.next(1.0) or viewer.newest()
 

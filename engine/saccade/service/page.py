@@ -35,7 +35,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from saccade.errors import OutputError
-from saccade.outputs.display import Display, Picture, Viewer
+from saccade.outputs.display import Display, DrawnPicture, Viewer
 from saccade.outputs.events import to_json
 from saccade.outputs.metrics import CONTENT_TYPE, prometheus_text, without_secrets
 from saccade.service.address import bind, parse_address, reason
@@ -299,16 +299,16 @@ def _part(jpeg: bytes) -> bytes:
     return b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n--frame\r\n" % (len(jpeg), jpeg)
 
 
-async def next_picture(viewer: Viewer, connection: Connection, timeout: float | None) -> Picture | None:
+async def next_picture(viewer: Viewer, connection: Connection, timeout: float | None) -> DrawnPicture | None:
     """A viewer's next picture; None after `timeout`, s, and when display or connection end."""
     loop = asyncio.get_running_loop()
-    coming: asyncio.Future[Picture | None] = loop.create_future()
+    coming: asyncio.Future[DrawnPicture | None] = loop.create_future()
 
-    def settle(picture: Picture | None) -> None:
+    def settle(picture: DrawnPicture | None) -> None:
         if not coming.done():
             coming.set_result(picture)
 
-    def arrived(picture: Picture | None) -> None:
+    def arrived(picture: DrawnPicture | None) -> None:
         with suppress(RuntimeError):  # the server, and with it the loop, has ended
             loop.call_soon_threadsafe(settle, picture)
 
