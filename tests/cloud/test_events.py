@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.cloud.events import EventError, Message, Picture, messages
+from saccade.cloud.events import EventError, Message, StoredPicture, messages
 
 HOSTILE = [
     "faces/a b.jpg",
@@ -68,12 +68,12 @@ def eventbridge(key: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def found(event: object) -> list[Picture | EventError]:
+def found(event: object) -> list[StoredPicture | EventError]:
     return [picture for message in messages(event) for picture in message.pictures()]
 
 
-def pictures(event: object) -> list[Picture]:
-    return [picture for picture in found(event) if isinstance(picture, Picture)]
+def pictures(event: object) -> list[StoredPicture]:
+    return [picture for picture in found(event) if isinstance(picture, StoredPicture)]
 
 
 @pytest.mark.parametrize("encode", [quote_plus, quote, lambda key: quote(key, safe="")])
@@ -81,12 +81,12 @@ def pictures(event: object) -> list[Picture]:
 def test_keys_of_notifications_are_decoded_whoever_encoded_them(key: str, encode: Any) -> None:
     (picture,) = pictures({"Records": [s3_record(encode(key))]})
     etag = "d41d8cd98f00b204e9800998ecf8427e"
-    assert picture == Picture("faces-bucket", key, etag, None, 1795168800.0, etag)
+    assert picture == StoredPicture("faces-bucket", key, etag, None, 1795168800.0, etag)
 
 
 @pytest.mark.parametrize("key", HOSTILE)
 def test_keys_of_eventbridge_are_left_alone(key: str) -> None:
-    assert pictures(eventbridge(key)) == [Picture("faces-bucket", key, "abc", "v1", 1795168800.0, "abc")]
+    assert pictures(eventbridge(key)) == [StoredPicture("faces-bucket", key, "abc", "v1", 1795168800.0, "abc")]
     assert pictures(in_sqs(eventbridge(key)))[0].key == key
 
 
@@ -161,7 +161,7 @@ def test_a_broken_message_or_record_takes_nothing_else_along() -> None:
     broken = [s3_record("k" * 1025), s3_record("k", versionId="v\n7"), None]
     first, second = messages(in_sqs("{", {"Records": [broken[0], s3_record("faces/ok"), *broken[1:]]}))
     assert [type(picture) for picture in first.pictures()] == [EventError]
-    assert [type(picture) for picture in second.pictures()] == [EventError, Picture, EventError, EventError]
+    assert [type(picture) for picture in second.pictures()] == [EventError, StoredPicture, EventError, EventError]
     assert messages({"Records": [{"eventSource": "aws:sqs"}]}) == [Message("", None)]
 
 

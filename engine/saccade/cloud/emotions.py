@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from saccade.cloud.aws import REFUSED, Clients, code
-from saccade.cloud.events import MAX_KEY_BYTES, EventError, Message, Picture, messages
+from saccade.cloud.events import MAX_KEY_BYTES, EventError, Message, StoredPicture, messages
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
@@ -198,7 +198,7 @@ class EmotionRecorder:
                 outcome.failed = True
         return outcome
 
-    def _picture(self, picture: Picture, claim: str, outcome: _Outcome) -> None:
+    def _picture(self, picture: StoredPicture, claim: str, outcome: _Outcome) -> None:
         counts = outcome.counts
         if not picture.key.startswith(self.settings.prefix):
             _line(logging.WARNING, "key outside the prefix", "drop", picture, prefix=self.settings.prefix)
@@ -228,14 +228,14 @@ class EmotionRecorder:
                 outcome.rows[row["s3key"]["S"], row["face"]["S"]] = row
                 counts["new"] += 1
 
-    def _detect(self, picture: Picture) -> Sequence[FaceDetailTypeDef]:
+    def _detect(self, picture: StoredPicture) -> Sequence[FaceDetailTypeDef]:
         if picture.version is None:
             image: Any = {"S3Object": {"Bucket": picture.bucket, "Name": picture.key}}
         else:
             image = {"S3Object": {"Bucket": picture.bucket, "Name": picture.key, "Version": picture.version}}
         return self._rekognition.detect_faces(Image=image, Attributes=["EMOTIONS"]).get("FaceDetails", [])
 
-    def _is_overwritten(self, picture: Picture) -> bool:
+    def _is_overwritten(self, picture: StoredPicture) -> bool:
         """Whether the key has another content by now than the event is about, so that the other may have been seen."""
         if picture.version is not None or picture.etag is None:
             return False
@@ -249,7 +249,7 @@ class EmotionRecorder:
             raise
         return False
 
-    def _row(self, picture: Picture, index: int, face: FaceDetailTypeDef) -> Row | None:
+    def _row(self, picture: StoredPicture, index: int, face: FaceDetailTypeDef) -> Row | None:
         """The face's row; None where no emotion is above the threshold."""
         emotions = {
             emotion["Type"]: round(emotion["Confidence"], 2)
@@ -336,7 +336,7 @@ class EmotionRecorder:
             time.sleep(0.05 * 2**attempt)  # as BatchWriteItem asks for
         raise TryAgainError(f"the table takes no more rows for now; {len(owed[table])} are left")
 
-    def _set_aside(self, picture: Picture, error: ClientError) -> bool:
+    def _set_aside(self, picture: StoredPicture, error: ClientError) -> bool:
         """Copy a refused picture out of the way; False where it is gone."""
         key = self.settings.rejected + picture.key
         if len(key.encode()) > MAX_KEY_BYTES:
@@ -353,7 +353,7 @@ class EmotionRecorder:
         _line(logging.ERROR, "picture refused", "aside", picture, reason=str(error), error=_name(error), copy=key)
         return True
 
-    def _exists(self, picture: Picture) -> bool:
+    def _exists(self, picture: StoredPicture) -> bool:
         """Whether the object is there; raises where that may not be asked, which is a fault of the set-up."""
         stored = _stored(picture)
         try:
@@ -401,7 +401,7 @@ def _box(face: FaceDetailTypeDef) -> Iterator[tuple[str, float]]:
         yield name.lower(), float(box.get(name, 0.0))  # type: ignore[arg-type]
 
 
-def _stored(picture: Picture) -> Any:
+def _stored(picture: StoredPicture) -> Any:
     address = {"Bucket": picture.bucket, "Key": picture.key}
     return address if picture.version is None else {**address, "VersionId": picture.version}
 
@@ -410,7 +410,7 @@ def _name(error: Exception) -> str:
     return (code(error) if isinstance(error, ClientError) else "") or type(error).__name__
 
 
-def _line(level: int, message: str, decision: str, picture: Picture | None = None, **fields: object) -> None:
+def _line(level: int, message: str, decision: str, picture: StoredPicture | None = None, **fields: object) -> None:
     """One structured line. decision : `retry`, `drop` or `aside`: what happens to the thing it is about."""
     if picture is not None:
         fields = {"bucket": picture.bucket, "key": picture.key, "version": picture.version, **fields}

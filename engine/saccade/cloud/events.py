@@ -31,7 +31,7 @@ class EventError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class StoredPicture:
     """One object that was put into a bucket.
 
     key : as the object is called, decoded. version : its version where the bucket keeps versions, else None.
@@ -58,7 +58,7 @@ class Message:
     id: str | None
     body: object
 
-    def pictures(self) -> list[Picture | EventError]:
+    def pictures(self) -> list[StoredPicture | EventError]:
         """The pictures of this message; none for test events and for events other than a creation.
 
         What is not understood stands as its error in the place of its picture: of the record, where the rest is sound.
@@ -75,7 +75,7 @@ class Message:
             records = _records(event)
         except EventError as error:
             return [error]
-        pictures: list[Picture | EventError] = []
+        pictures: list[StoredPicture | EventError] = []
         for record in records:
             try:
                 pictures += _from_s3(_mapping(record, "record"))
@@ -102,7 +102,7 @@ def messages(event: object) -> list[Message]:
     return [Message(None, event)]
 
 
-def _from_s3(record: Mapping[str, Any]) -> list[Picture]:
+def _from_s3(record: Mapping[str, Any]) -> list[StoredPicture]:
     # Versions 2.0 to 2.6 of the record differ in fields that are not used here, so the version is not looked at.
     if not _text(record, "eventName").removeprefix("s3:").startswith("ObjectCreated"):
         return []
@@ -121,7 +121,7 @@ def _from_s3(record: Mapping[str, Any]) -> list[Picture]:
     ]
 
 
-def _from_eventbridge(event: Mapping[str, Any]) -> list[Picture]:
+def _from_eventbridge(event: Mapping[str, Any]) -> list[StoredPicture]:
     if event.get("detail-type") != "Object Created":
         return []
     detail = _mapping(event["detail"], "detail")
@@ -138,7 +138,7 @@ def _from_eventbridge(event: Mapping[str, Any]) -> list[Picture]:
     ]
 
 
-def _picture(*, bucket: str, key: str, etag: object, version: object, sequencer: object, time: object) -> Picture:
+def _picture(*, bucket: str, key: str, etag: object, version: object, sequencer: object, time: object) -> StoredPicture:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -152,7 +152,7 @@ def _picture(*, bucket: str, key: str, etag: object, version: object, sequencer:
     if version is not None and not _mark(version):
         raise EventError(f"version {str(version)[:80]!r} is not one of S3's")
     tag = next(filter(None, map(_mark, (etag, version, sequencer))), "")
-    return Picture(bucket, key, tag, _mark(version), _posix(time), _mark(etag))
+    return StoredPicture(bucket, key, tag, _mark(version), _posix(time), _mark(etag))
 
 
 def _mark(value: object) -> str | None:
