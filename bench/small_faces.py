@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bench.figures import Figure, as_line, command_line, finish
 from saccade.apps import make_app
 from saccade.config import RunConfig
+from saccade.frame import Image
 from saccade.networks import catalogue
 from saccade.predict import Predictor, open_predictor
 
@@ -32,7 +33,6 @@ MOST_COST = 2.3
 """Of the default over the frame seen whole, in the processor's time of a picture: two tiles instead of one."""
 FOUND = 0.5
 
-Picture = NDArray[np.uint8]
 Box = NDArray[np.float64]
 
 
@@ -44,7 +44,7 @@ class Score:
     false: int
 
 
-def portraits() -> list[tuple[Picture, Box]]:
+def portraits() -> list[tuple[Image, Box]]:
     """Three portraits (one of them mirrored), each with its face's box as a close-range detector sees it, px."""
     closely = open_predictor("blazeface-short", precision="f32", threads=1)
     pictures = [cv2.imread(str(catalogue.pull(name)[0])) for name in ("demo-astronaut", "demo-hopper")]
@@ -59,7 +59,7 @@ def portraits() -> list[tuple[Picture, Box]]:
     return found
 
 
-def _bust(picture: Picture, box: Box) -> tuple[Picture, Box]:
+def _bust(picture: Image, box: Box) -> tuple[Image, Box]:
     """Head and shoulders, and the face's box in them."""
     centre, reach = (box[:2] + box[2:]) / 2, 2.0 * (box[3] - box[1])
     left, top = np.maximum(0, centre - reach).astype(int)
@@ -67,7 +67,7 @@ def _bust(picture: Picture, box: Box) -> tuple[Picture, Box]:
     return picture[top:bottom, left:right], box - np.array([left, top, left, top])
 
 
-def scenes(frames: int = FRAMES, seed: int = 0) -> Iterator[tuple[Picture, list[Box]]]:
+def scenes(frames: int = FRAMES, seed: int = 0) -> Iterator[tuple[Image, list[Box]]]:
     """Frames, and the boxes of the faces in each."""
     rng = np.random.default_rng(seed)
     people = portraits()
@@ -89,7 +89,7 @@ def scenes(frames: int = FRAMES, seed: int = 0) -> Iterator[tuple[Picture, list[
         yield frame, truth
 
 
-def score(predictor: Predictor, frames: list[tuple[Picture, list[Box]]]) -> Score:
+def score(predictor: Predictor, frames: list[tuple[Image, list[Box]]]) -> Score:
     """What a predictor finds of the faces."""
     hits = total = false = 0
     for frame, truth in frames:
@@ -110,14 +110,14 @@ def _overlap(a: Box, b: Box) -> float:
     return both / (float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - both)
 
 
-def cost(one: Predictor, other: Predictor, frame: Picture, runs: int = 20) -> float:
+def cost(one: Predictor, other: Predictor, frame: Image, runs: int = 20) -> float:
     """Time of a picture, of one predictor over that of another: the processor's, of calls that take turns."""
     times = [(_seconds(one, frame), _seconds(other, frame)) for _ in range(runs)]
     (first, second) = (statistics.quantiles(column, n=4)[0] for column in zip(*times, strict=True))
     return first / second
 
 
-def _seconds(predictor: Predictor, frame: Picture) -> float:
+def _seconds(predictor: Predictor, frame: Image) -> float:
     start = time.process_time()
     predictor(frame)
     return time.process_time() - start

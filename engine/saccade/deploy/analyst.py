@@ -22,7 +22,7 @@ from saccade.apps.head_pose import FACE_MARGIN, mesh_angles
 from saccade.capture import still
 from saccade.deploy.detect import MIN_SIDE, RefusedError
 from saccade.errors import JpegError, SaccadeError
-from saccade.frame import Frame
+from saccade.frame import Frame, Image
 from saccade.geometry import WHOLE_FRAME
 from saccade.networks import catalogue
 from saccade.predict import open_predictor
@@ -41,7 +41,6 @@ LEAST_SCORE = 0.5
 SAME_FACE = 0.3  # intersection over union
 
 Floats = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 # Points of the MediaPipe face mesh; "left" and "right" are the person's own.
 _RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)
@@ -125,7 +124,7 @@ class FaceAnalyst:
                 kept.append(face)
         return kept
 
-    def _mesh_points(self, picture: Picture, face: _Found) -> tuple[Floats, float]:
+    def _mesh_points(self, picture: Image, face: _Found) -> tuple[Floats, float]:
         """Mesh in px of the picture, and its probability. The network sees the face upright, as with MediaPipe."""
         spec = self._mesh.spec
         x1, y1, x2, y2 = face.box.tolist()
@@ -136,7 +135,7 @@ class FaceAnalyst:
         to_patch = cv2.getRotationMatrix2D(centre, angle, spec.width / side)
         to_patch[:, 2] += spec.width / 2 - centre[0], spec.height / 2 - centre[1]
         patch = cv2.warpAffine(picture, to_patch, (spec.width, spec.height))
-        found, _ = self._mesh.find(Frame.from_bgr(cast(Picture, patch)), WHOLE_FRAME)
+        found, _ = self._mesh.find(Frame.from_bgr(cast(Image, patch)), WHOLE_FRAME)
         assert isinstance(found, Landmarks)
         points, present = found.points, found.score
         back = cv2.invertAffineTransform(to_patch)
@@ -144,7 +143,7 @@ class FaceAnalyst:
         points[:, 2] *= side / spec.width
         return points, present
 
-    def _detail(self, picture: Picture, found: _Found, border: int, width: int, height: int) -> dict[str, Any] | None:
+    def _detail(self, picture: Image, found: _Found, border: int, width: int, height: int) -> dict[str, Any] | None:
         points, present = self._mesh_points(picture, found)
         if present < LEAST_SCORE:
             return None
@@ -171,7 +170,7 @@ class FaceAnalyst:
             ],
         }  # fmt: skip
 
-    def _network(self, face: Picture) -> dict[str, float]:
+    def _network(self, face: Image) -> dict[str, float]:
         assert self._emotions is not None
         classes = self._emotions(np.ascontiguousarray(face)).classes
         assert classes is not None
@@ -248,7 +247,7 @@ def _landmarks(points: Floats) -> list[tuple[str, Floats]]:
     ]
 
 
-def _quality(face: Picture) -> dict[str, float]:
+def _quality(face: Image) -> dict[str, float]:
     """Brightness and sharpness, 0 to 100."""
     grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
     edges = cv2.Laplacian(cv2.resize(grey, (96, 96), interpolation=cv2.INTER_AREA), cv2.CV_32F)
