@@ -115,5 +115,5 @@ def test_a_model_by_its_name_in_the_catalogue(tmp_path: Path, monkeypatch: pytes
 
     path = write(tmp_path / "m.onnx", node("x", "y", "Relu"))
     monkeypatch.setattr(catalogue, "pull", lambda name: [path])
-    monkeypatch.setattr(catalogue.Entry, "is_pulled", lambda entry: True)
+    monkeypatch.setattr(catalogue.CatalogueEntry, "is_pulled", lambda entry: True)
     assert Model("blazeface-full").path == path

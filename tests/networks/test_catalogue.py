@@ -18,7 +18,7 @@ import pytest
 from saccade.config import cache_dir
 from saccade.errors import DownloadError, ModelError
 from saccade.networks import catalogue
-from saccade.networks.catalogue import ENTRIES, Entry, File, Recipe, Wheel, fetch, find, pull, resolve
+from saccade.networks.catalogue import ENTRIES, CatalogueEntry, File, Recipe, Wheel, fetch, find, pull, resolve
 from small_networks import classifier
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
@@ -177,7 +177,7 @@ def test_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
 
 def test_pull_and_resolve(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     monkeypatch.setenv("SACCADE_CACHE", str(tmp_path))
-    entry = Entry("net-FP16", "faces", "Apache-2.0", "here", (promised(server),))
+    entry = CatalogueEntry("net-FP16", "faces", "Apache-2.0", "here", (promised(server),))
     monkeypatch.setattr(catalogue, "ENTRIES", (entry,))
     assert not entry.is_pulled()
     with caplog.at_level("INFO"):
@@ -233,10 +233,10 @@ def make_wheel(index: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def wheel_entry(name: str, content: bytes) -> Entry:
+def wheel_entry(name: str, content: bytes) -> CatalogueEntry:
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     file = File(f"models/{name}.tflite", f"data/{name}.tflite", len(content), digest, WHEEL)
-    return Entry(name, "faces", "Apache-2.0", "test", (file,))
+    return CatalogueEntry(name, "faces", "Apache-2.0", "test", (file,))
 
 
 def test_one_wheel_serves_all_its_entries(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,13 +289,13 @@ def test_offline_gives_one_line(index: Path) -> None:
 # ---- networks that are made of weights
 
 
-def made_of(file: File, made: list[int], version: int = 1) -> Entry:
+def made_of(file: File, made: list[int], version: int = 1) -> CatalogueEntry:
     def make(weights: Path) -> ov.Model:
         made.append(version)
         assert weights.read_bytes() == CONTENT
         return classifier()
 
-    return Entry("net", "classify", "Apache-2.0", "here", (file,), recipe=Recipe(version, make))
+    return CatalogueEntry("net", "classify", "Apache-2.0", "here", (file,), recipe=Recipe(version, make))
 
 
 def test_a_network_is_made_once_and_again_when_it_is_damaged_or_its_recipe_changed(

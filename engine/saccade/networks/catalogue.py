@@ -77,7 +77,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """Something that can be pulled; its first file is the one to open, or what the recipe makes of them."""
 
     name: str
@@ -169,21 +169,21 @@ def _dog_or_cat(*files: Path) -> ov.Model:
     return efficientnet.dog_or_cat(*files)
 
 
-def _lite0(name: str, make: Callable[..., ov.Model], *names: File) -> Entry:
-    return Entry(
+def _lite0(name: str, make: Callable[..., ov.Model], *names: File) -> CatalogueEntry:
+    return CatalogueEntry(
         name, "classify", "Apache-2.0", f"ML Illustrated, PyPI {_EFFICIENTNET.requirement}", (_LITE0, *names),
         recipe=Recipe(1, make),
     )  # fmt: skip
 
 
-def _mediapipe(name: str, task: str, member: str, size: int, sha256: str, spec: InputSpec) -> Entry:
+def _mediapipe(name: str, task: str, member: str, size: int, sha256: str, spec: InputSpec) -> CatalogueEntry:
     file = File(f"models/{name}.tflite", f"mediapipe/modules/{member}.tflite", size, f"sha256:{sha256}", _MEDIAPIPE)
-    return Entry(name, task, "Apache-2.0", f"MediaPipe, PyPI {_MEDIAPIPE.requirement}", (file,), spec)
+    return CatalogueEntry(name, task, "Apache-2.0", f"MediaPipe, PyPI {_MEDIAPIPE.requirement}", (file,), spec)
 
 
-def _picture(name: str, member: str, size: int, sha256: str, source: str, wheel: Wheel) -> Entry:
+def _picture(name: str, member: str, size: int, sha256: str, source: str, wheel: Wheel) -> CatalogueEntry:
     file = File(f"pictures/{member.rpartition('/')[2]}", member, size, f"sha256:{sha256}", wheel)
-    return Entry(name, "picture", "public domain", f"{source}, PyPI {wheel.requirement}", (file,))
+    return CatalogueEntry(name, "picture", "public domain", f"{source}, PyPI {wheel.requirement}", (file,))
 
 
 def _rgb(side: int, mean: float, scale: float) -> InputSpec:
@@ -245,7 +245,7 @@ _OMZ_MODELS = (
 )  # fmt: skip
 
 
-def _open_model_zoo() -> Iterator[Entry]:
+def _open_model_zoo() -> Iterator[CatalogueEntry]:
     for name, task, width, height, *variants in _OMZ_MODELS:
         for precision, xml_size, xml_digest, bin_size, bin_digest in variants:
             place = f"{name}/{precision}/{name}"
@@ -253,13 +253,13 @@ def _open_model_zoo() -> Iterator[Entry]:
                 File(f"models/{place}.xml", f"{_OMZ}/{place}.xml", xml_size, f"sha384:{xml_digest}"),
                 File(f"models/{place}.bin", f"{_OMZ}/{place}.bin", bin_size, f"sha384:{bin_digest}"),
             )
-            yield Entry(
+            yield CatalogueEntry(
                 f"{name}-{precision}", task, "Apache-2.0", f"{_OMZ}/{name}/{precision}", files,
                 spec=InputSpec(width, height),
             )  # fmt: skip
 
 
-ENTRIES: tuple[Entry, ...] = (
+ENTRIES: tuple[CatalogueEntry, ...] = (
     _mediapipe(
         "blazeface-short", "faces", "face_detection/face_detection_short_range", 229714,
         "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8", _rgb(128, 127.5, 127.5),
@@ -290,7 +290,7 @@ DEMO = tuple(entry for entry in ENTRIES if entry.recipe is None and entry.files[
 """What `demo` stands for: all that `make demo` needs."""
 
 
-def find(name: str) -> tuple[Entry, ...]:
+def find(name: str) -> tuple[CatalogueEntry, ...]:
     """Entries that a name stands for: one; all of `demo`; or none. A zoo name without precision means FP16."""
     if name == "demo":
         return DEMO

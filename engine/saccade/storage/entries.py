@@ -28,7 +28,7 @@ class EntryError(OutputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SpoolEntry:
     """One spooled object.
 
     number : place in the order of arrival. key : S3 key. content_type : MIME type. digest : SHA-256 of `data`, hex.
@@ -97,7 +97,7 @@ def checked_type(content_type: str) -> str:
     return content_type
 
 
-def read_entry(path: Path) -> Entry:
+def read_entry(path: Path) -> SpoolEntry:
     """Read and check one entry file.
 
     Raises FileNotFoundError, EntryError for a file that is damaged or cannot be read, and OSError where this process
@@ -120,7 +120,7 @@ def read_entry(path: Path) -> Entry:
         raise EntryError(f"{path.name}: cannot be read ({error.strerror})") from None
 
 
-def _parsed(path: Path, stream: BinaryIO) -> Entry:
+def _parsed(path: Path, stream: BinaryIO) -> SpoolEntry:
     if stream.read(len(_MAGIC)) != _MAGIC:
         raise EntryError(f"{path.name}: does not begin like an entry of a spool")
     line = stream.readline(_HEADER_LIMIT)
@@ -141,4 +141,4 @@ def _parsed(path: Path, stream: BinaryIO) -> Entry:
     data = stream.read(length)
     if hashlib.sha256(data).hexdigest() != fields[2]:
         raise EntryError(f"{path.name}: its content does not match its digest")
-    return Entry(int(path.name[:16]), *fields, data)
+    return SpoolEntry(int(path.name[:16]), *fields, data)

@@ -38,7 +38,7 @@ from saccade.errors import ConfigError, OutputError
 from saccade.private import private_folder
 from saccade.statistics import Stopwatch, Timing
 from saccade.storage import atomic
-from saccade.storage.entries import Entry, EntryError, checked_type, key_of, read_entry
+from saccade.storage.entries import EntryError, SpoolEntry, checked_type, key_of, read_entry
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -139,7 +139,7 @@ class Spool:
             os.close(self._state)
             raise OutputError(f"spool {folder}: cannot be used ({error.strerror}); check the folder's rights") from None
 
-    def put(self, data: bytes, key: str, *, content_type: str = "image/jpeg") -> Entry:
+    def put(self, data: bytes, key: str, *, content_type: str = "image/jpeg") -> SpoolEntry:
         """Make one object durable; it is on the disk when this returns.
 
         `key` is the S3 key with ``{digest}`` where twelve digits of the content's digest go, as
@@ -150,7 +150,7 @@ class Spool:
         key, content_type = key_of(data, key), checked_type(content_type)
         with self._watch.measure(), self._exclusive():
             number, entries, size = self._counters()
-            entry = Entry(
+            entry = SpoolEntry(
                 number, key, content_type, hashlib.sha256(data).hexdigest(),
                 round(time.time(), 3), self._boot, round(_uptime(), 3), data,
             )  # fmt: skip
@@ -170,7 +170,7 @@ class Spool:
         """Files in the queue, oldest first."""
         return [self._queue / name for name in self._names()]
 
-    def next(self, after: int = -1) -> Entry | None:
+    def next(self, after: int = -1) -> SpoolEntry | None:
         """The oldest sound entry with a number above `after`; damaged and foreign files are set aside on the way."""
         for name in self._names():
             if int(name[:16]) <= after:
@@ -180,7 +180,7 @@ class Spool:
                 return entry
         return None
 
-    def load(self, name: str) -> Entry | None:
+    def load(self, name: str) -> SpoolEntry | None:
         """Read one entry of the queue; None if it is gone, expired, or cannot be read (and now set aside).
 
         Raises OSError where this process cannot read any file just now.
@@ -200,7 +200,7 @@ class Spool:
             return None
         return entry
 
-    def remove(self, entry: Entry) -> bool:
+    def remove(self, entry: SpoolEntry) -> bool:
         """Delete an entry that is done with; False if somebody else already has.
 
         One that cannot be deleted is passed over from then on, so that it does not stand before the others.
@@ -244,7 +244,7 @@ class Spool:
         """Files that stay in the queue and are not looked at again by this process, with the reason for each."""
         return dict(self._passed)
 
-    def age(self, entry: Entry) -> float:
+    def age(self, entry: SpoolEntry) -> float:
         """Seconds since the entry arrived, as well as can be told without trusting the clock."""
         if entry.boot and entry.boot == self._boot:
             return max(0.0, _uptime() - entry.uptime)

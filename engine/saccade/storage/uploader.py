@@ -19,7 +19,7 @@ from typing import Any
 from saccade.errors import ConfigError, OutputError
 from saccade.statistics import Stopwatch, Timing
 from saccade.storage import s3
-from saccade.storage.entries import Entry
+from saccade.storage.entries import SpoolEntry
 from saccade.storage.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Uploader:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def flush(self, timeout: float | None = None, *, progress: Callable[[Entry], None] | None = None) -> bool:
+    def flush(self, timeout: float | None = None, *, progress: Callable[[SpoolEntry], None] | None = None) -> bool:
         """Upload from this thread until the queue is empty or `timeout` s are over; True if it is empty.
 
         Raises OutputError if another process is uploading this spool, or if the folder cannot be read.
@@ -147,7 +147,7 @@ class Uploader:
                 self._report(f"{type(error).__name__}: {error}")
             self._stop.wait(1.0)
 
-    def _drain(self, end: float | None, progress: Callable[[Entry], None] | None) -> bool:
+    def _drain(self, end: float | None, progress: Callable[[SpoolEntry], None] | None) -> bool:
         """Upload all there is, in order; False if stopped, out of time, or if something was passed over."""
         for path in self._batch():
             pause = self._first
@@ -163,7 +163,7 @@ class Uploader:
                 return False
         return not self.spool.passed_over()
 
-    def _try(self, name: str, progress: Callable[[Entry], None] | None) -> str | None:
+    def _try(self, name: str, progress: Callable[[SpoolEntry], None] | None) -> str | None:
         """Upload one entry, if it is one; returns what stood in the way for now, None where it is dealt with."""
         try:
             entry = self.spool.load(name)
@@ -191,7 +191,7 @@ class Uploader:
                 return
             yield from paths
 
-    def _upload(self, entry: Entry) -> None:
+    def _upload(self, entry: SpoolEntry) -> None:
         from botocore.exceptions import ClientError, ParamValidationError
 
         if self._client is None:
