@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saccade.address import without_credentials
-from saccade.config import Camera, cache_dir
+from saccade.config import CameraConfig, cache_dir
 from saccade.errors import SaccadeError
 from saccade.frame import Frame
 from saccade.storage import atomic
@@ -141,7 +141,7 @@ class RememberedCosts:
             known = json.loads(self._path.read_text(encoding="utf-8"))
             self._known = known if isinstance(known, dict) else {}
 
-    def of(self, camera: Camera) -> CameraCost | None:
+    def of(self, camera: CameraConfig) -> CameraCost | None:
         """What this camera cost, with the same source, networks and gate on the same kind of machine."""
         entry = self._known.get(_key(camera))
         try:
@@ -149,7 +149,7 @@ class RememberedCosts:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def remember(self, costs: Sequence[tuple[Camera, CameraCost]]) -> None:
+    def remember(self, costs: Sequence[tuple[CameraConfig, CameraCost]]) -> None:
         """Keep what was measured now; where there is no place for it, it is not kept."""
         for camera, cost in costs:
             key = _key(camera)
@@ -164,7 +164,7 @@ class RememberedCosts:
             atomic.write(self._path, json.dumps(self._known).encode())
 
 
-def _key(camera: Camera) -> str:
+def _key(camera: CameraConfig) -> str:
     """Of all that decides what a camera costs; a hash, as the source may be private."""
     apps = [
         (app.app, c.model, c.device, c.precision, c.tiles, c.regions, c.input_shape)
@@ -203,6 +203,6 @@ def _measured(predictor: Predictor) -> float:
     return (process_time() - used) / count
 
 
-def known_costs(cameras: Mapping[str, Camera], remembered: RememberedCosts) -> dict[str, CameraCost]:
+def known_costs(cameras: Mapping[str, CameraConfig], remembered: RememberedCosts) -> dict[str, CameraCost]:
     """What is remembered of these cameras."""
     return {name: cost for name, camera in cameras.items() if (cost := remembered.of(camera)) is not None}

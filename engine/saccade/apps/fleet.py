@@ -19,14 +19,13 @@ from saccade.apps.admission import Admission
 from saccade.apps.costs import CameraCost, RememberedCosts, inference_seconds, known_costs
 from saccade.apps.why import explain
 from saccade.capture import Capture
-from saccade.config import Camera, Cameras, RunConfig, load_cameras, read_camera, runnable_cameras
+from saccade.config import CameraConfig, Cameras, RunConfig, load_cameras, read_camera, runnable_cameras
 from saccade.config.option import Boxes
 from saccade.errors import ConfigError, SaccadeError
 from saccade.networks.sharing import Networks
 from saccade.outputs.events import EventWriter
 from saccade.outputs.opening import Outputs
-from saccade.pipeline import Branch, Engine
-from saccade.pipeline import Camera as EngineCamera
+from saccade.pipeline import Branch, Camera, Engine
 
 if TYPE_CHECKING:
     from saccade.frame import Frame
@@ -64,7 +63,7 @@ class CamerasFile:
         """All of them; raises ConfigError where anything is wrong."""
         return self._chosen(load_cameras(self.path, environ=self.environ, given=self.given, app=self.app))
 
-    def camera(self, table: Mapping[str, Any], where: str, found: Cameras) -> Camera:
+    def camera(self, table: Mapping[str, Any], where: str, found: Cameras) -> CameraConfig:
         """A camera beside those that were found; raises ConfigError."""
         return read_camera(
             table, where=where, defaults=found.common, environ=self.environ, given=self.given, beside=found.cameras
@@ -102,7 +101,7 @@ class CameraEvents:
 class Post:
     """A camera that runs. results : of each of its apps. outputs : all of them, for their figures."""
 
-    camera: Camera
+    camera: CameraConfig
     results: list[Outputs]
     outputs: dict[str, Output]
 
@@ -291,7 +290,7 @@ class Fleet:
         """Have the file read again, soon; from any thread."""
         self._look.set()
 
-    def _with(self, camera: Camera, table: Mapping[str, Any]) -> Cameras:
+    def _with(self, camera: CameraConfig, table: Mapping[str, Any]) -> Cameras:
         """The cameras with this one in place of the one of its name, or at the end."""
         cameras = {other.name: other for other in self._found} | {camera.name: camera}
         tables = {**self._found.tables, camera.name: table}
@@ -422,18 +421,18 @@ class Fleet:
         self.engine.lasting = self._lasting
         self._admission.restart()
 
-    def _differs(self, camera: Camera, *, again: bool) -> bool:
+    def _differs(self, camera: CameraConfig, *, again: bool) -> bool:
         """Whether a camera has to be opened, as it is new, or another than the one of its name."""
         post = self._posts.get(camera.name)
         if post is not None:
             return not _alike(post.camera, camera)
         return again or camera.name not in self._failed or camera != self._found[camera.name]
 
-    def _apps(self, camera: Camera) -> list[App]:
+    def _apps(self, camera: CameraConfig) -> list[App]:
         """The camera's apps, with networks that are shared by all who want the same."""
         return [make_app(app.app, app.config, self._networks) for app in camera.apps]
 
-    def _start(self, camera: Camera, apps: Sequence[App]) -> None:
+    def _start(self, camera: CameraConfig, apps: Sequence[App]) -> None:
         """Open a camera with its outputs; raises SaccadeError, and nothing of it is left then."""
         opened: list[Any] = []
         try:
@@ -461,7 +460,7 @@ class Fleet:
                 return first or _capture(camera)
 
             self.engine.add(
-                EngineCamera(
+                Camera(
                     name=camera.name,
                     open=open_again,
                     branches=branches,
@@ -483,7 +482,7 @@ class Fleet:
             each.watch(lambda: self.engine.state(camera.name))
         self._posts[camera.name] = Post(camera, results, outputs)
 
-    def _results_config(self, camera: Camera, app: str, number: int, apps: int) -> RunConfig:
+    def _results_config(self, camera: CameraConfig, app: str, number: int, apps: int) -> RunConfig:
         """Where the results of one of a camera's apps go: those of the first are shown, the others have names."""
         config = camera.config.replace(view="page" if self._shown else "", events="")
         if apps > 1 and config.out:
@@ -492,7 +491,7 @@ class Fleet:
             config = config.replace(name=f"{camera.name}-{app}", view="", fifo="", pictures=0.0)
         return config
 
-    def _events(self, camera: Camera) -> dict[str, Output]:
+    def _events(self, camera: CameraConfig) -> dict[str, Output]:
         """The events of a camera, in a file that others may write to as well."""
         target = camera.config.events
         if not target:
@@ -507,24 +506,24 @@ class Fleet:
         post.finish(hurried=True, forgotten=forgotten)
 
 
-def _capture(camera: Camera) -> Capture:
+def _capture(camera: CameraConfig) -> Capture:
     """A camera's capture; what is not there yet is waited for, unless that is forbidden."""
     wait = camera.config.wait is not False
     return Capture(source_of(camera.config, wait=wait), wait=wait, lazy=True)
 
 
-def _looked_at(camera: Camera) -> Boxes:
+def _looked_at(camera: CameraConfig) -> Boxes:
     """The regions that its apps look at; none where one of them looks at the whole picture."""
     each = [app.config.regions for app in camera.apps]
     return tuple(region for regions in each for region in regions) if all(each) else ()
 
 
-def _alike(one: Camera, other: Camera) -> bool:
+def _alike(one: CameraConfig, other: CameraConfig) -> bool:
     """Whether a camera need not be opened anew to become the other: at most rate and weight differ."""
     return _lasting(one) == _lasting(other)
 
 
-def _lasting(camera: Camera) -> Camera:
+def _lasting(camera: CameraConfig) -> CameraConfig:
     """What a camera cannot change while it runs. An HTTP camera is asked at its rate."""
     changes: dict[str, Any] = {key: getattr(RunConfig(), key) for key in PROCESS}
     if not camera.config.source.startswith(("http:", "https:")):

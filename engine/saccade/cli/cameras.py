@@ -12,7 +12,7 @@ from saccade.cli import add_command, style
 from saccade.cli.parser import add_options, given
 from saccade.cli.running import ask, runs, the_run
 from saccade.config import APPS, examine_cameras, options_of, resolve
-from saccade.config.camera import Camera
+from saccade.config.camera import CameraConfig
 from saccade.config.run import RunConfig
 from saccade.errors import ConfigError
 from saccade.text import plain
@@ -115,7 +115,7 @@ def _publishing(options: argparse.Namespace) -> list[RunConfig]:
 
 def _said(pairs: list[str]) -> dict[str, Any]:
     """KEY=VALUE as a table has them: numbers and truths by the option's type, all else as text."""
-    known = {**options_of(RunConfig), **options_of(Camera)}
+    known = {**options_of(RunConfig), **options_of(CameraConfig)}
     table: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

@@ -13,7 +13,7 @@ from saccade.cli import add_command, style
 from saccade.cli.parser import add_options, given
 from saccade.config import (
     APPS,
-    Camera,
+    CameraConfig,
     Option,
     RunConfig,
     check_variables,
@@ -115,7 +115,7 @@ def _rows(config: Any, origins: Mapping[str, str], options: Iterable[Option] | N
     ]
 
 
-def _camera_rows(camera: Camera) -> list[dict[str, Any]]:
+def _camera_rows(camera: CameraConfig) -> list[dict[str, Any]]:
     rows = _rows(camera, camera.origins) + _rows(camera.config, camera.origins)
     for app in camera.apps:
         own = [
@@ -166,7 +166,7 @@ def _of_environment() -> list[str]:
     return problems
 
 
-def _missing_files(file: str, camera: Camera) -> list[str]:
+def _missing_files(file: str, camera: CameraConfig) -> list[str]:
     """Files that a camera's settings name and that are not there."""
     problems = []
     for name in ("labels", "ca"):

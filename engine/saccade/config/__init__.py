@@ -7,7 +7,7 @@ Plain dataclasses and the standard library: nothing here costs a start on a smal
 
 from __future__ import annotations
 
-from saccade.config.camera import Camera, CameraApp
+from saccade.config.camera import CameraApp, CameraConfig
 from saccade.config.cameras import (
     Cameras,
     between_cameras,
@@ -34,9 +34,31 @@ from saccade.config.suggest import did_you_mean
 from saccade.config.variables import OTHERS, check_variables
 
 __all__ = [
-    "APPS", "DEFAULT_FIFO", "OTHERS", "SOURCE_OPTIONS", "Camera", "CameraApp", "Cameras", "DeviceName",
-    "Option", "PrecisionName", "ResizeName", "RunConfig", "Settings",
-    "between_cameras", "cache_dir", "camera_name", "check_variables", "did_you_mean", "examine_cameras",
-    "from_environment", "is_cameras_file", "load_cameras", "options_of", "read_camera", "resolve",
-    "runnable_cameras", "users_folder",
+    "APPS",
+    "DEFAULT_FIFO",
+    "OTHERS",
+    "SOURCE_OPTIONS",
+    "CameraApp",
+    "CameraConfig",
+    "Cameras",
+    "DeviceName",
+    "Option",
+    "PrecisionName",
+    "ResizeName",
+    "RunConfig",
+    "Settings",
+    "between_cameras",
+    "cache_dir",
+    "camera_name",
+    "check_variables",
+    "did_you_mean",
+    "examine_cameras",
+    "from_environment",
+    "is_cameras_file",
+    "load_cameras",
+    "options_of",
+    "read_camera",
+    "resolve",
+    "runnable_cameras",
+    "users_folder",
 ]  # fmt: skip

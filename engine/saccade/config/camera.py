@@ -26,7 +26,7 @@ class CameraApp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Camera:
+class CameraConfig:
     """One camera.
 
     config : its source and outputs. apps : what looks at its pictures, at least one.

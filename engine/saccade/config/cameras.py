@@ -36,7 +36,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from saccade.config.camera import Camera, CameraApp
+from saccade.config.camera import CameraApp, CameraConfig
 from saccade.config.option import options_of
 from saccade.config.run import APPS, RunConfig
 from saccade.config.settings import Layer, Said, from_command_line, from_environment, from_table, merged, unknown
@@ -60,17 +60,17 @@ class Cameras:
 
     path: str
     defaults: RunConfig
-    cameras: tuple[Camera, ...]
+    cameras: tuple[CameraConfig, ...]
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     common: Mapping[str, Any] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Camera]:
+    def __iter__(self) -> Iterator[CameraConfig]:
         return iter(self.cameras)
 
     def __len__(self) -> int:
         return len(self.cameras)
 
-    def __getitem__(self, name: str) -> Camera:
+    def __getitem__(self, name: str) -> CameraConfig:
         for camera in self.cameras:
             if camera.name == name:
                 return camera
@@ -126,8 +126,8 @@ def read_camera(
     defaults: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
-    beside: Sequence[Camera] = (),
-) -> Camera:
+    beside: Sequence[CameraConfig] = (),
+) -> CameraConfig:
     """One camera of one table, as it may come to a running process; raises ConfigError.
 
     where : who says so, for messages. defaults : what `[defaults]` of its file says. environ, given : as for `resolve`.
@@ -158,7 +158,7 @@ def runnable_cameras(
     found, problems = examine_cameras(path, environ=environ, given=given, app=app)
     between = between_cameras(found.cameras, str(path))
     general = [line for line in problems if line not in between and not line.startswith(f"{path} [[camera]]")]
-    kept: list[Camera] = []
+    kept: list[CameraConfig] = []
     for camera in found:
         if not between_cameras([*kept, camera], str(path)):
             kept.append(camera)
@@ -169,7 +169,7 @@ def runnable_cameras(
     return replace(found, cameras=tuple(kept)), problems
 
 
-def between_cameras(cameras: Sequence[Camera], where: str) -> list[str]:
+def between_cameras(cameras: Sequence[CameraConfig], where: str) -> list[str]:
     """What is wrong with cameras that are sound one by one: a name, a device or a FIFO for two of them."""
     by_name, by_device, by_fifo = (
         _shared(cameras, key) for key in (lambda c: c.name.casefold(), lambda c: c.device, lambda c: c.config.fifo)
@@ -186,14 +186,14 @@ def between_cameras(cameras: Sequence[Camera], where: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _shared(cameras: Sequence[Camera], key: Any) -> list[list[Camera]]:
-    groups: dict[str, list[Camera]] = defaultdict(list)
+def _shared(cameras: Sequence[CameraConfig], key: Any) -> list[list[CameraConfig]]:
+    groups: dict[str, list[CameraConfig]] = defaultdict(list)
     for camera in cameras:
         groups[key(camera)].append(camera)
     return [same for value, same in groups.items() if value and len(same) > 1]
 
 
-def _names(cameras: Sequence[Camera]) -> str:
+def _names(cameras: Sequence[CameraConfig]) -> str:
     return " and ".join(camera.name for camera in cameras)
 
 
@@ -246,7 +246,7 @@ class _Reader:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self.problems.append(f"{self.path}: camera is no list of tables; write [[camera]], with two brackets")
             tables = []
-        cameras: list[Camera] = []
+        cameras: list[CameraConfig] = []
         said: dict[str, Mapping[str, Any]] = {}
         for number, table in enumerate(tables, 1):
             with self.noting():
@@ -266,7 +266,7 @@ class _Reader:
             cameras.append(self.camera({"source": default, **table}, self.path))
         return Cameras(self.path, cameras[0].config if cameras else RunConfig(), tuple(cameras))
 
-    def camera(self, table: Mapping[str, Any], where: str) -> Camera:
+    def camera(self, table: Mapping[str, Any], where: str) -> CameraConfig:
         """One camera; raises ConfigError."""
         if "source" not in table:
             raise ConfigError(f'{where}: no source; say where its pictures come from, as source = "/dev/video0"')
@@ -277,7 +277,7 @@ class _Reader:
         entries = mine.apps or self.defaults.apps or (({"app": self._app},) if self._app else ())
         config = _filled(settings.config)
         try:
-            return Camera(
+            return CameraConfig(
                 **{name: said.value for name, said in own.items()},
                 apps=tuple(_app(entry, config, where) for entry in entries), config=config,
                 origins=dict(settings.origins) | {name: said.origin for name, said in own.items()},
@@ -334,7 +334,7 @@ class _Noting:
 
 def _is_option(key: str) -> bool:
     name = key.replace("-", "_")
-    return name in options_of(RunConfig) or name in options_of(Camera) or name in ("app", "apps")
+    return name in options_of(RunConfig) or name in options_of(CameraConfig) or name in ("app", "apps")
 
 
 def _split(table: Mapping[str, Any], where: str) -> _Table:
@@ -344,16 +344,16 @@ def _split(table: Mapping[str, Any], where: str) -> _Table:
         name = key.replace("-", "_")
         if name in ("app", "apps"):
             apps += _entries(key, value, where)
-        elif name in options_of(Camera):
+        elif name in options_of(CameraConfig):
             own[key] = value
         elif name in options_of(RunConfig):
             run[key] = value
         else:
-            known = [*options_of(RunConfig).values(), *options_of(Camera).values()]
+            known = [*options_of(RunConfig).values(), *options_of(CameraConfig).values()]
             raise ConfigError(f"{where}: unknown option {key!r}{unknown(key, known, also=('app', 'apps'))}")
     if "app" in table and "apps" in table:
         raise ConfigError(f"{where}: app and apps; one of them says it all")
-    return _Table(from_table(RunConfig, run, where), from_table(Camera, own, where), tuple(apps))
+    return _Table(from_table(RunConfig, run, where), from_table(CameraConfig, own, where), tuple(apps))
 
 
 def _entries(key: str, value: Any, where: str) -> list[dict[str, Any]]:
@@ -393,13 +393,13 @@ def _filled(config: RunConfig) -> RunConfig:
     return config.replace(**changes) if changes else config
 
 
-def _in_own_folders(cameras: Sequence[Camera]) -> tuple[Camera, ...]:
+def _in_own_folders(cameras: Sequence[CameraConfig]) -> tuple[CameraConfig, ...]:
     """Cameras that would write crops into one folder get one each below it, by their names."""
     shared = {camera.name for same in _shared(cameras, lambda camera: camera.config.out) for camera in same}
     return tuple(_moved(camera) if camera.name in shared else camera for camera in cameras)
 
 
-def _moved(camera: Camera) -> Camera:
+def _moved(camera: CameraConfig) -> CameraConfig:
     out = str(Path(camera.config.out) / camera.name)
     apps = tuple(replace(app, config=app.config.replace(out=out)) for app in camera.apps)
     return replace(camera, config=camera.config.replace(out=out), apps=apps)
