@@ -14,7 +14,7 @@ from saccade.apps import make_app
 from saccade.apps.admission import Admission
 from saccade.apps.costs import CameraCost, Meter, RememberedCosts, Spent, inference_seconds
 from saccade.apps.why import explain
-from saccade.config import Camera, RunConfig
+from saccade.config import CameraConfig, RunConfig
 from saccade.config.camera import CameraApp
 from saccade.errors import ConfigError
 from saccade.pipeline.engine import CameraStatistics, EngineStatistics
@@ -164,9 +164,9 @@ def test_what_is_no_summary_is_refused(figures: dict[str, Any]) -> None:
 
 
 def test_costs_are_remembered_for_the_same_source_and_networks(tmp_path: Path) -> None:
-    def camera(source: str = "rtsp://me:secret@cam/1", **options: Any) -> Camera:
+    def camera(source: str = "rtsp://me:secret@cam/1", **options: Any) -> CameraConfig:
         config = RunConfig(source=source, model="m.xml", **options)
-        return Camera(apps=(CameraApp("detect", config),), config=config)
+        return CameraConfig(apps=(CameraApp("detect", config),), config=config)
 
     file = tmp_path / "deep" / "costs.json"
     RememberedCosts(file).remember([(camera(), CameraCost(0.01, 0.2, 25.0))])

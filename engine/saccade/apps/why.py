@@ -22,7 +22,7 @@ INT8_GAIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class CameraBound:
     """What bounds one camera. got, asked : looks a second; asked is None without a rate."""
 
     name: str
@@ -39,7 +39,7 @@ class Why:
     bound: Bound
     why: str
     costs: tuple[str, ...]
-    cameras: tuple[Camera, ...]
+    cameras: tuple[CameraBound, ...]
     chances: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
@@ -164,21 +164,21 @@ def _cost_lines(costs: Mapping[str, float], cores: int) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _of_camera(name: str, camera: Mapping[str, Any], box: Bound) -> Camera:
+def _of_camera(name: str, camera: Mapping[str, Any], box: Bound) -> CameraBound:
     state, got, asked = camera["state"], _looks(camera), _rate(camera)
     gives = _gives(camera)
     if state not in ("up", "ended") or "pictures" not in camera:
-        return Camera(name, "away", f"{state}: {camera.get('reason') or 'no picture has come'}", got, asked)
+        return CameraBound(name, "away", f"{state}: {camera.get('reason') or 'no picture has come'}", got, asked)
     if _is_short(camera):
         lost = camera["pictures"].get("over budget", 0)
-        return Camera(name, box, f"{lost} pictures came while nobody was free for them", got, asked)
+        return CameraBound(name, box, f"{lost} pictures came while nobody was free for them", got, asked)
     if _gives_less(camera):
-        return Camera(name, "camera", f"gives {gives:.1f} pictures a second, {asked:g} are asked for", got, asked)
+        return CameraBound(name, "camera", f"gives {gives:.1f} pictures a second, {asked:g} are asked for", got, asked)
     if still := camera["pictures"].get("still"):
-        return Camera(name, "budget", f"what moves is looked at; {still} pictures were still", got, asked)
+        return CameraBound(name, "budget", f"what moves is looked at; {still} pictures were still", got, asked)
     if asked is None:
-        return Camera(name, "camera", "each picture is looked at", got, asked)
-    return Camera(name, "budget", f"gets the {asked:g} looks a second that it is asked for", got, asked)
+        return CameraBound(name, "camera", "each picture is looked at", got, asked)
+    return CameraBound(name, "budget", f"gets the {asked:g} looks a second that it is asked for", got, asked)
 
 
 def _chances(figures: Mapping[str, Any], cores: int) -> tuple[str, ...]:
