@@ -22,7 +22,7 @@ from saccade.formats.metadata import BESIDE, of_model, picture_size
 from saccade.networks import Model
 from saccade.predict import open_predictor
 from saccade.predict.metadata import Metadata
-from saccade.predict.sources import could_have, metadata_of, sources_of
+from saccade.predict.metadata_sources import could_have, metadata_of, sources_of
 from small_networks import classifier, field, onnx_relu, outputs_only
 
 ULTRALYTICS = {

@@ -95,7 +95,7 @@ def files_of(path: Path) -> tuple[str, dict[str, Path]]:
     from saccade.formats import caffe, mxnet, onnx
     from saccade.formats.load import identify
     from saccade.formats.metadata import files_beside
-    from saccade.predict.sources import label_files
+    from saccade.predict.metadata_sources import label_files
 
     artifact = identify(path)
     path = artifact.path

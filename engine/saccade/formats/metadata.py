@@ -2,7 +2,7 @@
 
 Inside the model file: `onnx` (metadata_props), `ultralytics` and `tflite` (what is packed into a TFLite file),
 `model_info` (OpenVINO's Model API), `model_optimizer` (how an IR was converted: what is built into it). In its folder:
-`beside`, by file name. What they mean is for `saccade.predict.sources` to say.
+`beside`, by file name. What they mean is for `saccade.predict.metadata_sources` to say.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from saccade.errors import UnsupportedError
 from saccade.networks.network import Network
 from saccade.predict.evidence import Claim, Evidence
 from saccade.predict.metadata import Metadata
+from saccade.predict.metadata_sources import MetadataSource, joined, without_names, without_task
 from saccade.predict.parser import Settings, Task, Unread
 from saccade.predict.registry import find_claim
-from saccade.predict.sources import Source, joined, without_names, without_task
 from saccade.predict.understanding import Value
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Said:
     """
 
     network: Network
-    sources: tuple[Source, ...] = ()
+    sources: tuple[MetadataSource, ...] = ()
     task: str = ""
     head: str = ""
     names: tuple[str, ...] = ()

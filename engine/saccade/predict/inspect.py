@@ -24,9 +24,9 @@ from saccade.formats.load import SAVED_MODEL, Artifact, identify, importer, read
 from saccade.formats.shapes import Shapes, output_names, port_name
 from saccade.networks.local import Model
 from saccade.predict.metadata import Metadata
+from saccade.predict.metadata_sources import metadata_of
 from saccade.predict.opening import Wishes, understand
 from saccade.predict.predictor import Predictor
-from saccade.predict.sources import metadata_of
 from saccade.predict.understanding import Value
 
 _NO_LAYER = {"Constant", "Parameter", "Result"}

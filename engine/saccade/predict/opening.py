@@ -22,8 +22,8 @@ from saccade.predict.evidence import Claim, Evidence, is_nchw, picture_port
 from saccade.predict.framing import Framing
 from saccade.predict.labels import clean, read_labels
 from saccade.predict.metadata import Metadata
+from saccade.predict.metadata_sources import sources_of
 from saccade.predict.predictor import Predictor
-from saccade.predict.sources import sources_of
 from saccade.predict.tiles import framing_for
 from saccade.predict.understanding import Understanding, Value
 

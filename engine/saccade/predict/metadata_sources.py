@@ -43,7 +43,7 @@ _LARGEST_LABELS = 1 << 20  # bytes: a text file in a model's folder may be anyth
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MetadataSource:
     """Where something is said of a network, in words, and what."""
 
     origin: str
@@ -55,12 +55,12 @@ def metadata_of(network: Network) -> Metadata:
     return joined(sources_of(network))
 
 
-def joined(sources: Sequence[Source]) -> Metadata:
+def joined(sources: Sequence[MetadataSource]) -> Metadata:
     """Each value from the strongest source that has it."""
     return reduce(lambda strong, weak: strong.over(weak), (source.facts for source in sources), Metadata())
 
 
-def sources_of(network: Network) -> list[Source]:
+def sources_of(network: Network) -> list[MetadataSource]:
     """What is said inside the network's file, then in the files beside it, the strongest first."""
     raw = network.metadata
     beside = _mapping(raw.get("beside"))
@@ -83,12 +83,12 @@ def sources_of(network: Network) -> list[Source]:
     return [source for source in told if source.facts != Metadata()]
 
 
-def without_names(sources: Sequence[Source], origin: str) -> list[Source]:
+def without_names(sources: Sequence[MetadataSource], origin: str) -> list[MetadataSource]:
     """The sources, but for the names of classes that one of them gives."""
     return [replace(s, facts=replace(s.facts, names=(), label_ids=())) if s.origin == origin else s for s in sources]
 
 
-def without_task(sources: Sequence[Source]) -> list[Source]:
+def without_task(sources: Sequence[MetadataSource]) -> list[MetadataSource]:
     """The sources, but for what they say of the network's task and last part, and for what follows from that."""
     nothing: Facts = {"task": "", "head": "", "keypoints": None, "end2end": None, "nms": None}
     placing: Facts = {"resize": "", "pad": None}
@@ -98,17 +98,17 @@ def without_task(sources: Sequence[Source]) -> list[Source]:
     ]
 
 
-def _told(origin: str, facts: Facts) -> Source:
+def _told(origin: str, facts: Facts) -> MetadataSource:
     known = {name: value for name, value in facts.items() if value not in (None, "", ())}
     origins = {field.name: origin for field in fields(Metadata) if field.name in known}
-    return Source(origin, Metadata(**known, origins=origins))
+    return MetadataSource(origin, Metadata(**known, origins=origins))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _abridges(source: Source, full: Source) -> bool:
+def _abridges(source: MetadataSource, full: MetadataSource) -> bool:
     """Whether a `model_info` was written by Ultralytics, about the network that its metadata.yaml is about."""
     facts = source.facts
     return facts.producer == "ultralytics" and len(facts.names) in (0, len(full.facts.names))
@@ -398,7 +398,7 @@ def label_files(path: Path) -> list[Path]:
     return [place for name in names if (place := path.with_name(name)) != path]
 
 
-def _labels_beside(network: Network) -> Iterator[Source]:
+def _labels_beside(network: Network) -> Iterator[MetadataSource]:
     """Lists of names in the model's folder that could be its own."""
     for place in [] if network.path is None else label_files(network.path):
         names = _small_list(place)
