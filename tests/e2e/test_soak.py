@@ -230,7 +230,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             client = local_s3.client(url)
             waiting = spool.statistics().pending
             assert Uploader(spool, "soak", client=client).flush(300)
-            aside = len(spool.set_aside_files())
+            quarantined = len(spool.quarantined_files())
             client.close()
         stored = local_s3.versions(s3, "soak")
         s3.close()
@@ -242,7 +242,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     rates = ", ".join(f"{life.rate:.1f}" for _, _, life in spans)
     print(
         f"\n{SECONDS:.0f} s, {len(lives)} kills, {len(counted)} crops counted, {len(stored)} objects, "
-        f"{waiting} were left to upload, {aside} files set aside; faults met {proxy.seen}; "
+        f"{waiting} were left to upload, {quarantined} files quarantined; faults met {proxy.seen}; "
         f"{received} messages, {seen[0] / 1e6:.1f} MB of stream seen; frames over those of the undisturbed {ratio:.3f} "
         f"({undisturbed.rate:.1f}/s; {rates}); at most {memory} MB, {threads} threads"
     )
@@ -250,7 +250,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert set(counted) <= set(stored), "a crop that was counted is lost"
     assert len(stored) <= len(counted) + len(lives), "more crops than were put"
     assert all(life.keys for life in lives)
-    assert aside > 0
+    assert quarantined > 0
     assert received > 0
     assert seen[0] > 0
     if undisturbed.rate >= 0.95 * FRAME_RATE:  # else the machine has too little left for both, whoever is disturbed

@@ -201,7 +201,7 @@ def test_a_clock_that_jumps_ages_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         assert loaded[3] is None
 
 
-def test_damaged_and_foreign_files_are_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_and_foreign_files_are_quarantined(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with make(tmp_path) as spool:
         good = [spool.put(bytes([65 + i]) * 100, KEY) for i in range(6)]
     queue = tmp_path / "queue"
@@ -222,31 +222,31 @@ def test_damaged_and_foreign_files_are_set_aside(tmp_path: Path, caplog: pytest.
             left.append(entry)
         assert [entry.data for entry in left] == [good[4].data, good[5].data]
         counts = spool.statistics()
-        assert counts.set_aside == 8
+        assert counts.quarantined == 8
         assert counts.pending == 2
-        assert len(spool.set_aside_files()) == 8
+        assert len(spool.quarantined_files()) == 8
         assert spool.put(b"more", KEY).number > good[5].number
     assert not list(queue.glob(".*"))
     assert Path("/etc/passwd").exists()
-    whys = [path.read_text() for path in (tmp_path / "aside").glob("*.why")]
+    whys = [path.read_text() for path in (tmp_path / "quarantine").glob("*.why")]
     assert any("digest" in why for why in whys)
     assert any("header says" in why for why in whys)
 
 
-def test_a_folder_or_device_in_an_entry_s_place_is_set_aside(tmp_path: Path) -> None:
+def test_a_folder_or_device_in_an_entry_s_place_is_quarantined(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
         names = [spool.put(b"%d" % i, KEY).name for i in range(4)]
         for name in names[:2]:
             (tmp_path / "queue" / name).unlink()
         (tmp_path / "queue" / names[0] / "full").mkdir(parents=True)
         os.mkfifo(tmp_path / "queue" / names[1])
-        (tmp_path / "aside").rmdir()  # somebody has tidied up
+        (tmp_path / "quarantine").rmdir()  # somebody has tidied up
         entry = spool.next()
         assert entry is not None
         assert entry.data == b"2"
-        assert spool.statistics().set_aside == 2
+        assert spool.statistics().quarantined == 2
         assert spool.statistics().pending == 2
-    whys = [(tmp_path / "aside" / f"{name}.why").read_text() for name in names[:2]]
+    whys = [(tmp_path / "quarantine" / f"{name}.why").read_text() for name in names[:2]]
     assert whys == [f"{name}: not a regular file\n" for name in names[:2]]
 
 
@@ -285,7 +285,7 @@ def test_what_the_disk_does_not_give_back_is_named_and_the_rest_goes_on(
         assert spool.next() == read_entry(tmp_path / "queue" / names[0])  # the disk gives it back: nothing was lost
 
 
-def test_a_passing_failure_of_this_process_sets_nothing_aside(tmp_path: Path) -> None:
+def test_a_passing_failure_of_this_process_quarantines_nothing(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
         entry = spool.put(b"sound", KEY)
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -412,7 +412,7 @@ def test_killed_writers_leave_all_that_they_counted(tmp_path: Path) -> None:
         writer.stdout.close()
     with make(tmp_path) as spool:
         held = [read_entry(path).data.decode() for path in spool.entries()]
-        assert spool.statistics().set_aside == 0
+        assert spool.statistics().quarantined == 0
     assert set(counted) <= set(held)
     assert len(held) == len(set(held)) <= len(counted) + 6
     assert counted == [h for h in held if h in set(counted)]

@@ -70,11 +70,11 @@ def test_flush(folder: Path, server: str) -> None:
     done = saccade("flush", str(folder), "--bucket", bucket, "--json", AWS_ENDPOINT_URL=server)
     report = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert (report["uploaded"], report["set_aside"], report["pending"]) == (3, 1, 0)
+    assert (report["uploaded"], report["quarantined"], report["pending"]) == (3, 1, 0)
     assert len(local_s3.versions(s3, bucket)) == 3
     status = json.loads(saccade("status", str(folder), "--json").stdout)
-    assert "header says" in status["set_aside"][0]["why"]
-    assert "set aside" in saccade("status", str(folder)).stdout
+    assert "header says" in status["quarantined"][0]["why"]
+    assert "quarantined" in saccade("status", str(folder)).stdout
     s3.close()
 
 

@@ -189,8 +189,8 @@ def test_what_s3_never_takes_does_not_block_the_rest(tmp_path: Path) -> None:
         good = spool.put(b"x", "good/{digest}")
         assert Uploader(spool, "bucket", client=Client(), back_off=QUICK).flush(10)
         assert Client.taken == [good.key]
-        assert spool.statistics().set_aside == 1
-        assert len(spool.set_aside_files()) == 1
+        assert spool.statistics().quarantined == 1
+        assert len(spool.quarantined_files()) == 1
 
 
 def test_one_process_drains(tmp_path: Path, bucket: str, server: str) -> None:
@@ -302,7 +302,7 @@ def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, server: st
             counted += [line.strip() for line in lines if line.endswith("\n")]
     with Spool(tmp_path, min_free=0) as spool:
         assert uploader(spool, bucket, server).flush(300)
-        assert spool.statistics().set_aside == 0
+        assert spool.statistics().quarantined == 0
     stored = local_s3.versions(s3, bucket)
     assert len(stored) == len(set(stored)), "an object was written twice"
     assert set(counted) <= set(stored), "a counted crop was lost"

@@ -16,7 +16,7 @@ from saccade.storage import atomic
 from saccade.text import plain
 
 _ACTIONS = {
-    "status": "how much waits, since when, and what was set aside",
+    "status": "how much waits, since when, and what was quarantined",
     "flush": "upload what waits, in order, and wait for it",
     "inspect": "list the entries; with --out write their contents to a folder",
 }
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 def _status(spool: Any, as_json: bool) -> int:
     from saccade.storage.entries import EntryError, read_entry
 
-    counts, aside = spool.statistics(), spool.set_aside_files()
+    counts, quarantined = spool.statistics(), spool.quarantined_files()
     oldest, unreadable = None, spool.passed_over()
     for path in spool.entries():
         try:
@@ -90,7 +90,7 @@ def _status(spool: Any, as_json: bool) -> int:
         "pending_bytes": counts.pending_bytes,
         "oldest_key": oldest.key if oldest else None,
         "oldest_age": round(spool.age(oldest), 1) if oldest else None,
-        "set_aside": [{"file": str(path), "why": _why(path)} for path in aside],
+        "quarantined": [{"file": str(path), "why": _why(path)} for path in quarantined],
         "unreadable": [{"file": name, "why": why} for name, why in unreadable.items()],
     }
     if as_json:
@@ -99,8 +99,8 @@ def _status(spool: Any, as_json: bool) -> int:
     print(f"{plain(str(spool.folder))}: {counts.pending} waiting, {counts.pending_bytes / 1e6:.1f} MB")
     if oldest:
         print(plain(f"oldest: {oldest.key}, {_readable_age(spool.age(oldest))}"))
-    for item in report["set_aside"]:
-        print(plain(f"set aside: {item['file']}: {item['why']}"))
+    for item in report["quarantined"]:
+        print(plain(f"quarantined: {item['file']}: {item['why']}"))
     for item in report["unreadable"]:
         print(plain(f"cannot be uploaded: {item['file']}: {item['why']}"))
     return 0
@@ -161,7 +161,7 @@ def _flush(spool: Any, options: argparse.Namespace) -> int:
         "uploaded": done.uploaded,
         "already_there": done.repeats,
         "failed_attempts": done.failures,
-        "set_aside": left.set_aside,
+        "quarantined": left.quarantined,
         "pending": left.pending,
         "seconds": round(time.monotonic() - start, 2),
         "problem": done.problem,

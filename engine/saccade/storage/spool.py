@@ -9,7 +9,7 @@ that is repeated after a lost answer or a crash meets its own object: `If-None-M
 done. Neither read access to the bucket nor a list of what was sent is needed for that.
 
     FOLDER/queue/0000000000000042.entry   entries, in order of arrival
-    FOLDER/aside/                         damaged, foreign and refused files, each with NAME.why beside it
+    FOLDER/quarantine/                    damaged, foreign and refused files, each with NAME.why beside it
     FOLDER/state                          next number, entries and bytes; its lock serialises all processes
     FOLDER/drain                          locked by the one process that uploads
 
@@ -65,7 +65,7 @@ class SpoolStatistics:
     """What went through a spool since it was opened by this process; pending figures are the folder's.
 
     written : entries made durable. refused : puts turned away. dropped : entries deleted to make room.
-    expired : entries deleted for their age. set_aside : damaged, foreign or refused files moved out of the queue.
+    expired : entries deleted for their age. quarantined : damaged, foreign or refused files moved out of the queue.
     passed_over : files that could be neither read nor moved, or not deleted; they are part of what is pending.
     pending, pending_bytes : still to upload. write : time of one durable put.
     """
@@ -74,7 +74,7 @@ class SpoolStatistics:
     refused: int
     dropped: int
     expired: int
-    set_aside: int
+    quarantined: int
     passed_over: int
     pending: int
     pending_bytes: int
@@ -113,19 +113,19 @@ class Spool:
             )
         self.folder = Path(folder)
         self.max_bytes, self.min_free, self.max_age, self.when_full = max_bytes, min_free, max_age, when_full
-        self._queue, self._aside = self.folder / "queue", self.folder / "aside"
+        self._queue, self._quarantine = self.folder / "queue", self.folder / "quarantine"
         self._lock = threading.Lock()
         self._boot = _boot_id()
         self._seen: dict[int, float] = {}
         self._passed: dict[str, str] = {}
-        self._written = self._refused = self._dropped = self._expired = self._set_aside = 0
+        self._written = self._refused = self._dropped = self._expired = self._quarantined = 0
         self._watch = Stopwatch()
         self.arrived = threading.Event()
         """Set by each put of this process; the uploader waits for it."""
         try:
             private_folder(self.folder)
             self._queue.mkdir(mode=0o700, exist_ok=True)
-            self._aside.mkdir(mode=0o700, exist_ok=True)
+            self._quarantine.mkdir(mode=0o700, exist_ok=True)
             self._state = os.open(self.folder / "state", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise OutputError(
@@ -171,7 +171,7 @@ class Spool:
         return [self._queue / name for name in self._names()]
 
     def next(self, after: int = -1) -> SpoolEntry | None:
-        """The oldest sound entry with a number above `after`; damaged and foreign files are set aside on the way."""
+        """The oldest sound entry with a number above `after`; damaged and foreign files are quarantined on the way."""
         for name in self._names():
             if int(name[:16]) <= after:
                 continue
@@ -181,7 +181,7 @@ class Spool:
         return None
 
     def load(self, name: str) -> SpoolEntry | None:
-        """Read one entry of the queue; None if it is gone, expired, or cannot be read (and now set aside).
+        """Read one entry of the queue; None if it is gone, expired, or cannot be read (and now quarantined).
 
         Raises OSError where this process cannot read any file just now.
         """
@@ -190,7 +190,7 @@ class Spool:
         except FileNotFoundError:
             return None
         except EntryError as error:
-            self.set_aside(name, str(error))
+            self.quarantine(name, str(error))
             return None
         age = self.age(entry)
         if self.max_age is not None and age > self.max_age:
@@ -218,7 +218,7 @@ class Spool:
             self._store(number, max(0, entries - 1), max(0, size - held))
             return True
 
-    def set_aside(self, name: str, why: str) -> None:
+    def quarantine(self, name: str, why: str) -> None:
         """Move a file that cannot be uploaded out of the queue, and say why beside it.
 
         One that cannot be moved either is passed over until the spool is opened again; see `passed_over`.
@@ -227,14 +227,14 @@ class Spool:
             number, entries, size = self._counters()
             try:
                 held = _size(self._queue / name)
-                target = self._move_aside(name, name)
+                target = self._move_to_quarantine(name, name)
             except FileNotFoundError:
                 return
             except OSError as error:
                 self._pass_over(name, f"{why}; it cannot be moved either ({error.strerror})")
                 return
-            log.error("spool: %s is set aside in %s: %s", name, self._aside, why)
-            self._set_aside += 1
+            log.error("spool: %s is quarantined in %s: %s", name, self._quarantine, why)
+            self._quarantined += 1
             if _NAME.fullmatch(name):
                 self._store(number, max(0, entries - 1), max(0, size - held))
         with contextlib.suppress(OSError):
@@ -254,16 +254,16 @@ class Spool:
             return now - entry.time
         return since_seen
 
-    def set_aside_files(self) -> list[Path]:
-        """Files that were set aside."""
-        return sorted(path for path in self._aside.iterdir() if path.suffix != ".why")
+    def quarantined_files(self) -> list[Path]:
+        """Files that were moved out of the queue."""
+        return sorted(path for path in self._quarantine.iterdir() if path.suffix != ".why")
 
     def statistics(self) -> SpoolStatistics:
         """Counts of this process; pending as of now."""
         with self._exclusive():
             _, entries, size = self._counters()
         return SpoolStatistics(
-            self._written, self._refused, self._dropped, self._expired, self._set_aside,
+            self._written, self._refused, self._dropped, self._expired, self._quarantined,
             len(self._passed), entries, size, self._watch.statistics(),
         )  # fmt: skip
 
@@ -308,7 +308,7 @@ class Spool:
             return sorted(item.name for item in found if _NAME.fullmatch(item.name) and item.name not in self._passed)
 
     def _recover(self) -> None:
-        """Count what is there, delete half-written files, and set foreign ones aside."""
+        """Count what is there, delete half-written files, and quarantine foreign ones."""
         number, _, _ = self._counters()
         if number >= _NUMBERS:
             number = 0
@@ -327,12 +327,12 @@ class Spool:
                     foreign.append(item.name)
         for name in foreign:
             try:
-                self._move_aside(name, f"{number:016d}-{name}")
+                self._move_to_quarantine(name, f"{number:016d}-{name}")
             except OSError as error:
                 self._pass_over(name, f"no entry of a spool; it cannot be moved ({error.strerror})")
             else:
-                log.error("spool: %r in %s is no entry of a spool: set aside", name, self._queue)
-                self._set_aside += 1
+                log.error("spool: %r in %s is no entry of a spool: quarantined", name, self._queue)
+                self._quarantined += 1
         self._store(number, entries, size)
 
     def _write(self, name: str, blob: bytes, entries: int, size: int) -> tuple[int, int]:
@@ -355,12 +355,12 @@ class Spool:
         (self._queue / name).unlink()
         return held
 
-    def _move_aside(self, name: str, wanted: str) -> Path:
-        self._aside.mkdir(mode=0o700, exist_ok=True)  # somebody may have tidied up
-        target, count = self._aside / wanted[:240], 0
+    def _move_to_quarantine(self, name: str, wanted: str) -> Path:
+        self._quarantine.mkdir(mode=0o700, exist_ok=True)  # somebody may have tidied up
+        target, count = self._quarantine / wanted[:240], 0
         while os.path.lexists(target):
             count += 1
-            target = self._aside / f"{wanted[:240]}.{count}"
+            target = self._quarantine / f"{wanted[:240]}.{count}"
         os.rename(self._queue / name, target)
         return target
 

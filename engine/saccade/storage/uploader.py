@@ -57,7 +57,7 @@ class Uploader:
     back_off : (first, longest) pause after a failed attempt, s; doubled each time, with full jitter.
 
     A failure never loses an entry: it stays first in the queue and is tried again, with growing pauses. Only what S3
-    refuses for good (a key or content that it can never take) is set aside, so that it cannot block the rest.
+    refuses for good (a key or content that it can never take) is quarantined, so that it cannot block the rest.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Uploader:
         try:
             self._upload(entry)
         except UploadRefused as error:
-            self.spool.set_aside(name, f"S3 refused {entry.key}: {error}")
+            self.spool.quarantine(name, f"S3 refused {entry.key}: {error}")
             return None
         except Exception as error:  # whatever a network, credentials or a proxy can do: the entry is kept
             return _reason(error, self.bucket)
