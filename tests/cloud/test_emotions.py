@@ -284,7 +284,7 @@ def test_lasting_throttling_fails_its_own_message_only(
     ],
     ids=["text", "empty", "large", "refused"],
 )
-def test_a_poison_picture_is_set_aside_and_not_tried_again(
+def test_a_poison_picture_is_rejected_and_not_tried_again(
     content: bytes, code: str, aws: LocalAws, recorder: EmotionRecorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(aws, "faces/poison+ %.jpg", content)
@@ -299,11 +299,11 @@ def test_a_poison_picture_is_set_aside_and_not_tried_again(
     kept = aws.client("s3").get_object(Bucket=aws.outputs["FacesBucketName"], Key="rejected/faces/poison+ %.jpg")
     assert kept["Body"].read() == content
     assert kept["Metadata"] == {"refused": code}
-    assert decisions(caplog) == [("aside", "picture refused")]
+    assert decisions(caplog) == [("reject", "picture refused")]
     assert [row["s3key"]["S"] for row in rows(aws)] == ["faces/good"]
 
 
-def test_a_poison_key_too_long_to_be_prefixed_is_set_aside_under_its_hash(
+def test_a_poison_key_too_long_to_be_prefixed_is_rejected_under_its_hash(
     aws: LocalAws, recorder: EmotionRecorder
 ) -> None:
     key = "faces/" + "x" * 1018

@@ -118,14 +118,14 @@ def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
     assert stored(aws) == faces
     assert points(aws) == expected_points(faces)
     assert aws.waiting("DeadFacesQueueUrl") == 0
-    aside = aws.client("s3").list_objects_v2(Bucket=aws.outputs["FacesBucketName"], Prefix="rejected/")
-    assert {item["Key"] for item in aside["Contents"]} == {
+    rejected = aws.client("s3").list_objects_v2(Bucket=aws.outputs["FacesBucketName"], Prefix="rejected/")
+    assert {item["Key"] for item in rejected["Contents"]} == {
         "rejected/faces/text.jpg", "rejected/faces/refused.jpg", "rejected/faces/poison.jpg"
     }  # fmt: skip
     decisions = Counter((line.get("decision"), line["message"]) for line in log_lines(aws))
     assert decisions["drop", "picture is gone"] == 1
     assert decisions["drop", "event not understood"] == 1
-    assert decisions["aside", "picture refused"] == 3
+    assert decisions["reject", "picture refused"] == 3
     assert not [decision for decision in decisions if decision[0] == "retry"]
 
 

@@ -8,7 +8,7 @@ Events arrive more than once and in any order, and a function may be killed at a
   claim removed. A redelivery of the same message finds its own claim and publishes what is still owed; so does any
   other message when the claim is older than a function can live, as after a redrive of dead letters. CloudWatch has no
   conditional write, so a kill between its answer and the removal of the claim (milliseconds) repeats those points.
-* What can never succeed (a picture that Rekognition refuses) is copied aside and not tried again; what may succeed
+* What can never succeed (a picture that Rekognition refuses) is copied elsewhere and not tried again; what may succeed
   later (throttling, an outage, a missing right) fails its own message only, which the queue delivers again and in the
   end moves to its dead letters. So does whatever nobody has thought of.
 * A row belongs to the picture that was looked at: a key that was overwritten in between is left to its own event.
@@ -73,7 +73,7 @@ class Settings:
 
     table : DynamoDB table, partition key ``s3key`` (S), sort key ``face`` (S). namespace, metric : CloudWatch names.
     threshold : emotions at or below this confidence are left out, percent.
-    prefix : keys outside it are not looked at. rejected : prefix under which refused pictures are set aside.
+    prefix : keys outside it are not looked at. rejected : prefix under which refused pictures are copied to.
     keep_days : rows expire after this many days. workers : pictures in work at once.
     reserve_ms : a picture is not begun with less of the function's time left than this.
     """
@@ -208,7 +208,7 @@ class EmotionRecorder:
             faces = self._detect(picture)
         except ClientError as error:
             if code(error) in REFUSED:
-                if self._set_aside(picture, error):
+                if self._reject(picture, error):
                     counts["rejected"] += 1
                     return
             elif code(error) != "InvalidS3ObjectException" or self._exists(picture):
@@ -336,7 +336,7 @@ class EmotionRecorder:
             time.sleep(0.05 * 2**attempt)  # as BatchWriteItem asks for
         raise TryAgainError(f"the table takes no more rows for now; {len(owed[table])} are left")
 
-    def _set_aside(self, picture: StoredPicture, error: ClientError) -> bool:
+    def _reject(self, picture: StoredPicture, error: ClientError) -> bool:
         """Copy a refused picture out of the way; False where it is gone."""
         key = self.settings.rejected + picture.key
         if len(key.encode()) > MAX_KEY_BYTES:
@@ -350,7 +350,7 @@ class EmotionRecorder:
             if code(failure) in _NO_SUCH_OBJECT:
                 return False
             raise
-        _line(logging.ERROR, "picture refused", "aside", picture, reason=str(error), error=_name(error), copy=key)
+        _line(logging.ERROR, "picture refused", "reject", picture, reason=str(error), error=_name(error), copy=key)
         return True
 
     def _exists(self, picture: StoredPicture) -> bool:
@@ -411,7 +411,7 @@ def _name(error: Exception) -> str:
 
 
 def _line(level: int, message: str, decision: str, picture: StoredPicture | None = None, **fields: object) -> None:
-    """One structured line. decision : `retry`, `drop` or `aside`: what happens to the thing it is about."""
+    """One structured line. decision : `retry`, `drop` or `reject`: what happens to the thing it is about."""
     if picture is not None:
         fields = {"bucket": picture.bucket, "key": picture.key, "version": picture.version, **fields}
     log.log(level, message, extra={"decision": decision, **fields})

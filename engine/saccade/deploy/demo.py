@@ -115,7 +115,7 @@ class CloudDemo:
         table = self.aws.outputs["FacesTableName"]
         pages = self.aws.client("dynamodb").get_paginator("scan").paginate(TableName=table)
         rows = [row for page in pages for row in page["Items"]]
-        keys, aside = self._keys(), self._aside()
+        keys, rejected = self._keys(), self._rejected()
         answered = {row["s3key"]["S"] for row in rows}
         waiting = self.aws.waiting()
         return {
@@ -125,7 +125,7 @@ class CloudDemo:
             "cameras": self.device.figures(keys) if self.device else {},
             "messages_left": waiting,
             # A crop without a row has no face that DetectFaces knows, or its message is not done.
-            "unanswered": sorted(set(keys) - answered - aside) if waiting else [],
+            "unanswered": sorted(set(keys) - answered - rejected) if waiting else [],
             "faces": len(rows),
             "pictures": len({row["s3key"]["S"] for row in rows}),
             "points": sum(name.isupper() for row in rows for name in row),
@@ -134,7 +134,7 @@ class CloudDemo:
             "emotion_source": self.analyst.emotion_source,
         }
 
-    def _aside(self) -> set[str]:
+    def _rejected(self) -> set[str]:
         pages = self.aws.client("s3").get_paginator("list_objects_v2").paginate(
             Bucket=self.aws.outputs["FacesBucketName"], Prefix="rejected/"
         )  # fmt: skip

@@ -79,7 +79,7 @@ def output_names(model: ov.Model) -> list[str]:
     One without a name is called after the layer that makes it, not `Result_4711`, which changes from run to run.
     """
     own = [
-        _made_by(port) if all(_NO_NAME.fullmatch(n) for n in port.names) else port_name(port) for port in model.outputs
+        _producer(port) if all(_NO_NAME.fullmatch(n) for n in port.names) else port_name(port) for port in model.outputs
     ]
     if not model.has_rt_info(_OUTPUT_NAMES):
         return own
@@ -95,7 +95,7 @@ def output_names(model: ov.Model) -> list[str]:
     ]
 
 
-def _made_by(port: Any) -> str:
+def _producer(port: Any) -> str:
     source = port.node.input_value(0)
     index = f".{source.index}" if source.node.get_output_size() > 1 else ""
     return str(source.node.friendly_name) + index
