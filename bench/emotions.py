@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.deploy.analyst import EMOTION_NETWORK, EMOTION_OF_CLASS, FaceAnalyst
-from saccade.deploy.detect import RefusedError
+from saccade.deploy.detect import InvalidImageError
 from saccade.errors import SaccadeError
 from saccade.networks import catalogue
 
@@ -69,7 +69,7 @@ def answers(pictures: Sequence[Path], network: str) -> Iterator[tuple[Emotions, 
     for path in pictures:
         try:
             both = geometry(path.read_bytes()), seeing(path.read_bytes())
-        except RefusedError as error:
+        except InvalidImageError as error:
             print(f"{path}: {error}", file=sys.stderr)
             continue
         yield from zip(*(map(_emotions, faces) for faces in both), strict=True)

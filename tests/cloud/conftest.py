@@ -16,7 +16,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.sqs.models import sqs_backends
 from PIL import Image, UnidentifiedImageError
 
-from saccade.deploy.detect import RefusedError
+from saccade.deploy.detect import InvalidImageError
 from saccade.deploy.local import LocalAws
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,10 +52,10 @@ class Script:
         try:
             image = Image.open(io.BytesIO(picture))
         except UnidentifiedImageError:
-            raise RefusedError("InvalidImageFormatException", "Request has invalid image format") from None
+            raise InvalidImageError("InvalidImageFormatException", "Request has invalid image format") from None
         found = json.loads(image.info.get("comment", b"[]"))
         if found and isinstance(found[0], str):
-            raise RefusedError(found[0], "refused as the picture asks")
+            raise InvalidImageError(found[0], "refused as the picture asks")
         return list(found)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saccade.deploy.analyst import EMOTION_OF_CLASS, FaceAnalyst, estimate
-from saccade.deploy.detect import RefusedError
+from saccade.deploy.detect import InvalidImageError
 from saccade.errors import SaccadeError
 from saccade.networks import catalogue
 
@@ -91,7 +91,7 @@ def test_blur_and_darkness_show_in_the_quality(analyst: FaceAnalyst, people: NDA
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n" + bytes(50)])
 def test_what_is_no_picture_is_refused(data: bytes, analyst: FaceAnalyst) -> None:
-    with pytest.raises(RefusedError):
+    with pytest.raises(InvalidImageError):
         analyst(data)
 
 

@@ -18,7 +18,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from saccade.deploy.demo import CloudDemo, Device
+from saccade.deploy.demo import CloudDemo, EdgeProcess
 from saccade.networks.catalogue import pull
 
 from .conftest import LAMBDAS, crop, face, put, rows
@@ -77,7 +77,7 @@ def test_crops_become_faces_lines_and_pictures(demo: CloudDemo) -> None:
 
 def test_two_cameras_of_one_stack_spool_send_and_are_counted_apart(demo: CloudDemo, tmp_path: Path) -> None:
     before = data(demo)["counts"]["faces"]
-    device = demo.device = Device(demo.aws, tmp_path, {"left": "demo:", "right": "demo:"}, 2.0)
+    device = demo.device = EdgeProcess(demo.aws, tmp_path, {"left": "demo:", "right": "demo:"}, 2.0)
     try:
         wait_for(demo, before + 2)
         assert device.running

@@ -33,7 +33,7 @@ from saccade.outputs.upload import crop_key
 
 from .conftest import LAMBDAS
 
-HERE = wheelhouse.Device(f"{sys.version_info[0]}.{sys.version_info[1]}")
+HERE = wheelhouse.Platform(f"{sys.version_info[0]}.{sys.version_info[1]}")
 
 
 # What a device installs
@@ -118,7 +118,7 @@ def test_what_cannot_be_installed_is_told_before_it_is_sent(tmp_path: Path) -> N
     ):
         (tmp_path / name).write_bytes(b"")
         with pytest.raises(ConfigError, match=problem):
-            wheelhouse.check_wheel(tmp_path / name, wheelhouse.Device("3.12"))
+            wheelhouse.check_wheel(tmp_path / name, wheelhouse.Platform("3.12"))
 
 
 def test_the_lock_that_is_kept_names_all_that_the_project_needs() -> None:

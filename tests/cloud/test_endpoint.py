@@ -215,11 +215,11 @@ def calls(account: Account) -> set[str]:
     return said
 
 
-def files(folder: Path, text: str = "1") -> tuple[Packed, image.Source]:
+def files(folder: Path, text: str = "1") -> tuple[Packed, image.BuildContext]:
     model, source = folder / f"model-{text}.tar.gz", folder / "source.zip"
     model.write_text(text)
     source.write_text("source")
-    return Packed(model, text * 64, 1, ()), image.Source(source, "5" * 32)
+    return Packed(model, text * 64, 1, ()), image.BuildContext(source, "5" * 32)
 
 
 def variant(account: Account) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def _deploy(options: argparse.Namespace) -> int:
         models = {} if alone else _models(options, component.MODELS[options.app])
         if options.model and "model" not in given:
             given["model"] = Path(options.model[0]).name
-    target = wheelhouse.Device(options.python, options.glibc)
+    target = wheelhouse.Platform(options.python, options.glibc)
     out = Path(options.out)
     wheel = Path(options.wheel) if options.wheel else wheelhouse.own_wheel(_checkout(), out, target)
     lock = Path(options.lock) if options.lock else function.parent / wheelhouse.LOCK
@@ -216,7 +216,7 @@ def _lock(options: argparse.Namespace) -> int:
     from saccade.deploy import wheelhouse
     from saccade.storage import atomic
 
-    target = wheelhouse.Device(options.python, options.glibc)
+    target = wheelhouse.Platform(options.python, options.glibc)
     path = Path(options.out) if options.out else find_lambdas(options.lambdas) / wheelhouse.LOCK
     needed = wheelhouse.requirements(Path(options.wheel) if options.wheel else _checkout())
     text = wheelhouse.lock(needed, target)

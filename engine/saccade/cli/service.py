@@ -16,7 +16,7 @@ from saccade.errors import ConfigError
 from saccade.text import plain
 
 if TYPE_CHECKING:
-    from saccade.service.systemd import Place
+    from saccade.service.systemd import Installed
 
 _NOT_RUNNING, _NO_SUCH = 3, 4
 """Status of `status`, as of `systemctl status`."""
@@ -65,46 +65,46 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """One action."""
-    from saccade.service.systemd import Place
+    from saccade.service.systemd import Installed
 
-    place = Place(options.service, Path(getattr(options, "root", "/")).absolute())
+    installed = Installed(options.service, Path(getattr(options, "root", "/")).absolute())
     if options.action == "status":
-        return _status(place)
-    return _install(place, options) if options.action == "install" else _uninstall(place, options.purge)
+        return _status(installed)
+    return _install(installed, options) if options.action == "install" else _uninstall(installed, options.purge)
 
 
 # Installing
 
 
-def _install(place: Place, options: argparse.Namespace) -> int:
+def _install(installed: Installed, options: argparse.Namespace) -> int:
     from saccade.service import reach, systemd
     from saccade.service.health import NO_ANSWER, health_at
     from saccade.service.unit import Unit
 
     text = _options_as_file(options)
-    path = Path(options.config).absolute() if options.config else place.config
+    path = Path(options.config).absolute() if options.config else installed.config
     if not options.print:
-        systemd.require_root(place, "install")
-    place.is_installed()
+        systemd.require_root(installed, "install")
+    installed.is_installed()
     cameras = _cameras(path, text)
-    if found := reach.problems(cameras, place.name):
+    if found := reach.problems(cameras, installed.name):
         for line in found[:-1]:
             print(f"saccade service: {plain(line)}", file=sys.stderr)
         raise ConfigError(found[-1])
     unit = Unit(
-        name=place.name, command=systemd.command(), config=_inside(path, place.root), groups=place.groups(),
-        shown=reach.shown_folders(cameras), systemd=place.version(),
+        name=installed.name, command=systemd.command(), config=_inside(path, installed.root), groups=installed.groups(),
+        shown=reach.shown_folders(cameras), systemd=installed.version(),
     )  # fmt: skip
     if options.print:
         print(unit.text, end="")
         return 0
-    print(systemd.write_config(place, text) if text else f"configuration {path}")
+    print(systemd.write_config(installed, text) if text else f"configuration {path}")
     view = _view(cameras)
-    said = systemd.install(place, unit, lambda: bool(view) and not health_at(view).startswith(NO_ANSWER))
-    print(f"unit {place.unit}, started at every boot{', and now' if place.runs else ''}")
+    said = systemd.install(installed, unit, lambda: bool(view) and not health_at(view).startswith(NO_ANSWER))
+    print(f"unit {installed.unit}, started at every boot{', and now' if installed.runs else ''}")
     if said:
         print(f"saccade service: it has ended, and is tried again; it said: {plain(said)}", file=sys.stderr)
-    print(f"see it with `saccade service status{_named(place)}` and `journalctl -u {place.name}`")
+    print(f"see it with `saccade service status{_named(installed)}` and `journalctl -u {installed.name}`")
     return 0
 
 
@@ -154,30 +154,30 @@ def _inside(path: Path, root: Path) -> Path:
     return Path("/") / path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def _uninstall(place: Place, purge: bool) -> int:
+def _uninstall(installed: Installed, purge: bool) -> int:
     from saccade.service import systemd
 
-    systemd.require_root(place, "uninstall")
-    systemd.uninstall(place, purge=purge)
-    kept = "" if purge else f"; {place.config.parent} and /var/lib/{place.name} stay (--purge removes them)"
-    print(f"{place.unit} is removed{kept}")
+    systemd.require_root(installed, "uninstall")
+    systemd.uninstall(installed, purge=purge)
+    kept = "" if purge else f"; {installed.config.parent} and /var/lib/{installed.name} stay (--purge removes them)"
+    print(f"{installed.unit} is removed{kept}")
     return 0
 
 
 # How it does
 
 
-def _status(place: Place) -> int:
+def _status(installed: Installed) -> int:
     from saccade.service import systemd
 
-    if not place.is_installed():
-        print(f"no service {place.name} is installed; `sudo saccade service install APP` does", file=sys.stderr)
+    if not installed.is_installed():
+        print(f"no service {installed.name} is installed; `sudo saccade service install APP` does", file=sys.stderr)
         return _NO_SUCH
-    state = systemd.state(place)
-    print(style.table([*_rows(state), ("configuration", systemd.config_of(place)), *_page(place)]))
+    state = systemd.state(installed)
+    print(style.table([*_rows(state), ("configuration", systemd.config_of(installed)), *_page(installed)]))
     if state.get("ActiveState") == "active":
         return 0
-    print(f"what it said: journalctl -u {place.name} -n 20", file=sys.stderr)
+    print(f"what it said: journalctl -u {installed.name} -n 20", file=sys.stderr)
     return _NOT_RUNNING
 
 
@@ -202,13 +202,13 @@ def _ending(state: dict[str, str] | Any) -> str:
     return f"status {status}" if result in ("success", "exit-code") else f"{result}, status {status}"
 
 
-def _page(place: Place) -> list[tuple[str, str]]:
+def _page(installed: Installed) -> list[tuple[str, str]]:
     """What the page says of the sources, where there is one and its address may be read."""
     from saccade.service import systemd
     from saccade.service.health import health_at
 
     try:
-        cameras = load_cameras(systemd.config_of(place))
+        cameras = load_cameras(systemd.config_of(installed))
     except ConfigError:
         return [("page", "unknown: its configuration may not be read, or is wrong")]
     view = _view(cameras)
@@ -220,5 +220,5 @@ def _view(cameras: Cameras) -> str:
     return cameras.defaults.view or next((camera.config.view for camera in cameras if camera.config.view), "")
 
 
-def _named(place: Place) -> str:
-    return "" if place.name == "saccade" else f" --service {place.name}"
+def _named(installed: Installed) -> str:
+    return "" if installed.name == "saccade" else f" --service {installed.name}"

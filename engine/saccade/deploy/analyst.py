@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from saccade.apps.head_pose import FACE_MARGIN, mesh_angles
 from saccade.capture import still
-from saccade.deploy.detect import MIN_SIDE, RefusedError
+from saccade.deploy.detect import MIN_SIDE, InvalidImageError
 from saccade.errors import JpegError, SaccadeError
 from saccade.frame import Frame, Image
 from saccade.geometry import WHOLE_FRAME
@@ -94,10 +94,10 @@ class FaceAnalyst:
         try:
             picture = still.decode(data)
         except JpegError:
-            raise RefusedError("InvalidImageFormatException", "Request has invalid image format") from None
+            raise InvalidImageError("InvalidImageFormatException", "Request has invalid image format") from None
         height, width = picture.shape[:2]
         if min(height, width) < MIN_SIDE:
-            raise RefusedError("InvalidParameterException", f"Image of {width}x{height}; sides need {MIN_SIDE} px")
+            raise InvalidImageError("InvalidParameterException", f"Image of {width}x{height}; sides need {MIN_SIDE} px")
         # A crop's face touches its edges; with a border round it the detectors see it as they were trained to.
         # A strip gets less: bordered, a picture has four times its pixels at most.
         border = min(max(height, width) // 4, min(height, width) // 2)

@@ -56,7 +56,7 @@ class CloudDemo:
     ) -> None:
         self.analyst = FaceAnalyst(emotions, device=device)
         self.aws = LocalAws(lambdas, self.analyst, folder=folder, host=host, port=port, processes=processes)
-        self.device: Device | None = None
+        self.device: EdgeProcess | None = None
         self._folder = folder
         self._sources = sources
         self._interval = interval
@@ -76,7 +76,7 @@ class CloudDemo:
             )
             if self._sources:
                 named = {f"camera-{number}": source for number, source in enumerate(self._sources, start=1)}
-                self.device = Device(self.aws, self._folder, named, self._interval)
+                self.device = EdgeProcess(self.aws, self._folder, named, self._interval)
         except BaseException:
             self.close()
             raise
@@ -141,7 +141,7 @@ class CloudDemo:
         return {item["Key"].removeprefix("rejected/") for page in pages for item in page.get("Contents", ())}
 
 
-class Device:
+class EdgeProcess:
     """The edge function `faces_to_s3` as a process of its own, with all its cameras: spools, uploads, keys and all.
 
     folder : for spools, summary and log. cameras : source of each, by its name, which keys have.

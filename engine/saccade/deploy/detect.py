@@ -23,10 +23,10 @@ MAX_INLINE_BYTES = 5 << 20
 MIN_SIDE = 80
 
 Detector = Callable[[bytes], list[dict[str, Any]]]
-"""A JPEG or PNG picture -> Rekognition's FaceDetails. Raises `RefusedError` for a picture it cannot take."""
+"""A JPEG or PNG picture -> Rekognition's FaceDetails. Raises `InvalidImageError` for a picture it cannot take."""
 
 
-class RefusedError(ValueError):
+class InvalidImageError(ValueError):
     """The picture is not one that the service takes. kind : the service's error."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -60,7 +60,7 @@ class Rekognition:
         request = json.loads(response.body)
         try:
             faces = self.detector(_picture(request.get("Image", {}), response.current_account))
-        except RefusedError as error:
+        except InvalidImageError as error:
             raise JsonRESTError(error.kind, str(error)) from None
         if "ALL" not in request.get("Attributes", ()):
             wanted = {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"}
@@ -77,7 +77,7 @@ def _picture(image: dict[str, Any], account: str) -> bytes:
         if address["Bucket"] in backend.buckets:
             stored = backend.get_object(address["Bucket"], address["Name"], version_id=address.get("Version"))
         if stored is None:
-            raise RefusedError(
+            raise InvalidImageError(
                 "InvalidS3ObjectException",
                 "Unable to get object metadata from S3. Check object key, region and/or access permissions.",
             )
@@ -86,9 +86,9 @@ def _picture(image: dict[str, Any], account: str) -> bytes:
         try:
             data, limit = base64.b64decode(image["Bytes"], validate=True), MAX_INLINE_BYTES
         except (KeyError, binascii.Error):
-            raise RefusedError("InvalidParameterException", "Request has invalid parameters") from None
+            raise InvalidImageError("InvalidParameterException", "Request has invalid parameters") from None
     if len(data) > limit:
-        raise RefusedError("ImageTooLargeException", f"Image size is too large: {len(data)} bytes")
+        raise InvalidImageError("ImageTooLargeException", f"Image size is too large: {len(data)} bytes")
     if not data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
-        raise RefusedError("InvalidImageFormatException", "Request has invalid image format")
+        raise InvalidImageError("InvalidImageFormatException", "Request has invalid image format")
     return data

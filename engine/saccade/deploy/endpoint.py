@@ -103,7 +103,7 @@ def parameters(account: Account, name: str, shape: Shape, plain: Mapping[str, An
 
 
 def preview(
-    account: Account, stack_name: str, name: str, template_path: Path, packed: Packed, source: image.Source,
+    account: Account, stack_name: str, name: str, template_path: Path, packed: Packed, source: image.BuildContext,
     shape: Shape,
 ) -> tuple[bool, list[cloudformation.Change]]:  # fmt: skip
     """Whether an image would be built, and what would change in the stack. Nothing is changed."""
@@ -115,7 +115,7 @@ def preview(
 
 
 def up(
-    account: Account, stack_name: str, name: str, template_path: Path, packed: Packed, source: image.Source,
+    account: Account, stack_name: str, name: str, template_path: Path, packed: Packed, source: image.BuildContext,
     shape: Shape, builder: Builder = "codebuild",
 ) -> dict[str, str]:  # fmt: skip
     """Create or update the endpoint `name`; returns its stack's outputs. Raises ConfigError with what AWS says.

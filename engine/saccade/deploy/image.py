@@ -36,7 +36,7 @@ _BUILT = (".so", ".pyc", ".pyd")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class BuildContext:
     """A zip of what an image is built from, upon the image `base`. tag : of the image."""
 
     path: Path
@@ -44,7 +44,7 @@ class Source:
     base: str = BASE
 
 
-def source(checkout: Path, out: Path, base: str = BASE) -> Source:
+def source(checkout: Path, out: Path, base: str = BASE) -> BuildContext:
     """Write the zip; it depends on the files' contents alone. ConfigError where there is no project in `checkout`."""
     missing = [name for name in PARTS if not (checkout / name).exists()]
     if missing:
@@ -57,7 +57,7 @@ def source(checkout: Path, out: Path, base: str = BASE) -> Source:
             entry.external_attr = 0o100644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
-    return Source(path, hashlib.sha256(base.encode() + b"\n" + path.read_bytes()).hexdigest()[:32], base)
+    return BuildContext(path, hashlib.sha256(base.encode() + b"\n" + path.read_bytes()).hexdigest()[:32], base)
 
 
 def _files(place: Path) -> list[Path]:
@@ -117,7 +117,7 @@ def _reason(build: Any) -> str:
     return f"{(failed or [build['buildStatus']])[0]}" + (f"; its log: {link}" if link else "")
 
 
-def build_here(account: Account, repository: str, source: Source) -> None:
+def build_here(account: Account, repository: str, source: BuildContext) -> None:
     """Build with buildah and push; ConfigError where it is not installed, or says no."""
     buildah = shutil.which("buildah")
     if buildah is None:

@@ -37,7 +37,7 @@ _LINE = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)(?P<hashes>(?: --h
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class Platform:
     """What wheels have to suit. python : version, as 3.12. glibc : the oldest C library, as its minor version."""
 
     python: str = "3.12"
@@ -53,7 +53,7 @@ class Device:
         return ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.python, *platforms]
 
 
-def own_wheel(source: Path, out: Path, device: Device) -> Path:
+def own_wheel(source: Path, out: Path, device: Platform) -> Path:
     """Build the project's wheel from its checkout, for the device's Python."""
     if not (source / "pyproject.toml").is_file():
         raise ConfigError(f"no project in {source} to make a wheel of; give one with --wheel FILE")
@@ -69,7 +69,7 @@ def own_wheel(source: Path, out: Path, device: Device) -> Path:
         return Path(shutil.move(made, out / made.name))
 
 
-def check_wheel(wheel: Path, device: Device) -> str:
+def check_wheel(wheel: Path, device: Platform) -> str:
     """Version of a wheel of this project that suits the device, else ConfigError."""
     parts = wheel.stem.split("-")
     if wheel.suffix != ".whl" or len(parts) < 5 or parts[0] != DISTRIBUTION.replace("-", "_") or not wheel.is_file():
@@ -82,7 +82,7 @@ def check_wheel(wheel: Path, device: Device) -> str:
     return parts[1]
 
 
-def lock(needed: Iterable[str], device: Device) -> str:
+def lock(needed: Iterable[str], device: Platform) -> str:
     """The text of a lock: what is needed on the device, as pip resolves it today, with hashes."""
     with tempfile.TemporaryDirectory(prefix="saccade-lock-") as folder:
         done = _pip(
@@ -102,7 +102,7 @@ def lock(needed: Iterable[str], device: Device) -> str:
 
 
 def build(
-    wheel: Path, lock_file: Path, models: Mapping[str, Path], extra: Mapping[str, Path], out: Path, device: Device
+    wheel: Path, lock_file: Path, models: Mapping[str, Path], extra: Mapping[str, Path], out: Path, device: Platform
 ) -> Path:
     """Write the zip. models : name below models/ -> file. extra : name in the zip -> file. Returns `out`."""
     check_wheel(wheel, device)

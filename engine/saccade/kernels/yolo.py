@@ -36,7 +36,7 @@ class Head(NamedTuple):
     scores: Matrix
 
 
-class Heads(NamedTuple):
+class RowLayout(NamedTuple):
     """The checked arguments of one call of `decode_yolo` that are about layout."""
 
     heads: list[Head]
@@ -57,7 +57,7 @@ def arrange(
     channels_first: bool,
     sigmoid: bool,
     score_threshold: float,
-) -> Heads:
+) -> RowLayout:
     """Find boxes, objectness and scores in the tensors. The arguments are those of `decode_yolo`."""
     name = layout.removeprefix("scores-").removesuffix("-obj")
     if name not in CODINGS:
@@ -86,7 +86,7 @@ def arrange(
     if n >= 2**24:
         raise ValueError(f"rows must be fewer than 2**24, so that float32 can number them; got {n}")
     cell_columns, always_logits = CODINGS[name]
-    return Heads(
+    return RowLayout(
         heads,
         _cells(cells, n, cell_columns, layout),
         _NAMES.index(name),

@@ -57,7 +57,7 @@ SETTLED_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class KeptCrop:
     """A crop of an object. time : of its frame, s. index : 1 for a track's first crop. score : None where unknown."""
 
     name: str
@@ -74,16 +74,16 @@ class CropFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._names: tuple[int, list[str]] = (-1, [])
-        self._known: OrderedDict[str, Sighting] = OrderedDict()
+        self._known: OrderedDict[str, KeptCrop] = OrderedDict()
 
     def find(self, *, label: str = "", within: float | None = None, before: str = "", limit: int = PAGE) -> Any:
         """Events, whether there are older ones, and the labels among the newest files."""
         names = self._listed()
         oldest = 0.0 if within is None or not names else _present(names[0]) - within
         chosen = (name for name in names if (not before or name < before) and _time(name) >= oldest)
-        seen = (one for name in islice(chosen, LOOKED_AT) if (one := self._sighting(name)) is not None)
+        seen = (one for name in islice(chosen, LOOKED_AT) if (one := self._kept(name)) is not None)
         found = list(islice((one for one in seen if not label or one.label == label), limit + 1))
-        newest = (self._sighting(name) for name in names[:MOST])
+        newest = (self._kept(name) for name in names[:MOST])
         labels = sorted({one.label for one in newest if one is not None and one.label} | ({label} - {""}))
         return {"events": [asdict(one) for one in found[:limit]], "more": len(found) > limit, "labels": labels}
 
@@ -104,7 +104,7 @@ class CropFolder:
             return []
         return self._names[1]
 
-    def _sighting(self, name: str) -> Sighting | None:
+    def _kept(self, name: str) -> KeptCrop | None:
         known = self._known.get(name)
         if known is not None:
             return known
@@ -114,7 +114,7 @@ class CropFolder:
             return None
         note = note_of(head)
         label, score = note.get("label"), note.get("score")
-        made = Sighting(
+        made = KeptCrop(
             name, _time(name), int(parts[2]), int(parts[3]), label[:200] if isinstance(label, str) else "",
             float(score) if isinstance(score, (int, float)) else None,
         )  # fmt: skip

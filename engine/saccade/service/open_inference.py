@@ -104,7 +104,7 @@ class OpenInference:
         if encoding != "identity":
             raise RefusedError(415, f"content encoding {encoding[:40]!r} is not known; send the body as it is")
         async with body_of(request) as body:
-            with self._service.place():
+            with self._service.admitted():
                 header = request.headers.get(HEADER_LENGTH)
                 answer, length = await self._service.in_turn(self._run, name, memoryview(body).toreadonly(), header)
         if length == len(answer):

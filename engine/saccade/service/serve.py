@@ -72,8 +72,8 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Place:
-    """A request's place. pictures : in it, once they are known."""
+class Admitted:
+    """A request that is worked on. pictures : in it, once they are known."""
 
     pictures: int = 0
 
@@ -118,30 +118,30 @@ class Service:
 
     async def answer(self, body: Body, content_type: str, accept: str) -> tuple[bytes, str]:
         """The answer to one POST, and its content type. Raises `RefusedError`."""
-        with self.place() as place:
+        with self.admitted() as request:
             kind = content_type.partition(";")[0].strip().lower()
-            answer, made, place.pictures = await self._answer(body, kind, content_type, accept)
+            answer, made, request.pictures = await self._answer(body, kind, content_type, accept)
         return answer, made
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
-        """A place among the requests, counted; raises `RefusedError` where there is none."""
+    def admitted(self) -> Iterator[Admitted]:
+        """A request among those that are worked on, counted; raises `RefusedError` where they are too many."""
         with self._lock:
             full = self._present >= self._most
             self._present += not full
             self._refused += full
         if full:
             raise RefusedError(503, "too many requests wait; come again in a moment")
-        place = Place()
+        request = Admitted()
         try:
-            yield place
+            yield request
         except BaseException:
             self._count(refused=1)
             raise
         finally:
             with self._lock:
                 self._present -= 1
-        self._count(answered=1, pictures=place.pictures)
+        self._count(answered=1, pictures=request.pictures)
 
     async def in_turn(self, work: Callable[..., T], *arguments: Any) -> T:
         """What `work` returns, done by a thread of the pool when its turn has come."""

@@ -34,7 +34,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Installed:
     """Where a unit of that name lies. root : of the system; / is the one that runs."""
 
     name: str
@@ -110,49 +110,49 @@ def command() -> list[str]:
     return [str(script)] if script.is_file() else [sys.executable, "-m", "saccade"]
 
 
-def require_root(place: Place, action: str) -> None:
+def require_root(installed: Installed, action: str) -> None:
     """Raise ConfigError where the unit's folder is not ours to write."""
-    if os.geteuid() != 0 and not os.access(place.root / "etc", os.W_OK):
-        raise ConfigError(f"{action} writes to {place.root / 'etc'}, which needs root; put sudo before the command")
+    if os.geteuid() != 0 and not os.access(installed.root / "etc", os.W_OK):
+        raise ConfigError(f"{action} writes to {installed.root / 'etc'}, which needs root; put sudo before the command")
 
 
-def write_config(place: Place, text: str) -> str:
+def write_config(installed: Installed, text: str) -> str:
     """Write the configuration, for root's eyes only; what was there before is kept. Returns what to say of it."""
-    place.config.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    said = f"configuration {place.config}"
+    installed.config.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    said = f"configuration {installed.config}"
     with suppress(FileNotFoundError):
-        before = place.config.read_bytes()
+        before = installed.config.read_bytes()
         if before != text.encode():
-            kept = place.config.with_suffix(".toml.old")
+            kept = installed.config.with_suffix(".toml.old")
             atomic.write(kept, before)
             said += f", the one before it {kept}"
-    atomic.write(place.config, text.encode())
+    atomic.write(installed.config, text.encode())
     return said
 
 
-def install(place: Place, unit: Unit, answers: Callable[[], bool]) -> str:
+def install(installed: Installed, unit: Unit, answers: Callable[[], bool]) -> str:
     """Write the unit, have it start at every boot, and start it now where systemd runs.
 
     answers : whether it can be seen to run. Returns what it said where it has ended again already, else "".
     """
-    place.is_installed()
-    place.unit.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write(place.unit, unit.text.encode(), mode=0o644)
-    if place.runs:
-        place.systemctl("daemon-reload")
-    place.systemctl("enable", f"{place.name}.service")
-    if place.runs:
-        place.systemctl("restart", f"{place.name}.service")
-        return _said_at_end(place, answers)
+    installed.is_installed()
+    installed.unit.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write(installed.unit, unit.text.encode(), mode=0o644)
+    if installed.runs:
+        installed.systemctl("daemon-reload")
+    installed.systemctl("enable", f"{installed.name}.service")
+    if installed.runs:
+        installed.systemctl("restart", f"{installed.name}.service")
+        return _said_at_end(installed, answers)
     return ""
 
 
-def _said_at_end(place: Place, answers: Callable[[], bool]) -> str:
+def _said_at_end(installed: Installed, answers: Callable[[], bool]) -> str:
     """Watch the service begin; what it said last, if that was its end."""
     end = time.monotonic() + _FIRST_SECONDS
     while time.monotonic() < end and not answers():
-        if state(place)["ActiveState"] not in ("active", "reloading"):
-            return _last_words(place.name) or "nothing"
+        if state(installed)["ActiveState"] not in ("active", "reloading"):
+            return _last_words(installed.name) or "nothing"
         time.sleep(0.1)
     return ""
 
@@ -166,42 +166,44 @@ def _last_words(name: str) -> str:
     return next((line for line in reversed(done.stdout.splitlines()) if line.strip()), "")
 
 
-def uninstall(place: Place, *, purge: bool) -> None:
+def uninstall(installed: Installed, *, purge: bool) -> None:
     """Stop the service and take its unit away. purge : also its configuration and all that it has written."""
-    if not place.is_installed():
-        raise ConfigError(f"{place.unit}: no such service is installed")
-    name = f"{place.name}.service"
-    if place.runs:
-        place.systemctl("disable", "--now", name)
+    if not installed.is_installed():
+        raise ConfigError(f"{installed.unit}: no such service is installed")
+    name = f"{installed.name}.service"
+    if installed.runs:
+        installed.systemctl("disable", "--now", name)
         if purge:
-            place.systemctl("clean", "--what=all", name)
+            installed.systemctl("clean", "--what=all", name)
     else:
-        place.systemctl("disable", name)
-    place.unit.unlink()
-    if place.runs:
-        place.systemctl("daemon-reload")
-        place.systemctl("reset-failed", name, check=False)
+        installed.systemctl("disable", name)
+    installed.unit.unlink()
+    if installed.runs:
+        installed.systemctl("daemon-reload")
+        installed.systemctl("reset-failed", name, check=False)
     if purge:
-        for path in (place.config, place.config.with_suffix(".toml.old"), place.config.with_suffix(".env")):
+        for path in (installed.config, installed.config.with_suffix(".toml.old"), installed.config.with_suffix(".env")):
             path.unlink(missing_ok=True)
 
 
-def state(place: Place) -> Mapping[str, str]:
+def state(installed: Installed) -> Mapping[str, str]:
     """What systemd knows of the service, by its own words; raises ConfigError where there is none."""
-    if not place.is_installed():
-        raise ConfigError(f"no service {place.name} is installed; say `sudo saccade service install`")
-    if not place.runs:
-        return {"UnitFileState": place.systemctl("is-enabled", f"{place.name}.service", check=False).strip()}
-    return _pairs(place.systemctl("show", f"--property={','.join(_SHOWN)}", f"{place.name}.service").splitlines())
+    if not installed.is_installed():
+        raise ConfigError(f"no service {installed.name} is installed; say `sudo saccade service install`")
+    if not installed.runs:
+        return {"UnitFileState": installed.systemctl("is-enabled", f"{installed.name}.service", check=False).strip()}
+    return _pairs(
+        installed.systemctl("show", f"--property={','.join(_SHOWN)}", f"{installed.name}.service").splitlines()
+    )
 
 
 def _pairs(lines: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (line.partition("=") for line in lines)}
 
 
-def config_of(place: Place) -> Path:
+def config_of(installed: Installed) -> Path:
     """The configuration that the installed unit names."""
-    for line in place.unit.read_text(encoding="utf-8").splitlines():
+    for line in installed.unit.read_text(encoding="utf-8").splitlines():
         if line.startswith("LoadCredential="):
             return Path(line.partition(":")[2].replace("%%", "%"))
-    return place.config
+    return installed.config
