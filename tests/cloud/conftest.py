@@ -88,10 +88,10 @@ def aws(local: LocalAws) -> LocalAws:
     script.during = None
     local.rekognition.faults.clear()
     for poller in local.pollers:
-        poller.pause()
+        poller.stop()
     clean(local)
     for poller in local.pollers:
-        poller.resume()
+        poller.start()
     return local
 
 

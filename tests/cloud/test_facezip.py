@@ -42,7 +42,7 @@ class Faces(Script):
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     with LocalAws(LAMBDAS, Faces(), folder=tmp_path_factory.mktemp("aws")) as aws:
         for poller in aws.pollers:
-            poller.pause()
+            poller.stop()
         yield aws
 
 

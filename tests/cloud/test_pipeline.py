@@ -21,7 +21,8 @@ from moto.core.utils import unix_time_millis
 from moto.sqs.models import Message, Queue
 
 from saccade.cloud.emotions import EMOTIONS
-from saccade.deploy.local import LocalAws, _failed
+from saccade.deploy.invoking import _failed
+from saccade.deploy.local import LocalAws
 
 from .conftest import Emotions, Script, crop, face, log_lines, points, put, row_emotions, rows
 from .test_events import HOSTILE
@@ -98,7 +99,7 @@ def repeat_notifications(aws: LocalAws, keys: list[str], times: int) -> None:
 
 def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
     (poller,) = aws.pollers
-    poller.pause()
+    poller.stop()
     pictures = crowd(40)
     send(aws, pictures)
     put(aws, "faces/poison.jpg", b"\xff\xd8\xff not a JPEG after all")
@@ -110,7 +111,7 @@ def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
     aws.client("sqs").send_message(QueueUrl=aws.outputs["FacesQueueUrl"], MessageBody="not JSON")
     repeat_notifications(aws, list(pictures), times=2)
     aws.rekognition.faults.extend(["ThrottlingException", "ThrottlingException"])
-    poller.resume()
+    poller.start()
     aws.drain()
 
     faces = expected(pictures)
@@ -194,7 +195,7 @@ def test_a_kill_between_answer_and_claim_repeats_points_of_that_batch_only(
 ) -> None:
     """The one window that CloudWatch, without conditional writes, leaves open."""
     (poller,) = aws.pollers
-    poller.pause()
+    poller.stop()
     put_metric_data = CloudWatchBackend.put_metric_data
     calls = Counter[str]()
 
@@ -207,7 +208,7 @@ def test_a_kill_between_answer_and_claim_repeats_points_of_that_batch_only(
     monkeypatch.setattr(CloudWatchBackend, "put_metric_data", dying)
     pictures = {f"faces/{number}": [{"HAPPY": 20.0 + number}] for number in range(30)}
     send(aws, pictures)
-    poller.resume()
+    poller.start()
     aws.drain()
     faces = expected(pictures)
     assert stored(aws) == faces
@@ -222,11 +223,11 @@ def test_a_killed_process_loses_and_repeats_nothing(
 ) -> None:
     (poller,) = aws.pollers
     starts = aws.function("RekognizeEmotionsName").starts
-    poller.pause()
+    poller.stop()
     pictures = crowd(40, seed=3)
     send(aws, pictures)
     disturb(aws, monkeypatch)
-    poller.resume()
+    poller.start()
     aws.drain()
     repeat_notifications(aws, list(pictures), times=1)
     aws.drain()
@@ -254,7 +255,7 @@ def test_a_message_is_counted_also_in_the_moment_in_which_it_comes_back(
 ) -> None:
     """It turns from "in work" to "waiting" at any of the looks at the clock that a count takes."""
     (poller,) = aws.pollers
-    poller.pause()
+    poller.stop()
     put(aws, "faces/one.jpg", crop(face({"HAPPY": 90.0})))
     assert aws.client("sqs").receive_message(QueueUrl=aws.outputs["FacesQueueUrl"])["Messages"]
     now = unix_time_millis()
@@ -268,7 +269,7 @@ def test_a_message_on_its_way_to_the_dead_letters_is_in_one_of_the_queues(
     aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (poller,) = aws.pollers
-    poller.pause()
+    poller.stop()
     put(aws, "faces/one.jpg", crop(face({"HAPPY": 90.0})))
     found: list[tuple[int, int]] = []
     counting = threading.Thread(target=lambda: found.append((aws.waiting(), aws.waiting("DeadFacesQueueUrl"))))

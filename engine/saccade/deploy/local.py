@@ -10,23 +10,19 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
 import secrets
 import shutil
 import tempfile
-import threading
 import time
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.parsing import clean_json
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -34,8 +30,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from saccade.deploy import front, package, queues, template
 from saccade.deploy.detect import Detector, Rekognition
+from saccade.deploy.invoking import Invocations, Poller
 from saccade.deploy.photo import READ_TIMEOUT
-from saccade.deploy.runtime import Function, FunctionError, FunctionProcess
+from saccade.deploy.runtime import Function, FunctionProcess
 from saccade.errors import ConfigError
 from saccade.service.address import reason
 from saccade.service.server import HttpServer
@@ -128,7 +125,7 @@ class LocalAws:
         """Services up, template deployed, functions polled."""
         self.folder.mkdir(parents=True, exist_ok=True)
         application = DomainDispatcherApplication(create_backend_app)
-        answering, key = Invocations(application, self), self.credentials["AWS_ACCESS_KEY_ID"]
+        answering, key = Invocations(application, self.functions), self.credentials["AWS_ACCESS_KEY_ID"]
         try:
             self._server = front.serve(answering, self.host, self._port, key)
         except OSError as error:
@@ -155,7 +152,8 @@ class LocalAws:
         for processes in self.functions.values():
             for process in processes:
                 process.close()
-        self.pollers, self.functions = [], {}
+        self.pollers.clear()
+        self.functions.clear()
         if self._server is not None:
             self._reset()  # moto's state is global and outlives its server
             self._server.stop()
@@ -276,7 +274,7 @@ class LocalAws:
                 attributes = {"VisibilityTimeout": str(self._visibility)}
                 self.client("sqs").set_queue_attributes(QueueUrl=url, Attributes=attributes)
             for process in self.functions[properties["FunctionName"]]:
-                self.pollers.append(Poller(self, process, url, properties))
+                self.pollers.append(Poller(self.client("sqs"), process, url, properties))
                 self.pollers[-1].start()
 
     def _notify(self, bucket: str, notifications: Mapping[str, Any]) -> None:
@@ -291,174 +289,6 @@ class LocalAws:
         self.client("s3").put_bucket_notification_configuration(
             Bucket=bucket, NotificationConfiguration={"QueueConfigurations": queues}
         )
-
-
-class Invocations:
-    """moto's application, but that functions are invoked for real: in their runtime's process, not in a container."""
-
-    def __init__(self, application: front.Application, aws: LocalAws) -> None:
-        self._application, self._aws = application, aws
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request (PEP 3333)."""
-        path = str(environ["PATH_INFO"])
-        named = re.fullmatch(r"/2015-03-31/functions/([^/]+)/invocations", path)
-        if named is None or environ["REQUEST_METHOD"] != "POST":
-            return self._application(environ, start_response)
-        processes = self._aws.functions.get(unquote(named[1]).rpartition(":")[2])
-        if not processes:
-            return self._application(environ, start_response)
-        status, headers, answer = self._invoke(processes[0], environ)
-        start_response(status, [("Content-Type", "application/json"), *headers])
-        return [answer]
-
-    @staticmethod
-    def _invoke(process: FunctionProcess, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
-        try:
-            event = json.loads(environ["wsgi.input"].read() or b"{}")
-        except ValueError:
-            kind = [("x-amzn-ErrorType", "InvalidRequestContentException")]
-            return "400 Bad Request", kind, json.dumps({"Message": "the payload is no JSON"}).encode()
-        if environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "Event":
-            threading.Thread(target=_later, args=(process, event), daemon=True).start()
-            return "202 Accepted", [], b""
-        try:
-            return "200 OK", [], json.dumps(process.invoke(event)).encode()
-        except FunctionError as error:
-            said = {"errorType": error.kind, "errorMessage": str(error)}
-            return "200 OK", [("X-Amz-Function-Error", "Unhandled")], json.dumps(said).encode()
-
-
-def _later(process: FunctionProcess, event: object) -> None:
-    try:
-        process.invoke(event)
-    except FunctionError as error:
-        log.warning("%s: %s", process.function.name, error)
-
-
-class Poller:
-    """Takes messages from a queue into a function, as Lambda's event source mapping does.
-
-    Messages that the function does not report as failed are deleted; the others come again after the queue's
-    visibility timeout, and after its receive limit the queue moves them to its dead letters.
-    """
-
-    def __init__(self, aws: LocalAws, process: FunctionProcess, url: str, mapping: Mapping[str, Any]) -> None:
-        self.process = process
-        self.invocations = 0
-        self.delivered = 0
-        self._sqs = aws.client("sqs")
-        self._url = url
-        self._arn = mapping["EventSourceArn"]
-        self._size = min(int(mapping.get("BatchSize", 10)), 10)
-        visibility = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
-        # No message of a batch may come again while the batch is being filled.
-        longest = int(visibility["Attributes"]["VisibilityTimeout"]) / 2
-        self._window = min(float(mapping.get("MaximumBatchingWindowInSeconds", 0)), longest)
-        self._partial = "ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", ())
-        self._region = aws.region
-        self._busy = threading.Lock()
-        self._ended = threading.Event()
-        self._running = threading.Event()
-        self._running.set()
-        self._thread = threading.Thread(target=self._run, name=f"poller-{process.function.name}", daemon=True)
-
-    def start(self) -> None:
-        """Begin to poll."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End; an invocation under way is finished first."""
-        self._ended.set()
-        self._running.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def pause(self) -> None:
-        """Take no further messages until `resume()`; what is in work is finished first."""
-        self._running.clear()
-        with self._busy:
-            pass
-
-    def resume(self) -> None:
-        """Go on after a `pause()`."""
-        self._running.set()
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            self._running.wait()
-            try:
-                with self._busy:
-                    if messages := self._receive():
-                        self._deliver(messages)
-            except (ClientError, BotoCoreError) as error:
-                if not self._ended.is_set():
-                    log.warning("polling %s: %s", self._url, error)
-                    self._ended.wait(0.5)
-
-    def _receive(self) -> list[dict[str, Any]]:
-        """Up to a batch of messages; after the first, waits for more as long as the mapping's window."""
-        messages: list[dict[str, Any]] = []
-        deadline = time.monotonic() + max(self._window, 1.0)
-        while len(messages) < self._size and not self._ended.is_set() and self._running.is_set():
-            found = self._sqs.receive_message(
-                QueueUrl=self._url, MaxNumberOfMessages=self._size - len(messages), AttributeNames=["All"],
-                MessageAttributeNames=["All"],
-            ).get("Messages", [])  # fmt: skip
-            if found and not messages:
-                deadline = time.monotonic() + self._window
-            messages += found
-            if time.monotonic() >= deadline:
-                break
-            if not found:
-                self._ended.wait(0.02)
-        return messages
-
-    def _deliver(self, messages: list[dict[str, Any]]) -> None:
-        event = {
-            "Records": [
-                {
-                    "messageId": message["MessageId"],
-                    "receiptHandle": message["ReceiptHandle"],
-                    "body": message["Body"],
-                    "attributes": message.get("Attributes", {}),
-                    "messageAttributes": {},
-                    "md5OfBody": message["MD5OfBody"],
-                    "eventSource": "aws:sqs",
-                    "eventSourceARN": self._arn,
-                    "awsRegion": self._region,
-                }
-                for message in messages
-            ]
-        }
-        self.invocations += 1
-        try:
-            answer = self.process.invoke(event)
-        except FunctionError as error:
-            log.warning("%s: %s", self.process.function.name, error)
-            return
-        failed = _failed(answer, {message["MessageId"] for message in messages}) if self._partial else frozenset()
-        done = [
-            {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
-            for index, message in enumerate(messages)
-            if message["MessageId"] not in failed
-        ]
-        if done:
-            self._sqs.delete_message_batch(QueueUrl=self._url, Entries=done)
-        self.delivered += len(done)
-
-
-def _failed(answer: Any, messages: Set[str]) -> Set[str]:
-    """Messages that a function reports as failed; all, as in Lambda, where it reports what makes no sense."""
-    failures = answer.get("batchItemFailures") or [] if isinstance(answer, dict) else []
-    try:
-        failed = {failure["itemIdentifier"] for failure in failures}
-    except (TypeError, KeyError):
-        failed = {""}
-    if failed <= messages:
-        return failed
-    log.warning("batchItemFailures names what was not in the batch, all of which comes again: %.200s", failures)
-    return messages
 
 
 def _without_dependence(plain: dict[str, Any], gone: set[str]) -> dict[str, Any]:

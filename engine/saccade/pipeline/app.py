@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from saccade.frame import Frame
-from saccade.results import LifeEvent, Result
+from saccade.results import Result
 
 if TYPE_CHECKING:
     from saccade.predict.predictor import Predictor
@@ -46,7 +46,8 @@ class Output(Protocol):
     """Takes results, in order, on the pipeline's thread.
 
     leases : frames that it retains past `accept` at most; the capture gets as many slots more. An output that keeps
-    more than that is left out, since the capture would starve.
+    more than that is left out, since the capture would starve. One with a method `conclude(life)` is
+    also told, after the last result, how the objects ended that were there to the last (`LifeEvent`s).
     """
 
     leases: int = 0
@@ -56,16 +57,6 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Write what is pending and let go of everything."""
-
-
-class LifeOutput(Output, Protocol):
-    """An output that also wants to know what became of the objects which were there when the run ended.
-
-    What becomes of them before comes with the results (`Result.life`).
-    """
-
-    def conclude(self, life: Sequence[LifeEvent]) -> None:
-        """Take the last events, after the last result and before `close`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,6 @@ class HttpServer:
         self.render = render
         self._bound = bound
         self._name = name
-        self._before_end: list[Callable[[], None]] = []
         self.loop = asyncio.new_event_loop()
         self.config = Config(
             Guard(Router(list(routes)), self.door, render), http=Connection, loop="asyncio", ws="none", lifespan="off",
