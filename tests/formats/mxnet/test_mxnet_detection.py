@@ -11,7 +11,7 @@ from mxnet_files import Net, run
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import mxnet
-from saccade.formats.mxnet.detection import region_anchors
+from saccade.formats.mxnet.ops.detection import region_anchors
 
 
 def build(folder: Path, op: str, inputs: dict[str, np.ndarray], *, obey: bool = False, **attributes: Any) -> np.ndarray:

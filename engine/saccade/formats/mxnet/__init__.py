@@ -1,6 +1,6 @@
 """MXNet models: a `-symbol.json` graph and its `.params` weights, as an `ov.Model`.
 
-`symbol` reads the graph, `params` the weights, `operators` holds what each operator means. A symbol does not say how
+`symbol` reads the graph, `params` the weights, `ops` holds what each operator means. A symbol does not say how
 large its input is: it comes from the caller, from the file where that says so, or from the number that the file's
 name ends with.
 """
@@ -19,7 +19,7 @@ import openvino as ov
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import layers
 from saccade.formats.importing import Attributes, given_shapes, listed, naming, refuse_unknown, weights_beside
-from saccade.formats.mxnet import detection, operators  # noqa: F401  (they fill the table)
+from saccade.formats.mxnet import ops  # noqa: F401  (it fills the table)
 from saccade.formats.mxnet.graph import LAYERS, GraphBuilder, Options, is_weight
 from saccade.formats.mxnet.params import Array, read_params
 from saccade.formats.mxnet.symbol import Node, Symbol, inference_inputs, read_symbol
