@@ -172,6 +172,7 @@ class TestYuv:
         @settings(sweep, max_examples=max(EXAMPLES // 2, 1))
         @example(size=(1, 1), target=(5, 5), mirror=True, part=False, seed=0)
         @example(size=(17, 33), target=(64, 600), mirror=True, part=True, seed=0)
+        @example(size=(20, 100), target=(9, 14), mirror=False, part=False, seed=0)  # two outputs out of one window
         @given(
             size=st.tuples(st.integers(1, 60), st.integers(1, 100)),
             target=targets,
