@@ -216,7 +216,10 @@ cdef class Preprocess:
                 memcpy(plan.norm[c].halves, &table[c, 0], 512)
         plan_norms(plan)
         self.crop_plan = self.plan
+        # Of an instance that is initialised again: of another size.
         PyMem_Free(self.tables)
+        PyMem_Free(self.crop_tables)
+        self.tables = self.crop_tables = NULL
         self.tables = self._tables(plan, spec.inner[2], spec.inner[3])
         self._fill(plan, spec.inner, spec.roi)
 
@@ -267,11 +270,10 @@ cdef class Preprocess:
         cdef Py_buffer views[3]
         cdef Py_buffer target
         cdef plane_t planes[3]
-        cdef const int32_t[:, :] boxes = np.asarray(regions, np.int32).reshape(-1, 4)
+        # A copy: nobody writes to it between the check and the end.
+        cdef const int64_t[:, :] boxes = np.array(regions, np.int64).reshape(-1, 4)
         cdef Py_ssize_t n = boxes.shape[0], i, bytes_each = self.elements
         cdef int held = 0
-        cdef bint inside = True
-        cdef region_t region
         cdef plan_t *plan = &self.crop_plan
         if self.code == c"f":
             bytes_each *= 4
@@ -306,13 +308,14 @@ cdef class Preprocess:
             PyBuffer_Release(&target)
         return out
 
-    cdef int _run_crops(self, const int32_t[:, :] boxes, int mirror, const plane_t *planes, uint8_t *to,
+    cdef int _run_crops(self, const int64_t[:, :] boxes, int mirror, const plane_t *planes, uint8_t *to,
                         Py_ssize_t bytes_each) except -1:
         cdef Py_ssize_t i
         cdef region_t region
         with nogil:
             for i in range(boxes.shape[0]):
-                region.x, region.y, region.width, region.height = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+                region.x, region.y = <int32_t>boxes[i, 0], <int32_t>boxes[i, 1]
+                region.width, region.height = <int32_t>boxes[i, 2], <int32_t>boxes[i, 3]
                 plan_tables_fill(&self.crop_plan, <int32_t>self.width, <int32_t>self.height, region, mirror)
                 self.kernels.preprocess(&self.crop_plan, planes, to + i * bytes_each)
         return 0
@@ -358,6 +361,8 @@ cdef class Preprocess:
             count = self._views(<tuple>frame, views)
         if not count:
             count = self._views(self.spec.planes(frame), views)
+        if not count:  # the kernels would read from nowhere
+            raise ValueError("frame has planes that fit, but does not let them be read as buffers; give plain arrays")
         for i in range(count):
             planes[i].data = <const uint8_t *>views[i].buf
             planes[i].stride = views[i].strides[0]

@@ -310,14 +310,14 @@ static int collect_all(const ssd_t *options, const float *conf, ptrdiff_t n, ptr
     return 1;
 }
 
-/* The best class of every prior, where it scores at least the threshold. */
+/* The best class of every prior, where it scores at least the threshold; NaN hides no class. */
 static int collect_best(const ssd_t *options, const float *conf, ptrdiff_t n, ptrdiff_t classes, candidates_t *list) {
     for (ptrdiff_t i = 0; i < n; i++) {
         const float *scores = conf + i * classes;
         ptrdiff_t best = -1;
         for (ptrdiff_t c = 0; c < classes; c++)
-            if (c != options->background && (best < 0 || scores[c] > scores[best]))
-                best = c;
+            if (c != options->background && (best < 0 || scores[c] > scores[best] || scores[best] != scores[best]))
+                best = c; /* NaN never stays the best */
         if (best < 0 || !(scores[best] >= options->score_threshold))
             continue;
         if (!candidates_reserve(list, 1))

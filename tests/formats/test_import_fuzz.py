@@ -34,6 +34,7 @@ from saccade.formats import caffe, mxnet, tensorflow, tflite  # noqa: E402
 COUNT = int(os.environ.get("SACCADE_FUZZ", "120"))
 SEED = int(os.environ.get("SACCADE_FUZZ_SEED", "1"))
 SLOWEST = 10.0  # s for one file: far above the slowest sound one, far below a hang
+pytestmark = pytest.mark.timeout(max(300, COUNT))  # s
 
 NUMBERS = [b"0", b"-1", b"1", b"2", b"3", b"7", b"255",
            b"65536", b"4294967295", b"99999999999999999999", b"1e400", b"nan",

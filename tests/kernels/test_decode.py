@@ -121,6 +121,15 @@ class TestSsd:
         want = oracles.multibox_detection(loc, conf, priors, (0.1, 0.1, 0.2, 0.2), 0.2, 0.5, top_k, clip)
         np.testing.assert_allclose(got, want, atol=2e-6)
 
+    @pytest.mark.parametrize("scores", [[np.nan, 0.1, 0.9], [0.1, np.nan, 0.9], [0.1, 0.9, np.nan]])
+    def test_nan_hides_no_class(self, kernels, scores):
+        options = {"background": None, "score_threshold": 0.5, "iou_threshold": 0.5, "top_k": -1, "keep_top_k": -1}
+        for best_class in (False, True):
+            got = kernels.decode_ssd(
+                np.zeros((1, 4)), np.float32([scores]), np.float32([[0, 0, 1, 1]]), best_class=best_class, **options
+            )
+            assert got[:, 0].tolist() == [np.nanargmax(scores)]
+
     @sweep
     @given(n=st.integers(0, 60), classes=st.sampled_from([1, 2, 3, 31, 32, 33, 70]), seed=st.integers(0, 50))
     def test_any_number_of_classes(self, kernels, n, classes, seed):
@@ -179,10 +188,10 @@ class TestAnchors:
         anchors = np.concatenate([rng.random((n, 2)), 0.5 + rng.random((n, 2))], 1)[:, :columns].astype(np.float32)
         scores = rng.normal(size=n).astype(np.float32) * 3 - 1
         got = kernels.decode_anchors(
-            raw, scores, anchors, size=size, score_threshold=0.6, iou_threshold=0.3, weighted=weighted
+            raw, scores, anchors, size=size, score_threshold=0.2, iou_threshold=0.3, weighted=weighted
         )
         rows = oracles.anchor_rows(raw, scores, anchors, size)
-        rows = rows[rows[:, 0] >= 0.6]
+        rows = rows[rows[:, 0] >= 0.2]
         rows = rows[np.argsort(-rows[:, 0], kind="stable")]
         want = oracles.average_groups(rows, 0.3) if weighted else rows[oracles.nms(rows[:, 1:5], rows[:, 0], 0.3)]
         assert got.shape == (len(want), 5 + 2 * points)

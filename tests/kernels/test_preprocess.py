@@ -172,6 +172,7 @@ class TestYuv:
         @settings(sweep, max_examples=max(EXAMPLES // 2, 1))
         @example(size=(1, 1), target=(5, 5), mirror=True, part=False, seed=0)
         @example(size=(17, 33), target=(64, 600), mirror=True, part=True, seed=0)
+        @example(size=(20, 100), target=(9, 14), mirror=False, part=False, seed=0)  # two outputs out of one window
         @given(
             size=st.tuples(st.integers(1, 60), st.integers(1, 100)),
             target=targets,
@@ -272,6 +273,16 @@ class TestCrops:
         assert (out == 7).all()
         with pytest.raises(ValueError, match="width 0"):
             plan.crops(picture(1, 200, 300, 3), [(0, 0, 0, 5)], out[:1])
+        for far in (2**32, -(2**32), 2**62):  # in 32 bits they are 0
+            with pytest.raises(ValueError, match="reaches over the source"):
+                plan.crops(picture(1, 200, 300, 3), np.array([(far, 0, 5, 5)]), out[:1])
+
+    def test_a_plan_that_is_made_anew_has_room_for_larger_crops(self, kernels):
+        plan, frame, box = kernels.Preprocess((200, 300), (2, 2)), picture(1, 200, 300, 3), [(10, 20, 50, 60)]
+        plan.crops(frame, box, np.empty((1, 3, 2, 2), np.float32))
+        plan.__init__((200, 300), (300, 400), **({} if kernels.variant == "numba" else {"variant": kernels.variant}))
+        got = plan.crops(frame, box, np.empty((1, 3, 300, 400), np.float32))
+        np.testing.assert_array_equal(got[0], run(kernels, frame, (300, 400), roi=box[0]))
 
 
 class TestPlan:
@@ -337,9 +348,9 @@ class TestErrors:
             (FRAME[..., 0], OUT, r"\(50, 60, 3\); got \(50, 60\)"),
             (FRAME.astype(np.float32), OUT, "uint8; got float32"),
             (FRAME.astype(np.int8), OUT, "uint8; got int8"),
-            (np.zeros((50, 120, 3), np.uint8)[:, ::2], OUT, "3 bytes apart; got 6"),
-            (FRAME[:, ::-1], OUT, "3 bytes apart; got -3"),
-            (FRAME[..., ::-1], OUT, "bytes apart"),
+            (np.zeros((50, 120, 3), np.uint8)[:, ::2], OUT, "3 bytes apart, their bytes together; got 6 and 1"),
+            (FRAME[:, ::-1], OUT, "3 bytes apart, .*got -3 and 1"),
+            (FRAME[..., ::-1], OUT, "their bytes together; got 3 and -1"),
             (FRAME.tolist(), OUT, "NumPy array; got list"),
             (None, OUT, "NumPy array; got NoneType"),
             (FRAME, OUT[:, :7], r"out must have shape \(3, 8, 9\), .*got \(3, 7, 9\)"),
@@ -354,6 +365,14 @@ class TestErrors:
         plan = kernels.Preprocess((50, 60), (8, 9))
         with pytest.raises(ValueError, match=words):
             plan(frame, out)
+
+    def test_channels_of_one_pixel_must_lie_together_too(self, kernels):
+        plan = kernels.Preprocess((50, 1), (8, 9))
+        with pytest.raises(ValueError, match="their bytes together; got 3 and -1"):
+            plan(FRAME[:, :1, ::-1], OUT)
+        plan = kernels.Preprocess((50, 2), (8, 9), pixels="nv12")
+        with pytest.raises(ValueError, match="UV must lie 2 bytes apart, their bytes together; got 2 and -1"):
+            plan((FRAME[:, :2, 0].copy(), np.zeros((25, 1, 2), np.uint8)[..., ::-1]), OUT)
 
     @pytest.mark.parametrize(
         ("options", "words"),

@@ -201,6 +201,18 @@ def _stretched(head: Head) -> Any:
 
 def test_names_at_their_numbers() -> None:
     assert by_number(("a", "b"), (3, 1)) == ("0", "b", "2", "a")
+    assert by_number(("a",), (100_000,))[100_000:] == ("a",)
+    for odd in ((-1, 1), (1, 100_001), (1,)):
+        assert by_number(("a", "b"), odd) == ("a", "b")
+
+
+def test_eighty_names_of_coco_go_to_its_ninety_numbers() -> None:
+    """Numbers without a class: https://github.com/tensorflow/models, mscoco_label_map.pbtxt."""
+    placed = by_number(tuple(f"n{i}" for i in range(80)), (), 90)
+    assert [number for number in range(1, 91) if placed[number] == str(number)] == [
+        12, 26, 29, 30, 45, 66, 68, 69, 71, 83,
+    ]  # fmt: skip
+    assert (len(placed), placed[1], placed[13], placed[90]) == (91, "n0", "n11", "n79")
     assert by_number(("a", "b"), ()) == ("a", "b")
     assert by_number(("a", "b"), (1, -2)) == ("a", "b")
     assert by_number(("a", "b"), (1, 2, 3)) == ("a", "b")

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import resource
+import struct
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,7 @@ from saccade.errors import ConfigError, OutputError
 from saccade.storage import atomic
 from saccade.storage import spool as module
 from saccade.storage.entries import EntryError, digest_number, read_entry
-from saccade.storage.spool import Spool, SpoolFull
+from saccade.storage.spool import Spool, SpoolFull, default_folder
 
 KEY = "faces/11_20/16_22/1763655720_0{digest}.jpg"
 
@@ -87,6 +88,14 @@ def test_odd_but_legal_keys_are_kept(tmp_path: Path) -> None:
         assert len(spool.entries()) == 3
 
 
+def test_a_key_may_be_as_long_as_s3_allows(tmp_path: Path) -> None:
+    longest = "ü" * ((1024 - 12) // 2) + "{digest}"  # 1024 bytes of UTF-8
+    with make(tmp_path) as spool:
+        assert len(spool.put(b"x", longest).key.encode()) == 1024
+        with pytest.raises(ConfigError, match="1025 bytes; S3 takes at most 1024"):
+            spool.put(b"x", "k" + longest)
+
+
 def test_order_survives_reopening(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
         for i in range(5):
@@ -104,8 +113,8 @@ def test_oldest_go_first_when_full(tmp_path: Path) -> None:
             spool.put(bytes([i]) * 700, KEY)
         counts = spool.statistics()
         kept = [read_entry(path).data[0] for path in spool.entries()]
-    assert kept == list(range(20 - len(kept), 20))
-    assert counts.dropped == 20 - len(kept)
+    assert kept == [15, 16, 17, 18, 19]  # no more are dropped than must be
+    assert counts.dropped == 15
     assert counts.pending_bytes <= 5000
     assert counts.written == 20
 
@@ -170,7 +179,8 @@ def test_input_output_errors_lose_nothing_else(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(atomic.os, "fsync", original)
         spool.put(b"third", KEY)
         assert [read_entry(path).data for path in spool.entries()] == [b"first", b"third"]
-        assert spool.statistics().pending == 2
+        counts = spool.statistics()
+        assert (counts.pending, counts.written, counts.refused) == (2, 2, 1)
 
 
 def test_age_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +241,29 @@ def test_damaged_and_foreign_files_are_quarantined(tmp_path: Path, caplog: pytes
     whys = [path.read_text() for path in (tmp_path / "quarantine").glob("*.why")]
     assert any("digest" in why for why in whys)
     assert any("header says" in why for why in whys)
+
+
+def test_a_link_in_an_entry_s_place_is_not_followed(tmp_path: Path) -> None:
+    """What lies elsewhere and looks like an entry is not for the bucket."""
+    with make(tmp_path / "other") as other, make(tmp_path / "spool") as spool:
+        elsewhere, entry = other.put(b"secret", KEY), spool.put(b"crop", KEY)
+        place = tmp_path / "spool" / "queue" / entry.name
+        place.unlink()
+        place.symlink_to(tmp_path / "other" / "queue" / elsewhere.name)
+        assert spool.next() is None
+        counts = spool.statistics()
+        assert (counts.quarantined, counts.pending) == (1, 0)
+        assert read_entry(other.entries()[0]) == elsewhere
+
+
+def test_nothing_is_pending_when_the_last_entry_is_quarantined(tmp_path: Path) -> None:
+    with make(tmp_path) as spool:
+        spool.put(b"crop", KEY)
+        (path,) = spool.entries()
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        assert spool.next() is None
+        counts = spool.statistics()
+        assert (counts.quarantined, counts.pending, counts.pending_bytes) == (1, 0, 0)
 
 
 def test_a_folder_or_device_in_an_entry_s_place_is_quarantined(tmp_path: Path) -> None:
@@ -319,7 +352,8 @@ def test_headers_that_somebody_else_wrote_are_damage(tmp_path: Path) -> None:
 def test_a_lost_or_wrong_state_is_counted_anew(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
         last = [spool.put(bytes(10), KEY) for _ in range(3)][-1]
-    for nonsense in (b"nonsense", b"\xff" * 24, b""):
+    beyond = struct.pack("<QQQ", 10**15, 3, 99)  # a number that would not sort
+    for nonsense in (b"nonsense", b"\xff" * 24, beyond, b""):
         (tmp_path / "state").write_bytes(nonsense)
         with make(tmp_path) as spool:
             assert spool.statistics().pending == 3
@@ -341,6 +375,14 @@ def test_a_file_with_the_last_number_does_not_end_the_numbering(tmp_path: Path) 
 def test_an_unwritable_spool_says_so(folder: str) -> None:
     with pytest.raises(OutputError, match=r"spool .*cannot be used .*give a folder"):
         Spool(folder)
+
+
+def test_the_folder_is_the_users_own_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("SACCADE_SPOOL", raising=False)
+    assert default_folder() == tmp_path / "saccade" / "spool"
+    monkeypatch.setenv("SACCADE_SPOOL", str(tmp_path / "own"))
+    assert default_folder() == tmp_path / "own"
 
 
 def test_bounds_are_checked(tmp_path: Path) -> None:
@@ -425,3 +467,12 @@ def test_entry_is_readable_without_saccade(tmp_path: Path) -> None:
     assert magic == b"saccade-spool 1"
     assert json.loads(head)["sha256"] == hashlib.sha256(body).hexdigest()
     assert body == b"\xff\xd8crop"
+
+
+def test_what_an_earlier_release_set_aside_is_still_listed(tmp_path: Path) -> None:
+    make(tmp_path).close()
+    (tmp_path / "quarantine").rename(tmp_path / "aside")
+    (tmp_path / "aside" / "0000000000000001.crop").write_bytes(b"?")
+    with make(tmp_path) as spool:
+        assert [path.name for path in spool.quarantined_files()] == ["0000000000000001.crop"]
+    assert not (tmp_path / "aside").exists()

@@ -166,7 +166,7 @@ class Preprocess:
 
     def crops(self, frame: Any, regions: ArrayLike, out: NDArray[Any]) -> NDArray[Any]:
         """See the compiled kernel."""
-        boxes = [self.spec.region(region) for region in np.asarray(regions, np.int32).reshape(-1, 4).tolist()]
+        boxes = [self.spec.region(region) for region in np.asarray(regions, np.int64).reshape(-1, 4).tolist()]
         targets = self.spec.check_out(out, len(boxes)).reshape(len(boxes), *self.shape)
         planes = self.spec.planes(frame)
         for roi, target in zip(boxes, targets, strict=True):
@@ -349,7 +349,8 @@ def decode_ssd(
     foreground = np.array([c for c in range(classes) if c != background], np.int64)
     groups: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     if best_class and foreground.size:
-        best = foreground[scores[:, foreground].argmax(1)] if len(scores) else np.empty(0, np.int64)
+        known = np.where(np.isnan(scores), np.float32(-np.inf), scores)
+        best = foreground[known[:, foreground].argmax(1)] if len(scores) else np.empty(0, np.int64)
         chosen = np.flatnonzero(scores[np.arange(len(scores)), best] >= np.float32(score_threshold))
         groups = [(chosen, best[chosen])]
         threshold = np.nextafter(threshold, np.float32(-1))

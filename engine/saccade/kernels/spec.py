@@ -238,6 +238,8 @@ def _plane(array: Any, what: str, shapes: list[tuple[int, ...]]) -> NDArray[np.u
     if array.shape not in shapes:
         raise ValueError(f"{what} must have shape {' or '.join(map(str, shapes))}; got {array.shape}")
     inner = (array.shape[2], 1) if array.ndim == 3 else (1,)
-    if array.strides[1:] != inner and array.shape[1] > 1:
-        raise ValueError(f"pixels of a row of {what} must lie {inner[0]} bytes apart; got {array.strides[1]}")
+    one = array.shape[1] == 1  # whose distance to the next says nothing
+    if array.strides[1 + one :] != inner[one:]:
+        got = " and ".join(map(str, array.strides[1:]))
+        raise ValueError(f"pixels of a row of {what} must lie {inner[0]} bytes apart, their bytes together; got {got}")
     return array

@@ -125,6 +125,7 @@ class Spool:
         try:
             private_folder(self.folder)
             self._queue.mkdir(mode=0o700, exist_ok=True)
+            self._adopt_quarantine()
             self._quarantine.mkdir(mode=0o700, exist_ok=True)
             self._state = os.open(self.folder / "state", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -306,6 +307,12 @@ class Spool:
     def _names(self) -> list[str]:
         with os.scandir(self._queue) as found:
             return sorted(item.name for item in found if _NAME.fullmatch(item.name) and item.name not in self._passed)
+
+    def _adopt_quarantine(self) -> None:
+        """What an earlier release put into `aside/` stays listed, and can still be put back."""
+        earlier = self.folder / "aside"
+        if earlier.is_dir() and not earlier.is_symlink() and not self._quarantine.exists():
+            earlier.rename(self._quarantine)
 
     def _recover(self) -> None:
         """Count what is there, delete half-written files, and quarantine foreign ones."""
