@@ -144,7 +144,11 @@ def started(device: Device, text: str, **options: Any) -> subprocess.Popen[str]:
         device.command(device.script(text)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
     messages = device.folder / "messages"
-    wait_for(lambda: process.poll() is not None or (messages.exists() and messages.stat().st_size))
+    try:
+        wait_for(lambda: process.poll() is not None or (messages.exists() and messages.stat().st_size))
+    except AssertionError:
+        process.kill()
+        process.wait()
     if process.poll() is not None:
         raise AssertionError(process.communicate())
     return process
