@@ -10,7 +10,7 @@ CLOUD_SECONDS ?= 60
 CLOUD_SOURCES ?= demo: demo:
 CLOUD_PAGE ?= 127.0.0.1:8090
 DEPLOY ?=
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo cloud-demo deploy test bench lint docs wheel release clean help
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """How long a test waits for what should be there at once, s: no measure of speed, only the end of a hang."""
 
 

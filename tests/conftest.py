@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,35 @@ from saccade.networks.catalogue import find
 _USERS_CACHE = cache_dir()  # before any test sets another
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Some environments say that no bytecode is to be kept. Hundreds of tests run `saccade` in a process of its own; each
+# would compile the whole package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+WORKERS_PER_CORE = 2
+"""Tests wait for processes, sockets and cameras most of their time."""
+
+LONGEST = (
+    "tests/e2e/", "tests/compat/test_run_script.py", "tests/archive/test_archive_runs.py", "tests/test_cli.py",
+    "tests/apps/test_edge_functions.py", "tests/cloud/test_load.py", "tests/service/test_service_unit.py",
+    "tests/cloud/", "tests/service/", "tests/compat/", "tests/kernels/",
+)  # fmt: skip
+"""Files begun first, so that no worker is left alone with one of them in the end."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of `--numprocesses auto`."""
+    return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, where xdist keeps the order (`--no-loadscope-reorder`)."""
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

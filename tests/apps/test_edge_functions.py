@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 import local_s3
+from conditions import PATIENCE, wait_for
 from local_broker import Nucleus
 from saccade.capture import jpeg
 from saccade.capture.source import Picture, Source
@@ -111,7 +112,7 @@ def run(function: str, *, frames: int = 40, status: int = 0, **settings: str) ->
         environment["SACCADE_CACHE"] = os.environ["SACCADE_CACHE"]
     done = subprocess.run(
         [sys.executable, "-u", str(LAMBDAS / function / "app.py")],
-        capture_output=True, text=True, timeout=120, env=environment,
+        capture_output=True, text=True, timeout=PATIENCE, env=environment,
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
@@ -298,12 +299,10 @@ def test_stops_when_told(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(LAMBDAS / "faces_to_s3" / "app.py")], stderr=subprocess.PIPE, text=True, env=environment
     )
-    for _ in range(600):
-        if (tmp_path / "events").exists() and len((tmp_path / "events").read_text().splitlines()) > 20:
-            break
-        time.sleep(0.05)
+    events = tmp_path / "events"
+    wait_for(lambda: events.exists() and len(events.read_text().splitlines()) > 20)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     # The best crop of each face under way is kept.
     assert len(list((tmp_path / "spool" / "queue").iterdir())) >= 1

@@ -74,6 +74,18 @@ def _no_account() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    """Address of moto's services, in this process: what it holds can be looked at."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The deployed stack, its emotion function polled; failed messages come again after a second."""
     with LocalAws(LAMBDAS, Script(), folder=tmp_path_factory.mktemp("aws"), visibility=1) as aws:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -114,17 +113,6 @@ def test_the_containerfile_copies_what_the_source_holds(tmp_path: Path) -> None:
 
 
 # Its life
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 class CodeBuild:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from conditions import PATIENCE
 from saccade.deploy.local import LocalAws
 
 from .conftest import crop, face, points, put, rows
@@ -29,7 +30,7 @@ def feed(aws: LocalAws, first: int, count: int) -> None:
             sent += 1
         while sent - (poller.delivered - start) > 40:
             time.sleep(0.005)
-    aws.drain(120)
+    aws.drain(PATIENCE)
 
 
 def resident_kb(pid: int) -> int:

@@ -67,6 +67,9 @@ def test_packages_hold_the_handler_and_the_cloud_room(built: list[package.Packag
         assert made.bytes < 100_000
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="by choice: Python 3.10 does not compile the same source to the same bytes twice"
+)
 def test_the_same_code_gives_the_same_zip(built: list[package.Package], tmp_path: Path) -> None:
     for made in built:
         assert package.build(LAMBDAS / made.name, tmp_path, None).digest == made.digest

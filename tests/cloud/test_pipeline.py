@@ -20,6 +20,7 @@ from moto.cloudwatch.models import CloudWatchBackend
 from moto.core.utils import unix_time_millis
 from moto.sqs.models import Message, Queue
 
+from conditions import PATIENCE
 from saccade.cloud.emotions import EMOTIONS
 from saccade.deploy.invoking import _failed
 from saccade.deploy.local import LocalAws
@@ -112,7 +113,7 @@ def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
     repeat_notifications(aws, list(pictures), times=2)
     aws.rekognition.faults.extend(["ThrottlingException", "ThrottlingException"])
     poller.start()
-    aws.drain()
+    aws.drain(PATIENCE)
 
     faces = expected(pictures)
     assert len(faces) == 41
@@ -133,7 +134,7 @@ def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
 def test_the_graph_shows_what_was_sent(aws: LocalAws) -> None:
     pictures = {f"faces/{number}": [{"HAPPY": 60.0 + number}] for number in range(5)}
     send(aws, pictures)
-    aws.drain()
+    aws.drain(PATIENCE)
     now = datetime.now(timezone.utc)
     answer = aws.client("cloudwatch").get_metric_data(
         StartTime=now - timedelta(minutes=5), EndTime=now + timedelta(minutes=1),
@@ -209,7 +210,7 @@ def test_a_kill_between_answer_and_claim_repeats_points_of_that_batch_only(
     pictures = {f"faces/{number}": [{"HAPPY": 20.0 + number}] for number in range(30)}
     send(aws, pictures)
     poller.start()
-    aws.drain()
+    aws.drain(PATIENCE)
     faces = expected(pictures)
     assert stored(aws) == faces
     found = points(aws)
@@ -228,9 +229,9 @@ def test_a_killed_process_loses_and_repeats_nothing(
     send(aws, pictures)
     disturb(aws, monkeypatch)
     poller.start()
-    aws.drain()
+    aws.drain(PATIENCE)
     repeat_notifications(aws, list(pictures), times=1)
-    aws.drain()
+    aws.drain(PATIENCE)
 
     faces = expected(pictures)
     assert stored(aws) == faces
@@ -242,7 +243,7 @@ def test_a_killed_process_loses_and_repeats_nothing(
 def test_what_fails_for_good_ends_in_the_dead_letters(aws: LocalAws) -> None:
     aws.rekognition.faults.extend(["AccessDeniedException"] * 5)
     put(aws, "faces/denied.jpg", crop(face({"HAPPY": 90.0})))
-    aws.drain(timeout=180)
+    aws.drain(PATIENCE)
     assert aws.waiting("DeadFacesQueueUrl") == 1
     assert rows(aws) == []
     retries = [line for line in log_lines(aws) if line.get("error") == "AccessDeniedException"]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conditions import PATIENCE
+
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -48,9 +50,9 @@ class Device:
 
     def run_plain(self, script: Path, *options: str) -> subprocess.CompletedProcess[str]:
         """Run a script that takes no frames, to its own end."""
-        return subprocess.run(self.command(script, *options), capture_output=True, text=True, timeout=60)
+        return subprocess.run(self.command(script, *options), capture_output=True, text=True, timeout=PATIENCE)
 
-    def run(self, script: Path, *options: str, frames: int = 4, status: int = 0, timeout: float = 60) -> Run:
+    def run(self, script: Path, *options: str, frames: int = 4, status: int = 0, timeout: float = PATIENCE) -> Run:
         for name in ("messages", "report"):
             (self.folder / name).unlink(missing_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.environment

@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from script_runs import Device
+
+from conditions import PATIENCE, wait_for
 
 HEAD = "import awscam, greengrasssdk, time, json\nfrom threading import Thread, Timer\n"
 HEAD += "client = greengrasssdk.client('iot-data')\n"
@@ -103,9 +104,9 @@ def test_restarts_with_frames_in_between_go_on(device: Device) -> None:
 
 def test_a_script_that_asks_for_no_frame(device: Device) -> None:
     run = device.run(
-        device.script(HEAD + "awscam.getLastFrame()\nwhile True:\n    time.sleep(0.01)\n"), "--patience", "1", status=1
+        device.script(HEAD + "awscam.getLastFrame()\nwhile True:\n    time.sleep(0.01)\n"), "--patience", "3", status=1
     )
-    assert "stopped: the script asked for no frame for 1 s" in last(run.err)
+    assert "stopped: the script asked for no frame for 3 s" in last(run.err)
     assert "line 6" in last(run.err)
     assert "--patience SECONDS" in last(run.err)
     assert "1 of 4 frames" in run.err
@@ -132,7 +133,7 @@ def test_arguments_of_the_script(device: Device, words: list[str], got: list[str
     script = device.script("import sys, json, awscam\nawscam.getLastFrame()\nprint json.dumps(sys.argv[1:])\n")
     command = [word.replace("FILE", str(script)) for word in words]
     base = device.command(script)[:4]
-    done = subprocess.run([*base, *command], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*base, *command], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == got
 
@@ -143,12 +144,14 @@ def started(device: Device, text: str, **options: Any) -> subprocess.Popen[str]:
         device.command(device.script(text)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
     messages = device.folder / "messages"
-    for _ in range(400):
-        if messages.exists() and messages.stat().st_size:
-            return process
-        threading.Event().wait(0.05)
-    process.kill()
-    raise AssertionError(process.communicate())
+    try:
+        wait_for(lambda: process.poll() is not None or (messages.exists() and messages.stat().st_size))
+    except AssertionError:
+        process.kill()
+        process.wait()
+    if process.poll() is not None:
+        raise AssertionError(process.communicate())
+    return process
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -159,7 +162,7 @@ def test_signals_end_it_at_once(device: Device, number: signal.Signals, does: st
     process = started(device, text)
     try:
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -173,7 +176,7 @@ def test_a_library_that_lets_no_thread_run_is_killed(device: Device) -> None:
     process = started(device, text)
     try:
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 1
@@ -189,7 +192,7 @@ def test_processes_of_the_script_end_with_it(device: Device) -> None:
     process = started(device, text)
     try:
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)  # they hold the output open
+        out, err = process.communicate(timeout=PATIENCE)  # they hold the output open
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -211,17 +214,17 @@ def test_a_run_ends_when_who_started_it_is_killed(device: Device) -> None:
         device, HEAD + "awscam.getLastFrame()\nclient.publish(topic='t', payload='x')\ntime.sleep(1000)\n"
     )
     process.kill()
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert "the process that started it has gone" in err
 
 
 def test_a_run_whose_standard_streams_are_closed(device: Device) -> None:
     script = device.script("import awscam, sys\nwhile True:\n    awscam.getLastFrame()\n    print 'x' * 9000\n")
     closed = ["sh", "-c", 'exec 0<&- 1>&- 2>&- "$@"', "sh", *device.command(script, "--frames", "3")]
-    assert subprocess.run(closed, timeout=60).returncode == 0
+    assert subprocess.run(closed, timeout=PATIENCE).returncode == 0
     assert json.loads((device.folder / "report").read_text())["frames"] == 3
     silent = ["sh", "-c", 'exec 1>&- "$@"', "sh", *device.command(script, "--frames", "3", "--events", "-")]
-    refused = subprocess.run(silent, stderr=subprocess.PIPE, text=True, timeout=60)
+    refused = subprocess.run(silent, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
     assert (refused.returncode, refused.stderr) == (
         2, "saccade run-script: messages cannot be written: standard output is closed; give a file (--events)\n",
     )  # fmt: skip

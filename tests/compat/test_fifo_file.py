@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from script_runs import Device
 
+from conditions import PATIENCE
 from saccade import compat
 from saccade.compat.fifo_file import FifoFile
 
@@ -75,7 +76,7 @@ def test_a_viewer_from_the_start_and_a_picture_that_is_none_at_first(device: Dev
     got = bytearray()
     thread = viewer(device.fifo, got)
     run = device.run(device.script(HEAD + LOOP), frames=8)
-    thread.join(10)
+    thread.join(PATIENCE)
     shown = pictures(bytes(got))
     assert "Opened Pipe" in run.payloads
     assert "NoneType" not in run.err
@@ -123,11 +124,11 @@ def test_open_waits_for_a_viewer_off_the_main_thread(camera: None, tmp_path: Pat
     assert not opened.wait(0.3)
     for _ in range(3):  # a viewer comes late, leaves, and returns
         got = bytearray()
-        viewer(Path(path), got, lambda data: data.count(b"\xff\xd9") >= 2).join(10)
+        viewer(Path(path), got, lambda data: data.count(b"\xff\xd9") >= 2).join(PATIENCE)
         assert opened.is_set()
         assert set(pictures(bytes(got[: got.rindex(b"\xff\xd9") + 2]))) == {100}
     ended.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -165,6 +166,6 @@ def test_a_name_that_stays_none_holds_nobody_up(device: Device) -> None:
         "jpeg = None", "jpeg = unused = None"
     )
     run = device.run(device.script(text + LOOP), frames=12)
-    thread.join(10)
+    thread.join(PATIENCE)
     assert "Opened Pipe" in run.payloads
     assert pictures(bytes(got))

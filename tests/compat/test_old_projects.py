@@ -24,6 +24,7 @@ import tiny_models
 from script_runs import Device, Run
 
 import local_s3
+from conditions import PATIENCE
 
 PROJECTS = Path(__file__).parent / "projects"
 
@@ -75,7 +76,7 @@ def test_doorbell(device: Device) -> None:
     viewer = threading.Thread(target=view)
     viewer.start()
     run = start(device, "doorbell", frames=8)
-    viewer.join(10)
+    viewer.join(PATIENCE)
     announced = [payload.split() for payload in run.payloads if payload.startswith("md5")]
     assert len(announced) == 8
     assert {words[3] for words in announced} == {"ffd8"}
@@ -108,7 +109,7 @@ def test_alarm(device: Device) -> None:
         server.start()
         device.environment = {"ALARM": f"127.0.0.1:{udp.getsockname()[1]}:{tcp.getsockname()[1]}"}
         run = start(device, "alarm", frames=3)
-        server.join(10)
+        server.join(PATIENCE)
         datagrams = [udp.recv(100) for _ in range(3)]
     parts = bytes(received).split(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: ")[1:]
     assert run.out.splitlines() == [f"WELCOME {n} True True 'JPEG' True" for n in (1, 2, 3)]

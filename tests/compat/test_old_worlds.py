@@ -14,6 +14,7 @@ import pytest
 import tiny_models
 from script_runs import Device
 
+from conditions import PATIENCE
 from saccade import networks
 
 FACES = "ir/v3/face-detection-retail-0004-FP16/face-detection-retail-0004.xml"
@@ -122,7 +123,7 @@ def test_attendance(device: Device) -> None:
     viewer = threading.Thread(target=view)
     viewer.start()
     run = device.run(device.copy("attendance"), "--model", f"room_ssd={ssd}", "--model", f"mood={other}", frames=8)
-    viewer.join(10)
+    viewer.join(PATIENCE)
     people = [json.loads(payload) for payload in run.payloads if payload.startswith("[")]
     assert len(people) == 7  # one frame at import
     assert [[p["who"] for p in row] for row in people] == [["anna", "berta"]] * 7
@@ -167,7 +168,7 @@ def test_local_display_in_a_module_beside(device: Device) -> None:
     viewer = threading.Thread(target=view)
     viewer.start()
     run = device.run(device.copy("local_display"), "--model", f"deploy_ssd_resnet50_300={ssd}", "--realtime", frames=12)
-    viewer.join(10)
+    viewer.join(PATIENCE)
     found = [json.loads(payload) for payload in run.payloads]
     assert found == [{"aeroplane": pytest.approx(0.875), "bicycle": pytest.approx(0.6)}] * 12
     parts = got.split(b"\xff\xd9")[:-1]

@@ -18,6 +18,7 @@ import tiny_models
 from script_runs import Device
 
 import local_s3
+from conditions import PATIENCE, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_style_transfer_with_a_viewer(device: Device) -> None:
     viewer = threading.Thread(target=view)
     viewer.start()
     run = device.sample("style_transfer", frames=8)
-    viewer.join(10)
+    viewer.join(PATIENCE)
     assert len([p for p in run.payloads if p.startswith("{")]) == 8
     assert got.count(b"\xff\xd8\xff\xe0") >= 5
     assert got.startswith(b"\xff\xd8")
@@ -270,7 +271,7 @@ def test_modules_beside_the_script(device: Device) -> None:
 
 
 def test_a_script_that_catches_everything_is_ended(device: Device) -> None:
-    run = device.sample("bare_except", timeout=20)
+    run = device.sample("bare_except")
     assert run.payloads == ["1920x1080"] * 4
     assert "messages after the last frame were not sent" in run.adapted
 
@@ -341,12 +342,9 @@ def test_stops_when_told(device: Device) -> None:
     process = subprocess.Popen(device.command(script), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         messages = device.folder / "messages"
-        for _ in range(200):
-            if messages.exists() and messages.stat().st_size > 500:
-                break
-            threading.Event().wait(0.05)
+        wait_for(lambda: messages.exists() and messages.stat().st_size > 500)
         process.terminate()
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -392,7 +390,7 @@ def test_a_display_thread_alone_keeps_nothing_running(device: Device) -> None:
         "Show().start()\ntry:\n    raise Exception('no luck')\n"
         "except Exception as e:\n    client.publish('t', str(e))\n"
     )
-    run = device.run(script, timeout=20, status=1)  # nothing ran
+    run = device.run(script, status=1)  # nothing ran
     assert run.payloads == ["no luck"]
     assert "no frame was taken" in run.err
     assert "Exception: no luck" in run.err.splitlines()[-1]
@@ -413,19 +411,16 @@ def test_players_come_die_and_return(device: Device, player: str) -> None:
     script = device.command(device.copy("hotdog"), "--realtime")
     process = subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        for _ in range(200):
-            if device.fifo.exists():
-                break
-            threading.Event().wait(0.05)
+        wait_for(device.fifo.exists)
         with open(device.fifo, "rb") as stalled:
             # A viewer that reads nothing, and dies.
             threading.Event().wait(0.5)
             assert stalled.read(2) == b"\xff\xd8"
         for _ in range(2):
-            seen = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+            seen = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
             assert seen.returncode == 0, seen.stderr
         process.terminate()
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -455,12 +450,12 @@ def test_live_page(device: Device) -> None:
     try:
         assert process.stderr is not None
         url = next(line for line in process.stderr if "live page" in line).split()[-1]
-        with urllib.request.urlopen(url, timeout=10) as page:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as page:
             assert b"<html" in page.read().lower()
-        with urllib.request.urlopen(f"{url}stream.mjpeg", timeout=10) as stream:
+        with urllib.request.urlopen(f"{url}stream.mjpeg", timeout=PATIENCE) as stream:
             assert b"\xff\xd8" in stream.read(100_000)
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 0

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import http_cameras
-from conditions import listens, wait_for
+from conditions import PATIENCE, listens, wait_for
 from http_cameras import HttpCamera, answer, basic, challenge, digest, status, stream
 from small_networks import classifier_network
 from videos import jpeg, numbered_avi, picture
@@ -82,7 +82,7 @@ class Run:
         self.is_clean()
 
     def is_clean(self) -> None:
-        _, self.errors = self.process.communicate(timeout=30)
+        _, self.errors = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, self.errors
         assert "Traceback" not in self.errors
         assert not self.fifo.exists()
@@ -150,7 +150,8 @@ def test_a_signal_while_waiting_for_the_camera(run: Callable[..., Run], source: 
     one.wait_for(one.fifo.exists)
     one.end()
     figures = one.summary()
-    assert (figures["frames"], figures["up"], figures["state"]) == (0, False, "ended")
+    assert (figures["frames"], figures["up"]) == (0, False)
+    assert figures["state"] in ("ended", "connecting")  # a connection that is being tried is not waited for
 
 
 def test_a_signal_while_something_is_loaded(run: Callable[..., Run], camera: HttpCamera, tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_a_reader_that_takes_nothing_does_not_hold_the_end_up(
 
         wait_for(is_full)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
         assert json.loads(summary.read_text())["frames"] > 0
 
 
@@ -268,7 +269,7 @@ def test_a_file_that_comes_later_is_no_camera(run: Callable[..., Run], tmp_path:
 @pytest.mark.parametrize("source", ["http://127.0.0.1:{}/", "rtsp://127.0.0.1:{}/", "/dev/video99", "{}.mjpeg"])
 def test_without_waiting_one_line_and_status_2(run: Callable[..., Run], source: str) -> None:
     one = run(source.format(no_port()), INVOCATION_ID="", NOTIFY_SOCKET="")
-    _, errors = one.process.communicate(timeout=60)
+    _, errors = one.process.communicate(timeout=PATIENCE)
     assert (one.process.returncode, len(errors.splitlines())) == (2, 1), errors
     assert not one.fifo.exists()
 
@@ -276,7 +277,7 @@ def test_without_waiting_one_line_and_status_2(run: Callable[..., Run], source: 
 @pytest.mark.parametrize("name", ["film.mp4", "photo.JPG", "clip.avi"])
 def test_a_missing_file_is_no_camera(run: Callable[..., Run], tmp_path: Path, name: str) -> None:
     one = run(tmp_path / name, "--wait")
-    _, errors = one.process.communicate(timeout=60)
+    _, errors = one.process.communicate(timeout=PATIENCE)
     assert (one.process.returncode, len(errors.splitlines())) == (2, 1), errors
     assert name in errors
 
@@ -289,7 +290,7 @@ def test_a_service_waits_by_default(run: Callable[..., Run], variable: str) -> N
     assert one.process.poll() is None
     one.end()
     told = run(f"http://127.0.0.1:{no_port()}/", "--no-wait", **{variable: "x"})
-    _, errors = told.process.communicate(timeout=60)
+    _, errors = told.process.communicate(timeout=PATIENCE)
     assert (told.process.returncode, len(errors.splitlines())) == (2, 1)
 
 
@@ -380,7 +381,7 @@ def test_certificates(run: Callable[..., Run], tmp_path: Path, pictures: list[by
     with http_cameras.serving(context) as camera:
         camera.paths["/"] = stream(pictures)
         refused = run(camera.url("/"))
-        _, errors = refused.process.communicate(timeout=60)
+        _, errors = refused.process.communicate(timeout=PATIENCE)
         assert refused.process.returncode == 2
         assert "--ca FILE" in errors
         for options in (["--insecure"], ["--ca", certificate]):
@@ -397,7 +398,7 @@ def test_source_options_that_cannot_be(run: Callable[..., Run], tmp_path: Path) 
         (["--ca", __file__, "--insecure"], "leave one of them out"),
     ):
         one = run("http://127.0.0.1:1/", *options)
-        _, errors = one.process.communicate(timeout=60)
+        _, errors = one.process.communicate(timeout=PATIENCE)
         assert (one.process.returncode, len(errors.splitlines())) == (2, 1), errors
         assert says in errors
 
@@ -474,7 +475,7 @@ def test_a_script_ends_at_a_signal(tmp_path: Path, camera: HttpCamera) -> None:
             assert process.stdout.readline().strip() == "True"
             for _ in range(20):
                 process.send_signal(number)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, errors
             assert "Traceback" not in errors
 
@@ -490,7 +491,7 @@ def test_a_script_takes_the_options_of_sources(tmp_path: Path, pictures: list[by
         done = subprocess.run(
             [sys.executable, "-m", "saccade", "run-script", script, "--source", camera.url("/"), "--frames", "3",
              "--ca", certificate.name, "--rate", "50", "--python", "3"],
-            capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stdout.split()) == (0, ["True"] * 3), done.stderr
 
@@ -510,7 +511,7 @@ def test_closed_standard_streams(tmp_path: Path, network: Path, video: Path, str
         f"exec {streams} {sys.executable} -m saccade -v run classify --source {video} --model {network} --scale 255 "
         f"--device CPU --events {events} --summary {summary}"
     )
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert [json.loads(line)["frame"] for line in events.read_text().splitlines()] == [0, 1, 2, 3]
@@ -520,7 +521,7 @@ def test_closed_standard_streams(tmp_path: Path, network: Path, video: Path, str
 @pytest.mark.parametrize("option", ["--events", "--summary"])
 def test_standard_output_that_is_closed_takes_nothing(network: Path, video: Path, option: str) -> None:
     command = f"exec 1>&- {sys.executable} -m saccade run classify --source {video} --model {network} {option} -"
-    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "standard output is closed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -545,7 +546,7 @@ def test_names_that_are_no_text(tmp_path: Path, network: Path, video: Path, loca
             b"--pictures", b"0.01", b"--view", b"127.0.0.1:0",
         ],
         env=os.environ | locale | {"SACCADE_CACHE": os.fsdecode(odd + b"/cache")},
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
@@ -556,7 +557,7 @@ def test_names_that_are_no_text(tmp_path: Path, network: Path, video: Path, loca
     missing = subprocess.run(
         [os.fsencode(sys.executable), b"-m", b"saccade", b"run", b"classify", b"--source", odd + b"/nowhere",
          b"--model", names[b"m"] + b".xml"],
-        env=os.environ | locale, capture_output=True, timeout=60, check=False,
+        env=os.environ | locale, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1), missing.stderr
 
@@ -568,7 +569,7 @@ def test_no_home_and_one_that_cannot_be_written(network: Path, video: Path, tmp_
         environment["XDG_CACHE_HOME"] = "/proc/no" if changes["HOME"] is None else ""
         done = subprocess.run(
             [sys.executable, "-m", "saccade", "run", "classify", "--source", video, "--model", network],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
+            env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
@@ -583,7 +584,7 @@ def test_a_pipe_has_one_writer(run: Callable[..., Run], camera: HttpCamera, netw
         done = subprocess.run(
             [sys.executable, "-m", "saccade", "run", "classify", "--source", camera.url("/"), "--model", network,
              "--fifo", path],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == 2
         assert "is written by another process of saccade" in done.stderr

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from saccade.kernels import grid_cells, numba_kernels
 from saccade.kernels.yolo import CODINGS
 
-EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "60"))
 sweep = settings(
     max_examples=EXAMPLES,
     deadline=None,

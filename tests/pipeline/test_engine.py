@@ -43,6 +43,20 @@ def steady(hz: float = 50) -> Iterator[object]:
     return cycle([SMALL, 1 / hz])
 
 
+class HangsOnce(Means):
+    """Its first decoding waits for `gate`; `hung` says that it does."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.gate, self.hung = threading.Event(), threading.Event()
+
+    def least_size(self, width: int, height: int) -> tuple[int, int]:
+        if not self.hung.is_set():
+            self.hung.set()
+            self.gate.wait()
+        return super().least_size(width, height)
+
+
 class Run:
     """An engine on a thread of its own."""
 
@@ -108,27 +122,19 @@ def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
 ) -> None:
     monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
     monkeypatch.setattr("saccade.pipeline.engine.FIRST_PAUSE", 0.1)
-    gate, hung = threading.Event(), threading.Event()
-
-    class HangsOnce(Means):
-        def least_size(self, width: int, height: int) -> tuple[int, int]:
-            if not hung.is_set():
-                hung.set()
-                gate.wait()
-            return super().least_size(width, height)
-
+    hanging = HangsOnce(model)
     bad = Camera(
         name="bad",
         open=lambda: Capture(Live("bad", steady()), lazy=True),
-        branches=[Branch(HangsOnce(model))],
+        branches=[Branch(hanging)],
     )
     with Run(Engine([camera("good", model, lambda: Live("good", steady())), bad])) as engine:
-        wait_for(hung.is_set)
+        wait_for(hanging.hung.is_set)
         before = served(engine, "good")
         wait_for(lambda: served(engine, "good") > before + 20)
         wait_for(lambda: served(engine, "bad") > 5)
         assert engine.statistics().cameras["bad"].restarts == 1
-        gate.set()
+        hanging.gate.set()
     check_accounts(engine)
     assert engine.statistics().cameras["bad"].run.pictures["failed"] >= 1
     assert any("bad: its decoder has not come back" in record.message for record in caplog.records)
@@ -137,24 +143,14 @@ def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
 def test_a_camera_that_has_all_workers_comes_back_from_a_hang(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its other tickets wait behind the decoder that hangs, and hang no less."""
     monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
-    gate, hung = threading.Event(), threading.Event()
-
-    class HangsOnce(Means):
-        def least_size(self, width: int, height: int) -> tuple[int, int]:
-            if not hung.is_set():
-                hung.set()
-                gate.wait()
-            return super().least_size(width, height)
-
-    bad = Camera(
-        name="bad", open=lambda: Capture(Live("bad", steady()), lazy=True), branches=[Branch(HangsOnce(model))]
-    )
+    hanging = HangsOnce(model)
+    bad = Camera(name="bad", open=lambda: Capture(Live("bad", steady()), lazy=True), branches=[Branch(hanging)])
     with Run(Engine([bad], workers=4)) as engine:
         try:
             wait_for(lambda: served(engine, "bad") > 5)
             assert engine.statistics().cameras["bad"].restarts == 1
         finally:
-            gate.set()
+            hanging.gate.set()
     check_accounts(engine)
 
 

@@ -147,7 +147,8 @@ def test_centernet(size: tuple[int, int], classes: int, logits: bool) -> None:
         claim = claimed(outputs, size)
         assert (claim.family, claim.input["resize"]) == ("centernet", "letterbox")
         same_objects(found_by(claim, outputs), BOXES, [label % classes for label in LABELS], SCORES)
-    try_nonsense(claim, outputs)
+    if classes < 80:  # two million numbers each time would show nothing else
+        try_nonsense(claim, outputs)
     with pytest.raises(UnsupportedError):
         claimed(outputs, (size[0], size[1] + 32))
 

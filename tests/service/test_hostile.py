@@ -391,7 +391,7 @@ def test_a_crowd_that_wants_all_gets_little(kind: str, tmp_path: Path) -> None:
         start = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < PATIENCE / 3  # what they drip would take longer
     finally:
         stop.set()
         for client in clients:

@@ -210,6 +210,8 @@ def _of_numpy_1(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]
 
 def attribute(value: Any, name: str) -> Any:
     """`value.name`, also where Python 3 has lost the name."""
+    if name == "tostring" and isinstance(value, np.ndarray):
+        name = "tobytes"  # NumPy below 2.3 still has the old name, and warns of it
     try:
         return getattr(value, name)
     except AttributeError:
