@@ -84,7 +84,7 @@ def trend(runs: list[dict[str, Any]], path: Path) -> None:
                   label=label)  # fmt: skip
     axes.axhline(1, color=QUIET, linewidth=1)
     axes.set_xlim(0.5, len(runs) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("stored runs, oldest first")
     axes.set_ylabel(f"times the target (at most {LONGEST})")
