@@ -10,9 +10,10 @@ CLOUD_SECONDS ?= 60
 CLOUD_SOURCES ?= demo: demo:
 CLOUD_PAGE ?= 127.0.0.1:8090
 DEPLOY ?=
+BASE ?= HEAD
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo cloud-demo deploy test bench lint docs wheel release clean help
+.PHONY: demo cloud-demo deploy test bench duel lint docs wheel release clean help
 
 help:
 	@echo "make demo   set up, then find faces in the demo stream for $(DEMO_SECONDS) s, with a live page"
@@ -20,6 +21,7 @@ help:
 	@echo "make deploy      set up, then put the cloud stage into your AWS account: DEPLOY='--region eu-central-1'"
 	@echo "make test   set up, then run all tests"
 	@echo "make bench  set up, then run all benchmarks and write a report to out/bench"
+	@echo "make duel   set up, then tell whether this tree is slower than another build: BASE=v0.1.0, or a wheel"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make docs   the pages of docs/ and an API reference as a site, in out/site"
 	@echo "make release  source distribution, wheels, bill of materials and hashes in dist/, checked, not uploaded"
@@ -46,6 +48,9 @@ test: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	@$(BIN)/saccade --quiet models pull demo
 	$(BIN)/python -m bench --out out/bench
+
+duel: $(VENV)/test.stamp
+	$(BIN)/python -m bench.duel $(BASE) .
 
 lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .

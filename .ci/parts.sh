@@ -10,6 +10,7 @@ need ffmpeg ffmpeg
 need mosquitto mosquitto
 need mplayer mplayer
 need qemu-x86_64 qemu-user
+need strace strace
 need systemd-nspawn systemd-container
 need valgrind valgrind
 rtsp="import gi; gi.require_version('GstRtspServer', '1.0')"

@@ -10,27 +10,36 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
-from bench.figures import Figure
+from bench.figures import Figure, times_target
 
 GOOD, BAD, QUIET = "#2f9e62", "#c9483c", "#8a94a0"
+LONGEST = 6
+"""Where bars end, in multiples of the target."""
 STAGES = ("decode", "preprocess", "infer", "postprocess", "output")
 
 
 def ratios(suites: dict[str, list[Figure]], path: Path) -> None:
-    """A bar a figure, as a multiple of its target; the line at one is the target."""
+    """A bar a figure, labelled with its length: how often it meets its target. The line at one is the target.
+
+    Beside it stands what was measured, against what; what is better than can be is hatched and called noise.
+    """
     rows = [(suite, figure) for suite, figures in suites.items() for figure in figures]
-    chart, axes = plt.subplots(figsize=(11, 0.34 * len(rows) + 1.2), layout="constrained")
+    chart, axes = plt.subplots(figsize=(12, 0.34 * len(rows) + 1.2), layout="constrained")
     for place, (suite, figure) in enumerate(reversed(rows)):
-        reached = figure.ratio / figure.target if figure.at_least else figure.target / max(figure.ratio, 1e-9)
-        axes.barh(place, min(reached, 6), color=GOOD if figure.passed else BAD, height=0.7)
-        bound = f"{'≥' if figure.at_least else '≤'}{figure.target:g}"
-        axes.text(min(reached, 6) + 0.05, place, f"{figure.ratio:.2f} ({bound})", va="center", fontsize=7)
+        length, noise = min(figure.reached, LONGEST), f"; {figure.noise}" if figure.noise else ""
+        colour = QUIET if noise else GOOD if figure.passed else BAD
+        axes.barh(place, length, color=colour, height=0.7, hatch="///" if noise else "", edgecolor="white")
+        more = ">" if figure.reached > length else ""
+        label = f"{more}{length:.2f} times   (measured {figure.ratio:.2f}, target {figure.bound}{noise})"
+        axes.text(length + 0.05, place, label, va="center", fontsize=7)
         axes.text(-0.05, place, f"{suite}: {figure.name}", va="center", ha="right", fontsize=7)
     axes.axvline(1, color=QUIET, linewidth=1)
     axes.set_yticks([])
-    axes.set_xlim(0, 7)
-    axes.set_xlabel("times the target (bars end at 6)")
+    axes.set_xlim(0, LONGEST + 2.5)
+    axes.set_xticks(range(LONGEST + 1))
+    axes.set_xlabel(f"times the target (bars end at {LONGEST})")
     axes.spines[["top", "right", "left"]].set_visible(False)
     chart.savefig(path, dpi=110)
     plt.close(chart)
@@ -55,19 +64,31 @@ def waterfall(stages: dict[str, dict[str, float]], fps: float, path: Path) -> No
 
 
 def trend(runs: list[dict[str, Any]], path: Path) -> None:
-    """Each figure over the stored runs, as a multiple of its first value."""
-    names = [figure["name"] for figure in runs[-1]["figures"]]
-    chart, axes = plt.subplots(figsize=(9, 4), layout="constrained")
-    for name in names:
-        series = [
-            (index, figure["ratio"]) for index, run in enumerate(runs) for figure in run["figures"]
-            if figure["name"] == name
-        ]  # fmt: skip
-        if len(series) > 1 and series[0][1]:
-            axes.plot([i for i, _ in series], [value / series[0][1] for _, value in series], linewidth=1, alpha=0.7)
+    """Each figure over the stored runs, as a multiple of its target, with a colour for each suite.
+
+    runs : as report.json, oldest first. Each run is a column of points, so that the first one shows where all stand.
+    """
+    series: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for number, run in enumerate(runs, 1):
+        for figure in run["figures"]:
+            reached = times_target(figure["ratio"], figure["target"], figure["at_least"])
+            series.setdefault((figure["suite"], figure["name"]), []).append((number, min(reached, LONGEST)))
+    suites = list(dict.fromkeys(suite for suite, _ in series))
+    colours = dict(zip(suites, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]
+    chart, axes = plt.subplots(figsize=(10, 5), layout="constrained")
+    labelled: set[str] = set()
+    for (suite, _), points in series.items():
+        label = None if suite in labelled else suite
+        labelled.add(suite)
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=1, alpha=0.7, color=colours[suite],
+                  label=label)  # fmt: skip
     axes.axhline(1, color=QUIET, linewidth=1)
+    axes.set_xlim(0.5, len(runs) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("stored runs, oldest first")
-    axes.set_ylabel("ratio, as a multiple of the first run's")
+    axes.set_ylabel(f"times the target (at most {LONGEST})")
     axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     chart.savefig(path, dpi=110)
     plt.close(chart)

@@ -15,7 +15,8 @@ class Figure:
     """One measured figure and what it shall be.
 
     ratio : median over the rounds. low, high : least and largest of the rounds. target : least (at_least) or largest
-    ratio that passes.
+    ratio that passes. best : what no true ratio is better than, as that of more work over less of it; what was measured
+    beyond is noise. None: there is no such limit.
     """
 
     name: str
@@ -25,15 +26,42 @@ class Figure:
     target: float
     at_least: bool
     detail: str
+    best: float | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the target is met."""
         return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
+    @property
+    def noise(self) -> str:
+        """What is to be said of a ratio that is better than any can be; else empty."""
+        if self.best is None or (self.ratio <= self.best if self.at_least else self.ratio >= self.best):
+            return ""
+        return f"noise: {self.best:g} is the best there can be"
+
+    @property
+    def reached(self) -> float:
+        """How often the target is met: 1 just so, less is a miss."""
+        return times_target(self.ratio, self.target, self.at_least)
+
+    @property
+    def bound(self) -> str:
+        """The target in signs."""
+        return f"{'≥' if self.at_least else '≤'} {self.target:g}"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self) | {"passed": self.passed}
+
+
+def times_target(ratio: float, target: float, at_least: bool) -> float:
+    """How often a ratio meets its target; where less is better and nothing is left, or nothing is allowed: 1 or 0."""
+    if at_least:
+        return ratio / target if target else 1.0
+    if not target or not ratio:
+        return float(ratio <= target)
+    return target / ratio
 
 
 def as_line(figure: Figure) -> str:
@@ -41,7 +69,8 @@ def as_line(figure: Figure) -> str:
     bound = f"{'at least' if figure.at_least else 'at most'} {figure.target:g}"
     mark = "ok  " if figure.passed else "MISS"
     spread = f"{figure.low:.2f}-{figure.high:.2f}"
-    return f"{mark} {figure.ratio:6.2f} ({spread}, {bound})  {figure.name}\n     {figure.detail}"
+    noise = f"; {figure.noise}" if figure.noise else ""
+    return f"{mark} {figure.ratio:6.2f} ({spread}, {bound}{noise})  {figure.name}\n     {figure.detail}"
 
 
 def as_table(suites: dict[str, list[Figure]]) -> str:
@@ -49,10 +78,10 @@ def as_table(suites: dict[str, list[Figure]]) -> str:
     lines = ["| suite | what | ratio | least to largest | target | |", "|---|---|---|---|---|---|"]
     for suite, figures in suites.items():
         for figure in figures:
-            bound = f"{'≥' if figure.at_least else '≤'} {figure.target:g}"
+            verdict = ", ".join(filter(None, ("reached" if figure.passed else "missed", figure.noise)))
             lines.append(
-                f"| {suite} | {figure.name} | {figure.ratio:.2f} | {figure.low:.2f} to {figure.high:.2f} | {bound} "
-                f"| {'reached' if figure.passed else 'missed'} |"
+                f"| {suite} | {figure.name} | {figure.ratio:.2f} | {figure.low:.2f} to {figure.high:.2f} "
+                f"| {figure.bound} | {verdict} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -1,21 +1,24 @@
 """The stages of a frame, each for itself, as a duel of two builds times and counts them (`bench.duel`).
 
-Run as a program, it answers lines of standard input. `NAME COUNT` runs a stage that often and prints the process's CPU
-time, ns; `list` prints the stages that this build has, with a digest of what each computes. With `--count COUNTER` it
-instead runs each stage between the marks of a shared library, for callgrind, and ends.
+Run as a program, it answers lines of standard input. `NAME CALLS PARTS` runs a stage that often, in so many parts, and
+prints the CPU time of the fastest of them, ns; `list` prints the stages that this build has, with a digest of what each
+computes. With `--count COUNTER` it instead runs each stage between the marks of a shared library, for callgrind, and
+ends. `--slow STAGE=FACTOR` makes a stage take so much longer, to see whether a duel finds it.
 
 Only what the package exports is used, so that builds of different days have the same stages. All inputs are made here.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ctypes import CDLL
+from itertools import repeat
 from types import MappingProxyType
 from typing import Any
 
@@ -207,24 +210,48 @@ def at_hand() -> Iterator[tuple[str, Stage]]:
         yield name, stage
 
 
-def answer() -> None:
+def taken(stage: Stage, calls: int) -> int:
+    """CPU time of so many calls, ns."""
+    start = time.process_time_ns()
+    for _ in range(calls):
+        stage()
+    return time.process_time_ns() - start
+
+
+def slowed(stage: Stage, factor: float) -> Stage:
+    """The stage, which then does nothing for so long that it takes `factor` of its time."""
+
+    def idle(loops: int) -> None:
+        for _ in repeat(None, loops):
+            pass
+
+    def least(work: Stage) -> int:
+        return min(taken(work, 1) for _ in range(100))
+
+    loops = round((factor - 1) * least(stage) * 10_000 / least(lambda: idle(10_000)))
+
+    def run() -> object:
+        result = stage()
+        idle(loops)
+        return result
+
+    return run
+
+
+def answer(stages: Mapping[str, Stage]) -> None:
     """Slices as they are asked for."""
-    stages = dict(at_hand())
     for line in sys.stdin:
         if line.strip() == "list":
             print(*(f"{name}={digest(stage())}" for name, stage in stages.items()), sep="\t", flush=True)
             continue
-        name, _, count = line.rpartition(" ")
-        stage, start = stages[name], time.process_time_ns()
-        for _ in range(int(count)):
-            stage()
-        print(time.process_time_ns() - start, flush=True)
+        name, calls, parts = line.rsplit(maxsplit=2)
+        print(min(taken(stages[name], int(calls)) for _ in range(int(parts))), flush=True)
 
 
-def count(library: str) -> None:
+def count(stages: Mapping[str, Stage], library: str) -> None:
     """Each stage between the marks of bench/counter.c."""
     counter = CDLL(library)
-    for name, stage in at_hand():
+    for name, stage in stages.items():
         stage()
         calls = COUNTED.get(name, 10)
         gc.collect()
@@ -234,9 +261,25 @@ def count(library: str) -> None:
         counter.end(f"{name}={calls}".encode())
 
 
-if __name__ == "__main__":
+def factors(texts: Iterable[str]) -> dict[str, float]:
+    """Of stages, out of STAGE=FACTOR."""
+    return {name: float(factor) for name, _, factor in (text.rpartition("=") for text in texts)}
+
+
+def main() -> None:
+    """Answer, or count."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slow", action="append", default=[], metavar="STAGE=FACTOR")
+    parser.add_argument("--count", metavar="COUNTER", help="bench/counter.c as a shared library")
+    options = parser.parse_args()
     gc.disable()
-    if sys.argv[1:2] == ["--count"]:
-        count(sys.argv[2])
+    slow = factors(options.slow)
+    stages = {name: slowed(stage, slow[name]) if name in slow else stage for name, stage in at_hand()}
+    if options.count:
+        count(stages, options.count)
     else:
-        answer()
+        answer(stages)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,11 +7,13 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from bench import duel
+from bench import stages as duel_stages
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,14 +62,15 @@ class Favoured:
     digests = dict.fromkeys(("nms", "track"), "1")
     started: ClassVar[list[Favoured]] = []
 
-    def __init__(self, package: Path, processor: int) -> None:
+    def __init__(self, package: Path, processor: int, slow: Sequence[str] = ()) -> None:
+        self.slow = duel_stages.factors(slow)
         self.later = len(self.started) % 2 == 1
         self.started.append(self)
         if package.name == "other":
             self.digests = {"nms": "2", "new": "1"}
 
     def slice(self, stage: str, calls: int) -> int:
-        return calls * (1_030_000 if self.later else 1_000_000)
+        return round(calls * (1_030_000 if self.later else 1_000_000) * self.slow.get(stage, 1.0))
 
     def close(self) -> None:
         """Nothing runs."""
@@ -75,12 +78,12 @@ class Favoured:
 
 def test_who_comes_second_is_drawn_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duel, "Side", Favoured)
-    pairs, remarks = duel.pair_up([Path("a"), Path("b")], {"track": 1.2}, False, random.Random(4))
+    pairs, remarks = duel.pair_up([Path("a"), Path("b")], ["track=1.2"], False, random.Random(4))
     assert {round(math.exp(effect), 3) for effect in pairs["nms"]} == {1.03, 0.971}
     assert {round(math.exp(effect), 2) for effect in pairs["track"]} == {1.24, 1.17}
     assert (duel.decide(pairs)["nms"][0], duel.decide(pairs)["track"][0]) == ("equal", "slower")
     assert not remarks
-    _, remarks = duel.pair_up([Path("a"), Path("other")], {}, False, random.Random(4))
+    _, remarks = duel.pair_up([Path("a"), Path("other")], [], False, random.Random(4))
     assert remarks == [
         "results differ, so that times compare different work: nms", "only BASE has, and nobody compares: track",
         "only HEAD has, and nobody compares: new",
@@ -96,6 +99,13 @@ def test_stages_compute_the_same_in_every_process_and_errors_name_them() -> None
         sides[0].slice("no such stage", 1)
     for side in sides:
         side.close()
+
+
+def test_a_slowed_stage_gives_its_result_and_takes_longer() -> None:
+    slow = duel_stages.slowed(lambda: sum(range(5_000)), 4.0)
+    assert slow() == sum(range(5_000))
+    plain, longer = (min(duel_stages.taken(work, 1) for _ in range(200)) for work in (lambda: sum(range(5_000)), slow))
+    assert longer > 1.5 * plain
 
 
 def test_one_build_is_not_a_duel() -> None:

@@ -1,0 +1,55 @@
+"""The benchmark report: bars are as long as they say, a first run has a trend, and noise is called noise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from bench import charts
+from bench.figures import Figure, as_line, as_table
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Chart
+
+SUITES = {
+    "pipeline": [
+        Figure("frames a second", 4.4, 4.0, 4.8, 4.0, True, ""),
+        Figure("CPU time", 0.5, 0.4, 0.6, 0.4, False, ""),
+        Figure("out of all bounds", 100, 100, 100, 2, True, ""),
+        Figure("lost", 0, 0, 0, 0, False, ""),
+    ],
+    "spool": [Figure("spooled over thrown away", 1.08, 1.0, 1.2, 0.9, True, "", best=1.0)],
+}
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The axes of each chart that is saved."""
+    found: list[Axes] = []
+    monkeypatch.setattr(Chart, "savefig", lambda chart, path, **_: found.extend(chart.axes))
+    return found
+
+
+def test_bars_are_as_long_as_their_labels_say(drawn: list[Axes]) -> None:
+    charts.ratios(SUITES, Path("unused"))
+    (axes,) = drawn
+    said = [re.match(r">?([\d.]+) times", text.get_text()) for text in axes.texts]
+    assert [f"{bar.get_width():.2f}" for bar in axes.patches] == [match[1] for match in said if match]
+    assert sorted(round(bar.get_width(), 2) for bar in axes.patches) == [0.8, 1.0, 1.1, 1.2, charts.LONGEST]
+
+
+def test_a_first_run_has_a_trend(drawn: list[Axes]) -> None:
+    run = {"figures": [figure.as_dict() | {"suite": name} for name, those in SUITES.items() for figure in those]}
+    charts.trend([run], Path("unused"))
+    (axes,) = drawn
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(points) == 5
+    assert all(list(line.get_xdata()) == [1] for line in points)
+
+
+def test_what_is_better_than_can_be_is_called_noise() -> None:
+    faster, slower = SUITES["spool"][0], Figure("", 0.97, 0.9, 1.0, 0.9, True, "", best=1.0)
+    assert "noise: 1 is the best there can be" in as_line(faster)
+    assert "| reached, noise: 1 is the best there can be |" in as_table(SUITES)
+    assert not slower.noise
+    assert Figure("", 0.9, 0.9, 0.9, 1.6, False, "", best=1.0).noise
