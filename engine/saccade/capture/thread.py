@@ -6,6 +6,9 @@ waits until frames are taken. A lost live source is opened again, with growing p
 JPEG decoding is the largest cost of a frame, so that no picture is decoded that will be overwritten: while the
 consumer is slower than the source, the newest picture waits in its slot compressed, and `latest()` decodes it. A
 consumer that waits for the next frame gets it decoded by the capture thread.
+
+Of a file every picture is decoded, and JPEG pictures do not depend on each other: `decode_ahead` lets several threads
+decode them, each into a slot of its own, while the capture thread reads on. They are handed out as they were read.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -116,7 +121,8 @@ class Capture:
         self._wait = wait and source.comes_later
         self._changed = threading.Condition()
         self._free = [Slot(source.max_pixels) for _ in range(slots)]
-        self._ready: deque[Frame | _Compressed] = deque()
+        self._ready: deque[_Offer] = deque()
+        self._decoders: ThreadPoolExecutor | None = None
         self._waiting = 0
         self._behind = False
         self._thread: threading.Thread | None = None
@@ -174,6 +180,14 @@ class Capture:
             self._free += [Slot(self.source.max_pixels) for _ in range(count)]
             self._changed.notify_all()
 
+    def decode_ahead(self, threads: int) -> None:
+        """Let so many threads decode the JPEG pictures of a source of which each counts, with a slot more for each but
+        the first. Of one, and for all other sources, nothing changes: the capture thread decodes.
+        """
+        if threads > 1 and self.policy == "every" and not self.lazy:
+            self._decoders = ThreadPoolExecutor(threads, "saccade-decode")
+            self.add_slots(threads - 1)
+
     def start(self) -> Capture:
         """Start the thread and open the source; raises `SourceError` if the source cannot be opened."""
         self.begin()
@@ -220,9 +234,7 @@ class Capture:
             self._ended = True
             ready, self._ready = list(self._ready), deque()
             self._changed.notify_all()
-        for left in ready:
-            left.release()
-        self.ledger.end("ended", len(ready))
+        self._drop(ready)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
             if self._thread.is_alive():
@@ -258,11 +270,11 @@ class Capture:
             with self._changed:
                 self._waiting += 1
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                self._changed.wait_for(lambda: self._ready or self._ended, left)
+                there = self._changed.wait_for(lambda: self._at_hand() or (self._ended and not self._ready), left)
                 self._waiting -= 1
-                if not self._ready:
-                    if self._error is not None:
-                        raise self._error
+                if not self._ready and self._error is not None:
+                    raise self._error
+                if not there or not self._ready:
                     return None, False
                 next_one = self._ready.popleft()
                 self._changed.notify_all()
@@ -275,10 +287,16 @@ class Capture:
                     self._delivered += 1
                 return frame, False
 
-    def _passed(self, offer: Frame | _Compressed) -> tuple[Frame | None, bool]:
+    def _at_hand(self) -> bool:
+        """Whether the next picture can be had at once, or be decoded by who takes it; under the lock."""
+        return bool(self._ready) and (not isinstance(self._ready[0], Future) or self._ready[0].done())
+
+    def _passed(self, offer: _Offer) -> tuple[Frame | None, bool]:
         """The frame, None where it is damaged; whether the gate held it back, at the least cost that tells."""
         gate, seen = self._gate, False
-        if isinstance(offer, _Compressed):
+        if isinstance(offer, Future):
+            frame = self._decoded_ahead(offer)
+        elif isinstance(offer, _Compressed):
             picture = offer.picture
             if gate is not None and picture.jpeg is not None:
                 if not gate.worth_decoding(picture.size, picture.time):
@@ -295,10 +313,21 @@ class Capture:
             frame = self._filled(offer.slot, picture, offer.sequence)
         else:
             frame = offer
+        if frame is not None:
+            self._note_size((frame.height, frame.width))
         if gate is None or frame is None or seen or self.source.gated or gate.worth_a_look(luma_of(frame), frame.time):
             return frame, False
         frame.release()
         return None, True
+
+    def _decoded_ahead(self, offer: Future[Frame | None]) -> Frame | None:
+        """What a decoding thread made of a picture; what failed there fails here, in its turn, and ends the capture."""
+        try:
+            return offer.result()
+        except Exception as error:
+            self._error = self._failure(error)
+            self.stop()
+            raise self._error from error
 
     def statistics(self) -> CaptureStatistics:
         """Counters so far."""
@@ -336,14 +365,14 @@ class Capture:
             self._open_first()
             self._note_open()
             self._pump()
-        except SaccadeError as error:
-            # What was interrupted may call that an error; the reason of an outage is the one before.
-            self._error = None if self._stop.is_set() else error
         except Exception as error:
-            _log.exception("%s: capture failed", self.source.name)
-            self._error = SourceError(f"{self.source.name}: capture failed: {error}")
+            # What was interrupted may call that an error; the reason of an outage is the one before.
+            if not (isinstance(error, SaccadeError) and self._stop.is_set()):
+                self._error = self._failure(error)
         finally:
             self.source.close()
+            if self._decoders is not None:
+                self._decoders.shutdown(wait=False)  # what was read is decoded
             with self._changed:
                 self._ended = True
                 self._state, self._reason = "ended", str(self._error or self._reason)
@@ -351,6 +380,13 @@ class Capture:
                 self._changed.notify_all()
             self._opened.set()
             self._announce()
+
+    def _failure(self, error: Exception) -> SaccadeError:
+        """What to raise for it; what nobody foresaw is logged with its traceback."""
+        if isinstance(error, SaccadeError):
+            return error
+        _log.error("%s: capture failed", self.source.name, exc_info=error)
+        return SourceError(f"{self.source.name}: capture failed: {error}")
 
     def _note_open(self) -> None:
         self._open = True
@@ -395,6 +431,9 @@ class Capture:
         """A file of which nothing could be used is an error, not an empty result."""
         if self._stop.is_set() or self.source.live:
             return
+        with self._changed:
+            ahead = [offer for offer in self._ready if isinstance(offer, Future)]
+        wait_for(ahead)
         damaged = self._damaged + self.source.damaged
         if self._captured <= self._damaged:
             what = f"all {damaged} pictures are damaged" if damaged else "holds no pictures"
@@ -452,12 +491,7 @@ class Capture:
         slot = self._writable()
         if slot is None:
             return
-        offer: Frame | _Compressed | None
-        if (self._behind or self.lazy) and picture.jpeg is not None:
-            slot.keep(picture)
-            offer = _Compressed(slot, picture, sequence, partial(self._give_back, slot))
-        else:
-            offer = self._filled(slot, picture, sequence)
+        offer = self._offer(slot, picture, sequence)
         if offer is None:
             return
         with self._changed:
@@ -466,10 +500,36 @@ class Capture:
                 self._ready.append(offer)
                 self._changed.notify_all()
         if stopped:
-            offer.release()
-            self.ledger.end("ended")
-        else:
-            self._announce()
+            self._drop([offer])
+            return
+        if isinstance(offer, Future):
+            offer.add_done_callback(self._note_decoded)
+        self._announce()
+
+    def _offer(self, slot: Slot, picture: Picture, sequence: int) -> _Offer | None:
+        """The picture in its slot, decoded where it is not better done later or elsewhere; None if it is damaged."""
+        if picture.jpeg is not None and self._decoders is not None:
+            slot.keep(picture)
+            return self._decoders.submit(self._filled, slot, picture, sequence)
+        if picture.jpeg is not None and (self._behind or self.lazy):
+            slot.keep(picture)
+            return _Compressed(slot, picture, sequence, partial(self._give_back, slot))
+        return self._filled(slot, picture, sequence)
+
+    def _note_decoded(self, offer: Future[Frame | None]) -> None:
+        """Somebody may wait for it."""
+        del offer
+        with self._changed:
+            self._changed.notify_all()
+
+    def _drop(self, offers: Sequence[_Offer]) -> None:
+        """Let go of pictures that nobody took before the end; decoding that has begun is waited for."""
+        ahead = [offer for offer in offers if isinstance(offer, Future) and not offer.cancel()]
+        decoded = [offer.result() for offer in wait_for(ahead, STOP_SECONDS).done if offer.exception() is None]
+        for left in (*decoded, *(offer for offer in offers if not isinstance(offer, Future))):
+            if left is not None:
+                left.release()
+        self.ledger.end("ended", len(offers) - decoded.count(None))
 
     def _announce(self) -> None:
         if self.on_arrival is not None:
@@ -505,7 +565,6 @@ class Capture:
         if slot.way is not Way.AS_IS:
             with self._changed:
                 self._ways[slot.way] += 1
-        self._note_size((frame.height, frame.width))
         return frame
 
     def _writable(self) -> Slot | None:
@@ -541,9 +600,13 @@ class Capture:
 
 @dataclass(slots=True)
 class _Compressed:
-    """A picture that waits in its slot to be decoded."""
+    """A picture that waits in its slot to be decoded by who takes it."""
 
     slot: Slot
     picture: Picture
     sequence: int
     release: Callable[[], None]
+
+
+_Offer = Frame | _Compressed | Future[Frame | None]
+"""What waits to be taken: a future is decoded, or being decoded, by a thread of its own; None: found damaged."""
