@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import tracemalloc
@@ -49,6 +50,20 @@ def test_every_frame_of_a_file_gives_one_result_in_order(model: Model, tmp_path:
     assert app.closed
     assert set(figures.stages) == {"decode", "preprocess", "infer", "postprocess", "output"}
     assert 0 < figures.age.p50_ms <= figures.age.p99_ms
+
+
+@pytest.mark.parametrize(("cores", "decoders"), [(1, "saccade-capture"), (3, "saccade-decode")])
+def test_a_file_is_decoded_by_as_many_threads_as_there_are_cores(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, decoders: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    capture, names = Capture(open_source(numbered_avi(tmp_path / "v.avi", 12))), set()
+    fill = capture._filled
+    monkeypatch.setattr(capture, "_filled", lambda *args: names.add(threading.current_thread().name) or fill(*args))
+    keep = Keep()
+    Pipeline(capture, Means(model), [keep]).run()
+    assert [result.frame for result in keep.results] == list(range(12))
+    assert {name.rpartition("_")[0] or name for name in names} == {decoders}
 
 
 def test_limits_and_iteration(model: Model, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """One camera, driven by the thread that calls `run` or iterates.
 
 Capture decodes in threads of its own and OpenVINO infers in its own, so that while one frame is inferred the next is
-decoded and the one before is interpreted. Of a file as many threads decode as there are cores: what they have decoded
-waits in slots, so that they sleep where the network is what takes long. With n requests in flight at most n frames are leased here; outputs that
-need a frame for longer retain it.
+decoded and the one before is interpreted. Of a file as many threads decode as there are cores; where the network is
+what takes long, they sleep until slots are free. With n requests in flight at most n frames are leased here; outputs
+that need a frame for longer retain it.
 
 Order is the source's order. Back-pressure comes from the capture's policy: live sources drop what comes too late,
 files wait.
