@@ -18,9 +18,9 @@ from videos import numbered_avi, picture
 
 
 def rate(cores: int, network: float, rest: float, chosen: Shares, frames: int = 400) -> float:
-    """Frames a second in virtual time: decoders, as many as cores or `MOST_DECODERS`, and `streams` runs share the cores
-    evenly; each decoder and each request has a frame at most. A run of one stream on several threads loses a tenth to
-    their meeting.
+    """Frames a second in virtual time: decoders, as many as cores or `MOST_DECODERS`, and `streams` runs share the
+    cores evenly; each decoder and each request has a frame at most. A run of one stream on several threads loses a
+    tenth to their meeting.
     """
     now, done, waiting = 0.0, 0, 0
     decoding: list[float] = []

@@ -119,7 +119,9 @@ class Capture:
         source.every_frame = self.policy == "every"
         self._size = size or (0, 0)
         self._wait = wait and source.comes_later
-        self._changed = threading.Condition()
+        # One lock; who waits for a slot is not woken by pictures, nor the other way round.
+        lock = threading.RLock()
+        self._changed, self._freed = threading.Condition(lock), threading.Condition(lock)
         self._free = [Slot(source.max_pixels) for _ in range(slots)]
         self._ready: deque[_Offer] = deque()
         self._decoders: ThreadPoolExecutor | None = None
@@ -178,7 +180,7 @@ class Capture:
         """Make room for so many frames more, for example in place of frames that nobody will ever release."""
         with self._changed:
             self._free += [Slot(self.source.max_pixels) for _ in range(count)]
-            self._changed.notify_all()
+            self._freed.notify_all()
 
     def decode_ahead(self, threads: int) -> None:
         """Let so many threads decode the JPEG pictures of a source of which each counts, with a slot more for each but
@@ -234,6 +236,7 @@ class Capture:
             self._ended = True
             ready, self._ready = list(self._ready), deque()
             self._changed.notify_all()
+            self._freed.notify_all()
         self._drop(ready)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
@@ -277,7 +280,8 @@ class Capture:
                 if not there or not self._ready:
                     return None, False
                 next_one = self._ready.popleft()
-                self._changed.notify_all()
+                if self._ended:
+                    self._changed.notify_all()
             frame, still = self._passed(next_one)
             if still:
                 self.ledger.end("still")
@@ -498,7 +502,8 @@ class Capture:
             stopped = self._stop.is_set()
             if not stopped:
                 self._ready.append(offer)
-                self._changed.notify_all()
+                if not isinstance(offer, Future):
+                    self._changed.notify_all()
         if stopped:
             self._drop([offer])
             return
@@ -517,10 +522,10 @@ class Capture:
         return self._filled(slot, picture, sequence)
 
     def _note_decoded(self, offer: Future[Frame | None]) -> None:
-        """Somebody may wait for it."""
-        del offer
+        """Somebody may wait for it, where it is the next."""
         with self._changed:
-            self._changed.notify_all()
+            if self._ready and self._ready[0] is offer:
+                self._changed.notify_all()
 
     def _drop(self, offers: Sequence[_Offer]) -> None:
         """Let go of pictures that nobody took before the end; decoding that has begun is waited for."""
@@ -571,7 +576,7 @@ class Capture:
         """A slot to write into; None when all are leased (policy "newest") or the capture was stopped."""
         with self._changed:
             if self.policy == "every":
-                self._changed.wait_for(lambda: self._free or self._stop.is_set())
+                self._freed.wait_for(lambda: self._free or self._stop.is_set())
             if self._stop.is_set():
                 # Like all that waits when the capture ends, this picture is neither delivered nor dropped.
                 self.ledger.end("ended")
@@ -586,7 +591,7 @@ class Capture:
         slot.clear()
         with self._changed:
             self._free.append(slot)
-            self._changed.notify_all()
+            self._freed.notify_all()
 
     def _note_size(self, size: tuple[int, int]) -> None:
         with self._changed:
