@@ -124,7 +124,7 @@ def test_a_stop_in_the_midst_of_decoding_gives_everything_back(pictures, before_
     before_decoding(hold)
     capture = ahead(list(pictures), threads=2, slots=4).start()
     wait_for(begun.is_set)
-    wait_for(lambda: capture.statistics().captured >= 5)
+    wait_for(lambda: capture.statistics().captured >= 2)
     stopper = threading.Thread(target=capture.stop)
     stopper.start()
     wait_for(lambda: capture._stop.is_set())

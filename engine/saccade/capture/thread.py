@@ -7,8 +7,9 @@ JPEG decoding is the largest cost of a frame, so that no picture is decoded that
 consumer is slower than the source, the newest picture waits in its slot compressed, and `latest()` decodes it. A
 consumer that waits for the next frame gets it decoded by the capture thread.
 
-Of a file every picture is decoded, and JPEG pictures do not depend on each other: `decode_ahead` lets several threads
-decode them, each into a slot of its own, while the capture thread reads on. They are handed out as they were read.
+Of a file every picture is decoded, and JPEG pictures do not depend on each other: `decode_ahead` has several threads
+take turns in reading one, which each then decodes into a slot of its own while the next reads. Who reads decodes: the
+compressed bytes are still in its core's cache. Pictures are handed out as they were read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from functools import partial
@@ -124,7 +125,8 @@ class Capture:
         self._changed, self._freed = threading.Condition(lock), threading.Condition(lock)
         self._free = [Slot(source.max_pixels) for _ in range(slots)]
         self._ready: deque[_Offer] = deque()
-        self._decoders: ThreadPoolExecutor | None = None
+        self._decoders = 1
+        self._reading, self._exhausted = threading.Lock(), False
         self._waiting = 0
         self._behind = False
         self._thread: threading.Thread | None = None
@@ -183,11 +185,12 @@ class Capture:
             self._freed.notify_all()
 
     def decode_ahead(self, threads: int) -> None:
-        """Let so many threads decode the JPEG pictures of a source of which each counts, with a slot more for each but
-        the first. Of one, and for all other sources, nothing changes: the capture thread decodes.
+        """Let so many threads read and decode the JPEG pictures of a source of which each counts, with a slot more for
+        each but the first, which is the capture thread; for other sources nothing changes. To be called before the
+        start.
         """
         if threads > 1 and self.policy == "every" and not self.lazy:
-            self._decoders = ThreadPoolExecutor(threads, "saccade-decode")
+            self._decoders = threads
             self.add_slots(threads - 1)
 
     def start(self) -> Capture:
@@ -368,15 +371,24 @@ class Capture:
                 self._note_open()
             self._open_first()
             self._note_open()
-            self._pump()
+            helpers = [
+                threading.Thread(target=self._help, name="saccade-decode", daemon=True)
+                for _ in range(self._decoders - 1)
+            ]
+            for helper in helpers:
+                helper.start()
+            try:
+                self._pump()
+            finally:
+                self._exhausted = True
+                for helper in helpers:
+                    helper.join()
+            if self._error is None:
+                self._check_end()
         except Exception as error:
-            # What was interrupted may call that an error; the reason of an outage is the one before.
-            if not (isinstance(error, SaccadeError) and self._stop.is_set()):
-                self._error = self._failure(error)
+            self._note_error(error)
         finally:
             self.source.close()
-            if self._decoders is not None:
-                self._decoders.shutdown(wait=False)  # what was read is decoded
             with self._changed:
                 self._ended = True
                 self._state, self._reason = "ended", str(self._error or self._reason)
@@ -384,6 +396,19 @@ class Capture:
                 self._changed.notify_all()
             self._opened.set()
             self._announce()
+
+    def _help(self) -> None:
+        """Another thread that reads and decodes."""
+        try:
+            self._pump()
+        except Exception as error:
+            self._exhausted = True
+            self._note_error(error)
+
+    def _note_error(self, error: Exception) -> None:
+        # What was interrupted may call that an error; the reason of an outage is the one before.
+        if not (isinstance(error, SaccadeError) and self._stop.is_set()):
+            self._error = self._failure(error)
 
     def _failure(self, error: Exception) -> SaccadeError:
         """What to raise for it; what nobody foresaw is logged with its traceback."""
@@ -405,26 +430,34 @@ class Capture:
             self._note_loss(error)
 
     def _pump(self) -> None:
-        """Read until the end; live sources are opened again when they are lost."""
+        """Read until the end; live sources are opened again when they are lost. What was read is decoded while another
+        thread, where there is one, reads the next.
+        """
         while not self._stop.is_set():
-            try:
-                if self._lost:
-                    self._reopen()
-                picture = self.source.read()
-            except SourceError as error:
-                if self._stop.is_set():
+            with self._reading:
+                if self._exhausted:
                     return
-                if not (self.source.live or self._awaited):
-                    raise
-                self._note_loss(error)
-                continue
-            if picture is None:
-                self._check_end()
-                return
-            if self._lost:
-                self._note_return()
-            self._take(picture)
-            del picture  # its memory is not kept until the next one has come
+                try:
+                    if self._lost:
+                        self._reopen()
+                    picture = self.source.read()
+                except SourceError as error:
+                    if self._stop.is_set():
+                        return
+                    if not (self.source.live or self._awaited):
+                        self._exhausted = True
+                        raise
+                    self._note_loss(error)
+                    continue
+                if picture is None:
+                    self._exhausted = True
+                    return
+                if self._lost:
+                    self._note_return()
+                ahead = self._take(picture)
+            if ahead is not None:
+                ahead()
+            del picture, ahead  # its memory is not kept until the next one has come
 
     @property
     def _awaited(self) -> bool:
@@ -435,9 +468,6 @@ class Capture:
         """A file of which nothing could be used is an error, not an empty result."""
         if self._stop.is_set() or self.source.live:
             return
-        with self._changed:
-            ahead = [offer for offer in self._ready if isinstance(offer, Future)]
-        wait_for(ahead)
         damaged = self._damaged + self.source.damaged
         if self._captured <= self._damaged:
             what = f"all {damaged} pictures are damaged" if damaged else "holds no pictures"
@@ -470,8 +500,8 @@ class Capture:
         with self._changed:
             self._reconnects += not self._awaited
 
-    def _take(self, picture: Picture) -> None:
-        """Offer a picture to the consumer, decoded if that is waiting or keeps up."""
+    def _take(self, picture: Picture) -> Callable[[], None] | None:
+        """Offer a picture to the consumer, decoded if that is waiting or keeps up; or return what decodes it."""
         sequence = self._sequence + picture.skipped
         self._sequence = sequence + 1
         stale: list[Frame | _Compressed] = []
@@ -484,7 +514,8 @@ class Capture:
             self._enter_left_out()
             self.ledger.enter(1 + picture.skipped)
             if self.policy == "newest":
-                stale.extend(self._ready)
+                # None of it is decoded ahead: that is done where every picture counts.
+                stale.extend(left for left in self._ready if not isinstance(left, Future))
                 self._ready.clear()
                 self._dropped += len(stale)
             if picture.skipped or stale:
@@ -494,32 +525,47 @@ class Capture:
             left.release()
         slot = self._writable()
         if slot is None:
-            return
-        offer = self._offer(slot, picture, sequence)
+            return None
+        offer, ahead = self._offer(slot, picture, sequence)
         if offer is None:
-            return
+            return None
         with self._changed:
             stopped = self._stop.is_set()
             if not stopped:
                 self._ready.append(offer)
                 if not isinstance(offer, Future):
                     self._changed.notify_all()
-        if stopped:
-            self._drop([offer])
-            return
+        if not stopped:
+            self._announce()
+            return ahead
         if isinstance(offer, Future):
-            offer.add_done_callback(self._note_decoded)
-        self._announce()
+            self._give_back(slot)
+        else:
+            offer.release()
+        self.ledger.end("ended")
+        return None
 
-    def _offer(self, slot: Slot, picture: Picture, sequence: int) -> _Offer | None:
-        """The picture in its slot, decoded where it is not better done later or elsewhere; None if it is damaged."""
-        if picture.jpeg is not None and self._decoders is not None:
+    def _offer(self, slot: Slot, picture: Picture, sequence: int) -> tuple[_Offer | None, Callable[[], None] | None]:
+        """The picture in its slot, decoded where it is not better done later; None if it is damaged. And what decodes
+        it, where others can read on meanwhile.
+        """
+        if picture.jpeg is not None and self._decoders > 1:
             slot.keep(picture)
-            return self._decoders.submit(self._filled, slot, picture, sequence)
+            promise: Future[Frame | None] = Future()
+            promise.set_running_or_notify_cancel()
+            promise.add_done_callback(self._note_decoded)
+            return promise, partial(self._keep_promise, promise, slot, picture, sequence)
         if picture.jpeg is not None and (self._behind or self.lazy):
             slot.keep(picture)
-            return _Compressed(slot, picture, sequence, partial(self._give_back, slot))
-        return self._filled(slot, picture, sequence)
+            return _Compressed(slot, picture, sequence, partial(self._give_back, slot)), None
+        return self._filled(slot, picture, sequence), None
+
+    def _keep_promise(self, promise: Future[Frame | None], slot: Slot, picture: Picture, sequence: int) -> None:
+        """Decode a picture for whom waits for it."""
+        try:
+            promise.set_result(self._filled(slot, picture, sequence))
+        except Exception as error:
+            promise.set_exception(error)
 
     def _note_decoded(self, offer: Future[Frame | None]) -> None:
         """Somebody may wait for it, where it is the next."""
@@ -528,8 +574,8 @@ class Capture:
                 self._changed.notify_all()
 
     def _drop(self, offers: Sequence[_Offer]) -> None:
-        """Let go of pictures that nobody took before the end; decoding that has begun is waited for."""
-        ahead = [offer for offer in offers if isinstance(offer, Future) and not offer.cancel()]
+        """Let go of pictures that nobody took before the end; those that are being decoded are waited for."""
+        ahead = [offer for offer in offers if isinstance(offer, Future)]
         decoded = [offer.result() for offer in wait_for(ahead, STOP_SECONDS).done if offer.exception() is None]
         for left in (*decoded, *(offer for offer in offers if not isinstance(offer, Future))):
             if left is not None:
