@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from parts import Endless, Keep, Means
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade import Capture, Model, Pipeline, open_source, stream
 from saccade.errors import ConfigError, SourceError
 from saccade.frame import Frame
@@ -49,6 +51,28 @@ def test_every_frame_of_a_file_gives_one_result_in_order(model: Model, tmp_path:
     assert app.closed
     assert set(figures.stages) == {"decode", "preprocess", "infer", "postprocess", "output"}
     assert 0 < figures.age.p50_ms <= figures.age.p99_ms
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_file_is_decoded_by_as_many_threads_as_there_are_cores(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    capture, names, all_at_it = Capture(open_source(numbered_avi(tmp_path / "v.avi", 12))), [], threading.Event()
+    fill = capture._filled
+
+    def filled(*args: Any) -> Frame | None:
+        names.append(threading.current_thread().name)
+        if len(names) == cores:
+            all_at_it.set()
+        assert all_at_it.wait(PATIENCE)
+        return fill(*args)
+
+    monkeypatch.setattr(capture, "_filled", filled)
+    keep = Keep()
+    Pipeline(capture, Means(model), [keep]).run()
+    assert [result.frame for result in keep.results] == list(range(12))
+    assert sorted(names[:cores]) == ["saccade-capture"] + ["saccade-decode"] * (cores - 1)
 
 
 def test_limits_and_iteration(model: Model, tmp_path: Path) -> None:

@@ -6,6 +6,10 @@ waits until frames are taken. A lost live source is opened again, with growing p
 JPEG decoding is the largest cost of a frame, so that no picture is decoded that will be overwritten: while the
 consumer is slower than the source, the newest picture waits in its slot compressed, and `latest()` decodes it. A
 consumer that waits for the next frame gets it decoded by the capture thread.
+
+Of a file every picture is decoded, and JPEG pictures do not depend on each other: `decode_ahead` has several threads
+take turns in reading one, which each then decodes into a slot of its own while the next reads. Who reads decodes: the
+compressed bytes are still in its core's cache. Pictures are handed out as they were read.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -114,9 +120,13 @@ class Capture:
         source.every_frame = self.policy == "every"
         self._size = size or (0, 0)
         self._wait = wait and source.comes_later
-        self._changed = threading.Condition()
+        # One lock; who waits for a slot is not woken by pictures, nor the other way round.
+        lock = threading.RLock()
+        self._changed, self._freed = threading.Condition(lock), threading.Condition(lock)
         self._free = [Slot(source.max_pixels) for _ in range(slots)]
-        self._ready: deque[Frame | _Compressed] = deque()
+        self._ready: deque[_Offer] = deque()
+        self._decoders = 1
+        self._reading, self._exhausted = threading.Lock(), False
         self._waiting = 0
         self._behind = False
         self._thread: threading.Thread | None = None
@@ -172,7 +182,16 @@ class Capture:
         """Make room for so many frames more, for example in place of frames that nobody will ever release."""
         with self._changed:
             self._free += [Slot(self.source.max_pixels) for _ in range(count)]
-            self._changed.notify_all()
+            self._freed.notify_all()
+
+    def decode_ahead(self, threads: int) -> None:
+        """Let so many threads read and decode the JPEG pictures of a source of which each counts, with a slot more for
+        each but the first, which is the capture thread; for other sources nothing changes. To be called before the
+        start.
+        """
+        if threads > 1 and self.policy == "every" and not self.lazy:
+            self._decoders = threads
+            self.add_slots(threads - 1)
 
     def start(self) -> Capture:
         """Start the thread and open the source; raises `SourceError` if the source cannot be opened."""
@@ -220,9 +239,8 @@ class Capture:
             self._ended = True
             ready, self._ready = list(self._ready), deque()
             self._changed.notify_all()
-        for left in ready:
-            left.release()
-        self.ledger.end("ended", len(ready))
+            self._freed.notify_all()
+        self._drop(ready)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
             if self._thread.is_alive():
@@ -258,14 +276,15 @@ class Capture:
             with self._changed:
                 self._waiting += 1
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                self._changed.wait_for(lambda: self._ready or self._ended, left)
+                there = self._changed.wait_for(lambda: self._at_hand() or (self._ended and not self._ready), left)
                 self._waiting -= 1
-                if not self._ready:
-                    if self._error is not None:
-                        raise self._error
+                if not self._ready and self._error is not None:
+                    raise self._error
+                if not there or not self._ready:
                     return None, False
                 next_one = self._ready.popleft()
-                self._changed.notify_all()
+                if self._ended:
+                    self._changed.notify_all()
             frame, still = self._passed(next_one)
             if still:
                 self.ledger.end("still")
@@ -275,10 +294,16 @@ class Capture:
                     self._delivered += 1
                 return frame, False
 
-    def _passed(self, offer: Frame | _Compressed) -> tuple[Frame | None, bool]:
+    def _at_hand(self) -> bool:
+        """Whether the next picture can be had at once, or be decoded by who takes it; under the lock."""
+        return bool(self._ready) and (not isinstance(self._ready[0], Future) or self._ready[0].done())
+
+    def _passed(self, offer: _Offer) -> tuple[Frame | None, bool]:
         """The frame, None where it is damaged; whether the gate held it back, at the least cost that tells."""
         gate, seen = self._gate, False
-        if isinstance(offer, _Compressed):
+        if isinstance(offer, Future):
+            frame = self._decoded_ahead(offer)
+        elif isinstance(offer, _Compressed):
             picture = offer.picture
             if gate is not None and picture.jpeg is not None:
                 if not gate.worth_decoding(picture.size, picture.time):
@@ -295,10 +320,21 @@ class Capture:
             frame = self._filled(offer.slot, picture, offer.sequence)
         else:
             frame = offer
+        if frame is not None:
+            self._note_size((frame.height, frame.width))
         if gate is None or frame is None or seen or self.source.gated or gate.worth_a_look(luma_of(frame), frame.time):
             return frame, False
         frame.release()
         return None, True
+
+    def _decoded_ahead(self, offer: Future[Frame | None]) -> Frame | None:
+        """What a decoding thread made of a picture; what failed there fails here, in its turn, and ends the capture."""
+        try:
+            return offer.result()
+        except Exception as error:
+            self._error = self._failure(error)
+            self.stop()
+            raise self._error from error
 
     def statistics(self) -> CaptureStatistics:
         """Counters so far."""
@@ -335,13 +371,22 @@ class Capture:
                 self._note_open()
             self._open_first()
             self._note_open()
-            self._pump()
-        except SaccadeError as error:
-            # What was interrupted may call that an error; the reason of an outage is the one before.
-            self._error = None if self._stop.is_set() else error
+            helpers = [
+                threading.Thread(target=self._help, name="saccade-decode", daemon=True)
+                for _ in range(self._decoders - 1)
+            ]
+            for helper in helpers:
+                helper.start()
+            try:
+                self._pump()
+            finally:
+                self._exhausted = True
+                for helper in helpers:
+                    helper.join()
+            if self._error is None:
+                self._check_end()
         except Exception as error:
-            _log.exception("%s: capture failed", self.source.name)
-            self._error = SourceError(f"{self.source.name}: capture failed: {error}")
+            self._note_error(error)
         finally:
             self.source.close()
             with self._changed:
@@ -351,6 +396,26 @@ class Capture:
                 self._changed.notify_all()
             self._opened.set()
             self._announce()
+
+    def _help(self) -> None:
+        """Another thread that reads and decodes."""
+        try:
+            self._pump()
+        except Exception as error:
+            self._exhausted = True
+            self._note_error(error)
+
+    def _note_error(self, error: Exception) -> None:
+        # What was interrupted may call that an error; the reason of an outage is the one before.
+        if not (isinstance(error, SaccadeError) and self._stop.is_set()):
+            self._error = self._failure(error)
+
+    def _failure(self, error: Exception) -> SaccadeError:
+        """What to raise for it; what nobody foresaw is logged with its traceback."""
+        if isinstance(error, SaccadeError):
+            return error
+        _log.error("%s: capture failed", self.source.name, exc_info=error)
+        return SourceError(f"{self.source.name}: capture failed: {error}")
 
     def _note_open(self) -> None:
         self._open = True
@@ -365,26 +430,34 @@ class Capture:
             self._note_loss(error)
 
     def _pump(self) -> None:
-        """Read until the end; live sources are opened again when they are lost."""
+        """Read until the end; live sources are opened again when they are lost. What was read is decoded while another
+        thread, where there is one, reads the next.
+        """
         while not self._stop.is_set():
-            try:
-                if self._lost:
-                    self._reopen()
-                picture = self.source.read()
-            except SourceError as error:
-                if self._stop.is_set():
+            with self._reading:
+                if self._exhausted:
                     return
-                if not (self.source.live or self._awaited):
-                    raise
-                self._note_loss(error)
-                continue
-            if picture is None:
-                self._check_end()
-                return
-            if self._lost:
-                self._note_return()
-            self._take(picture)
-            del picture  # its memory is not kept until the next one has come
+                try:
+                    if self._lost:
+                        self._reopen()
+                    picture = self.source.read()
+                except SourceError as error:
+                    if self._stop.is_set():
+                        return
+                    if not (self.source.live or self._awaited):
+                        self._exhausted = True
+                        raise
+                    self._note_loss(error)
+                    continue
+                if picture is None:
+                    self._exhausted = True
+                    return
+                if self._lost:
+                    self._note_return()
+                ahead = self._take(picture)
+            if ahead is not None:
+                ahead()
+            del picture, ahead  # its memory is not kept until the next one has come
 
     @property
     def _awaited(self) -> bool:
@@ -427,8 +500,8 @@ class Capture:
         with self._changed:
             self._reconnects += not self._awaited
 
-    def _take(self, picture: Picture) -> None:
-        """Offer a picture to the consumer, decoded if that is waiting or keeps up."""
+    def _take(self, picture: Picture) -> Callable[[], None] | None:
+        """Offer a picture to the consumer, decoded if that is waiting or keeps up; or return what decodes it."""
         sequence = self._sequence + picture.skipped
         self._sequence = sequence + 1
         stale: list[Frame | _Compressed] = []
@@ -441,7 +514,8 @@ class Capture:
             self._enter_left_out()
             self.ledger.enter(1 + picture.skipped)
             if self.policy == "newest":
-                stale.extend(self._ready)
+                # None of it is decoded ahead: that is done where every picture counts.
+                stale.extend(left for left in self._ready if not isinstance(left, Future))
                 self._ready.clear()
                 self._dropped += len(stale)
             if picture.skipped or stale:
@@ -451,25 +525,62 @@ class Capture:
             left.release()
         slot = self._writable()
         if slot is None:
-            return
-        offer: Frame | _Compressed | None
-        if (self._behind or self.lazy) and picture.jpeg is not None:
-            slot.keep(picture)
-            offer = _Compressed(slot, picture, sequence, partial(self._give_back, slot))
-        else:
-            offer = self._filled(slot, picture, sequence)
+            return None
+        offer, ahead = self._offer(slot, picture, sequence)
         if offer is None:
-            return
+            return None
         with self._changed:
             stopped = self._stop.is_set()
             if not stopped:
                 self._ready.append(offer)
-                self._changed.notify_all()
-        if stopped:
-            offer.release()
-            self.ledger.end("ended")
-        else:
+                if not isinstance(offer, Future):
+                    self._changed.notify_all()
+        if not stopped:
             self._announce()
+            return ahead
+        if isinstance(offer, Future):
+            self._give_back(slot)
+        else:
+            offer.release()
+        self.ledger.end("ended")
+        return None
+
+    def _offer(self, slot: Slot, picture: Picture, sequence: int) -> tuple[_Offer | None, Callable[[], None] | None]:
+        """The picture in its slot, decoded where it is not better done later; None if it is damaged. And what decodes
+        it, where others can read on meanwhile.
+        """
+        if picture.jpeg is not None and self._decoders > 1:
+            slot.keep(picture)
+            promise: Future[Frame | None] = Future()
+            promise.set_running_or_notify_cancel()
+            promise.add_done_callback(self._note_decoded)
+            return promise, partial(self._keep_promise, promise, slot, picture, sequence)
+        if picture.jpeg is not None and (self._behind or self.lazy):
+            slot.keep(picture)
+            return _Compressed(slot, picture, sequence, partial(self._give_back, slot)), None
+        return self._filled(slot, picture, sequence), None
+
+    def _keep_promise(self, promise: Future[Frame | None], slot: Slot, picture: Picture, sequence: int) -> None:
+        """Decode a picture for whom waits for it."""
+        try:
+            promise.set_result(self._filled(slot, picture, sequence))
+        except Exception as error:
+            promise.set_exception(error)
+
+    def _note_decoded(self, offer: Future[Frame | None]) -> None:
+        """Somebody may wait for it, where it is the next."""
+        with self._changed:
+            if self._ready and self._ready[0] is offer:
+                self._changed.notify_all()
+
+    def _drop(self, offers: Sequence[_Offer]) -> None:
+        """Let go of pictures that nobody took before the end; those that are being decoded are waited for."""
+        ahead = [offer for offer in offers if isinstance(offer, Future)]
+        decoded = [offer.result() for offer in wait_for(ahead, STOP_SECONDS).done if offer.exception() is None]
+        for left in (*decoded, *(offer for offer in offers if not isinstance(offer, Future))):
+            if left is not None:
+                left.release()
+        self.ledger.end("ended", len(offers) - decoded.count(None))
 
     def _announce(self) -> None:
         if self.on_arrival is not None:
@@ -505,14 +616,13 @@ class Capture:
         if slot.way is not Way.AS_IS:
             with self._changed:
                 self._ways[slot.way] += 1
-        self._note_size((frame.height, frame.width))
         return frame
 
     def _writable(self) -> Slot | None:
         """A slot to write into; None when all are leased (policy "newest") or the capture was stopped."""
         with self._changed:
             if self.policy == "every":
-                self._changed.wait_for(lambda: self._free or self._stop.is_set())
+                self._freed.wait_for(lambda: self._free or self._stop.is_set())
             if self._stop.is_set():
                 # Like all that waits when the capture ends, this picture is neither delivered nor dropped.
                 self.ledger.end("ended")
@@ -527,7 +637,7 @@ class Capture:
         slot.clear()
         with self._changed:
             self._free.append(slot)
-            self._changed.notify_all()
+            self._freed.notify_all()
 
     def _note_size(self, size: tuple[int, int]) -> None:
         with self._changed:
@@ -541,9 +651,13 @@ class Capture:
 
 @dataclass(slots=True)
 class _Compressed:
-    """A picture that waits in its slot to be decoded."""
+    """A picture that waits in its slot to be decoded by who takes it."""
 
     slot: Slot
     picture: Picture
     sequence: int
     release: Callable[[], None]
+
+
+_Offer = Frame | _Compressed | Future[Frame | None]
+"""What waits to be taken: a future is decoded, or being decoded, by a thread of its own; None: found damaged."""

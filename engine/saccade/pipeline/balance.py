@@ -51,16 +51,15 @@ def shares(cores: int, network: float, rest: float, *, live: bool) -> Shares:
     network, rest : CPU time of one run, and of all else that a frame needs, s. live : results shall be young, at the
     source's rate; otherwise as many frames a second as can be.
 
-    A file: one thread decodes, so that a frame comes every `rest` seconds at best and at that rate the network needs
-    `network / rest` cores. It has as many streams of one thread as it can use, and half a one to spare for frames that
-    take longer: two streams of one thread finish more frames than one of two. Live: one stream, for a result is the
-    younger the more threads it has; but a network that is lighter than the rest leaves a core to the decoder, on which
-    its frames wait.
+    A file: what is not the network's is decoding above all, on as many threads as there are cores, so that all of them
+    work and the network needs its part. It has as many streams of one thread as it can use, and half a one to spare
+    for frames that take longer: two streams of one thread finish more frames than one of two. Live: one stream, for a
+    result is the younger the more threads it has; but a network that is lighter than the rest leaves a core to the
+    decoder, on which its frames wait.
     """
     if live:
         return Shares(cores if network > rest else max(1, cores - 1), 1, 2)
-    rate = min(1 / max(rest, 1e-6), cores / max(network + rest, 1e-6))
-    streams = min(cores, max(1, math.ceil(rate * network + 0.5)))
+    streams = min(cores, max(1, math.ceil(cores * network / max(network + rest, 1e-6) + 0.5)))
     return Shares(streams, streams, min(streams + 1, MOST_REQUESTS))
 
 

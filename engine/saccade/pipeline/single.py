@@ -1,8 +1,9 @@
 """One camera, driven by the thread that calls `run` or iterates.
 
-Capture decodes in its own thread and OpenVINO infers in its own, so that while one frame is inferred the next is
-decoded and the one before is interpreted. With n requests in flight at most n frames are leased here; outputs that
-need a frame for longer retain it.
+Capture decodes in threads of its own and OpenVINO infers in its own, so that while one frame is inferred the next is
+decoded and the one before is interpreted. Of a file as many threads decode as there are cores; where the network is
+what takes long, they sleep until slots are free. With n requests in flight at most n frames are leased here; outputs
+that need a frame for longer retain it.
 
 Order is the source's order. Back-pressure comes from the capture's policy: live sources drop what comes too late,
 files wait.
@@ -38,6 +39,10 @@ REMOTE_POLL_SECONDS = 0.002
 """How long it waits for a frame at a time while a network elsewhere is at work, s."""
 
 
+MOST_DECODERS = 8
+"""Threads that decode one file at most: the thread that drives the pipeline keeps up with no more."""
+
+
 class Pipeline:
     """Drives frames from a capture through an app's predictor to outputs.
 
@@ -67,6 +72,7 @@ class Pipeline:
         self.capture = capture
         self.app = app if isinstance(app, App) else App(app)
         self._lane = Lane(capture, [Branch(self.app, outputs, track)], depth=requests, gate=gate)
+        capture.decode_ahead(min(len(os.sched_getaffinity(0)), MOST_DECODERS))
         self._requests = requests
         self.balance = balance
         self._in_flight: deque[Flight] = deque()
