@@ -9,6 +9,7 @@ from a decoder in time is replaced, and its camera opened anew.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -171,6 +172,7 @@ class Engine:
         self._jobs: set[_Job] = set()
         self._threads: set[threading.Thread] = set()
         self._turn = threading.Condition()
+        self._alarm = math.inf
         self._stopping = threading.Event()
         self._running = False
         for camera in cameras:
@@ -334,7 +336,6 @@ class Engine:
                     break
                 self._jobs.discard(job)
                 self._scheduler.give_back(job.ticket, monotonic(), served=served)
-                self._turn.notify()
         self._threads.discard(threading.current_thread())
 
     def _next_job(self) -> _Job | None:
@@ -343,11 +344,27 @@ class Engine:
                 now = monotonic()
                 ticket = self._scheduler.take(now)
                 if ticket is not None:
+                    if self._scheduler.crowded or self._alarm < math.inf:
+                        # Another worker looks what else there is, and sees to the time.
+                        self._alarm = math.inf
+                        self._turn.notify()
                     job = _Job(ticket, self._posts[ticket.camera], since=now)
                     self._jobs.add(job)
                     return job
-                self._turn.wait(self._scheduler.wake(now))
+                self._rest(now)
         return None
+
+    def _rest(self, now: float) -> None:
+        """Wait for a call; one of the workers that do, for the next due time as well."""
+        seconds = self._scheduler.wake(now)
+        until = math.inf if seconds is None else now + seconds
+        if until >= self._alarm > now:
+            self._turn.wait()
+            return
+        self._alarm = until
+        self._turn.wait(seconds)
+        if self._alarm == until:
+            self._alarm = math.inf
 
     def _serve(self, job: _Job) -> bool:
         """Lead the newest picture of the ticket's camera all the way, if it is not still; False where there is none."""
