@@ -202,7 +202,7 @@ class GatedDecoder:
     def _look_back(self) -> Iterator[VideoFrame]:
         """Decode the group, and show what it was that nobody has seen: a picture a second of those in which it moved.
 
-        They are told apart by their stamps, as all come at once. The newest are behind the key frame by next to nothing.
+        They are told apart by their stamps, as all come at once. The last is next to the key frame.
         """
         shown = -math.inf
         for packet in self._group:

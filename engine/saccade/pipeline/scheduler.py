@@ -387,7 +387,7 @@ class Scheduler:
 
 
 def _comes_within(camera: _Camera, now: float, seconds: float) -> bool:
-    """Whether a picture of it that will be served is expected within so long, s, or is overdue by no more than it may."""
+    """Whether a picture of it that will be served is expected within so long, s, or is late by no more than it may."""
     if camera.running:
         return False
     begin, end = camera.expected()
