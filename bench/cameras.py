@@ -410,6 +410,9 @@ def priority(plan: Plan) -> Iterator[Figure]:
     def big() -> Any:
         return open_source("demo:4mp")
 
+    drawn = big()
+    drawn.open()  # once, before 30 cameras would draw the loop at a time
+    drawn.close()
     ratios, rates, loads = [], [], []
     for _ in range(plan.rounds):
         ages = []
@@ -491,7 +494,7 @@ def day(plan: Plan) -> Iterator[Figure]:
             run = threading.Thread(target=engine.run)
             run.start()
             try:
-                first = _after(storms, wanted // 2, run)
+                first = _after(storms, wanted // 5, run)
                 last = _after(storms, wanted, run)
                 figures = engine.statistics()
             finally:
@@ -503,7 +506,7 @@ def day(plan: Plan) -> Iterator[Figure]:
         assert camera.run.reconnects >= wanted * 0.9, f"{name}: {camera.run.reconnects} reconnects"
         assert camera.run.frames > wanted, f"{name}: {camera.run.frames} frames"
     detail = f"{sum(storm.opened for storm in storms.values())} reconnects, with another size each time"
-    yield figure("a day of reconnects: memory over that after half of it", [last.memory / first.memory], 1.05,
+    yield figure("a day of reconnects: memory over that after a fifth of it", [last.memory / first.memory], 1.05,
                  at_least=False, detail=f"{detail}: {last.memory:.0f} MB")  # fmt: skip
     yield figure("a day of reconnects: threads more", [float(last.threads - first.threads)], 0, at_least=False,
                  detail=f"{detail}: {last.threads}")  # fmt: skip

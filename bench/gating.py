@@ -189,7 +189,7 @@ def compare(clip: Clip, path: Path, rounds: int) -> list[Figure]:
                 clip.target, True, f"{lives[-1][0]:.2f} s of CPU; the first group of pictures is decoded as a whole",
             ),
             Figure(f"moving seconds recalled of a live camera: {clip.name}", recalled, recalled, recalled, 0.99, True,
-                   f"{seconds}; what sizes do not tell is seen from the next key frame on"),
+                   f"{seconds}; what sizes do not tell is seen when the next key frame shows it"),
         ]  # fmt: skip
     return figures
 

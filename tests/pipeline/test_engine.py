@@ -207,6 +207,42 @@ def test_cameras_come_and_go_pause_and_change_while_others_run(model: Model) -> 
     check_accounts(engine)
 
 
+def test_an_output_that_hangs_as_its_camera_is_removed_holds_up_nobody(
+    model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.pipeline.engine.CLOSE_PATIENCE", 0.2)
+    let_go, after = threading.Event(), threading.Event()
+
+    class NeverCloses(Keep):
+        def close(self) -> None:
+            let_go.wait()
+            super().close()
+
+    keep = NeverCloses()
+    with Run(Engine([camera("bad", model, lambda: Live("bad", steady()), keep)], lasting=True)) as engine:
+        wait_for(lambda: served(engine, "bad") > 0)
+        engine.remove("bad", then=after.set)
+        assert not after.is_set()
+        engine.add(camera("bad", model, lambda: Live("bad", steady())))
+        wait_for(lambda: served(engine, "bad") > 0)
+        let_go.set()
+        wait_for(after.is_set)
+    assert keep.closed
+    assert any("bad: its outputs are not closed after 0.2 s" in record.message for record in caplog.records)
+
+
+def test_a_due_time_wakes_one_worker_only(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that come just before their time wait for it, and with them all workers but one without a time-out."""
+    engine = Engine([camera("slow", model, lambda: Live("slow", steady(20)), rate=4)], workers=6)
+    waits: list[float | None] = []
+    wait = engine._turn.wait
+    monkeypatch.setattr(engine._turn, "wait", lambda timeout=None: (waits.append(timeout), wait(timeout))[1])
+    with Run(engine):
+        wait_for(lambda: served(engine, "slow") >= 8)
+    timed = sum(timeout is not None for timeout in waits)
+    assert timed < len(waits) * 0.75, "of six workers no more than one waits for the time"
+
+
 def test_an_app_that_fails_is_told_once_and_its_pictures_are_counted(
     model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -178,6 +178,21 @@ def test_what_sizes_do_not_tell_is_decoded_as_soon_as_a_key_frame_shows_it(b_fra
     assert sum(not 10 <= time < 12.8 for time in times) <= 6
 
 
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_of_a_live_camera_a_picture_is_seen_of_each_second_that_only_a_key_frame_gives_away(
+    b_frames: str, tmp_path: Path
+) -> None:
+    source = open_source(clip(tmp_path / "clip.mkv", "libx264", {"bf": b_frames, "g": "70", "preset": "superfast"}))
+    source.every_frame, source.gate = False, DeafGate(always_every=1000)
+    source.open()
+    times = [picture.time for picture in iter(source.read, None)]
+    assert times == sorted(times)
+    assert len(times) + source.still >= 25 * 16 - 3
+    late = [time for time in times if 9 <= time < 11.2]
+    assert {int(time) for time in late} >= {10, 11}, "the key frame is at 11.2 s, and motion began at 10 s"
+    assert len(late) <= 3, "one a second: the scene is live again from the key frame on"
+
+
 def clip(path: Path, codec: str, options: dict[str, str]) -> Path:
     """16 s at 25 Hz, 320x240, sensor noise; something moves from 10 to 12 s."""
     random = np.random.default_rng(2)

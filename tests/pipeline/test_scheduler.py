@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -92,6 +93,45 @@ def test_cameras_of_outstanding_weight_do_not_wait_for_each_other() -> None:
     box.run(20)
     assert all(rate > 0.4 for rate in rates(box, since=10))
     check_ledgers(box)
+
+
+@pytest.mark.parametrize("jitter", [0.02, 0.1, 0.25])
+def test_pictures_half_an_interval_from_the_due_time_are_served_fresh(jitter: float) -> None:
+    """A little jitter must not decide between a new picture and one that is as old as an interval."""
+    chance = random.Random(5)
+    arrivals = ((n + 0.5 + chance.uniform(-jitter, jitter)) / 30 for n in count())
+    box = Box([Cam("c", arrivals, constant(0.005), 5)])
+    box.run(60)
+    assert p99(box.cams["c"].ages) < 0.008
+    assert rates(box) == [pytest.approx(5, rel=0.01)]
+
+
+@pytest.mark.parametrize(("hz", "rate"), [(30, 5), (30, 29), (25, 7), (29.97, 5), (14.9, 15)])
+def test_a_rate_is_kept_to_half_a_percent_whatever_the_camera_gives(hz: float, rate: float) -> None:
+    box = Box([good(1, hz=hz, rate=rate, cost=0.005)])
+    box.run(100)
+    assert rates(box) == [pytest.approx(min(rate, hz), rel=0.0065)]
+
+
+def test_a_camera_without_a_rate_has_what_is_left_and_is_in_nobodys_way() -> None:
+    def cams() -> list[Cam]:
+        return [good(i, hz=30, cost=0.006) for i in range(7)]  # 10 % of the machine
+
+    def ages(box: Box) -> list[float]:
+        return [age for cam in box.cams.values() if cam.good for age in cam.ages]
+
+    alone, box = Box(cams()), Box([*cams(), Cam("flood", steady(9, 900), constant(0.006), None, good=False)])
+    alone.run(10)
+    box.run(10)
+    assert p99(ages(box)) <= 1.1 * p99(ages(alone))
+    assert len(box.cams["flood"].served) * 0.006 / box.clock > 0.75, "one ticket, most of the time"
+    assert not box.scheduler.overloaded(box.clock)
+
+
+def test_a_camera_without_a_rate_does_not_starve_beside_many_with_one() -> None:
+    box = Box([*(good(i, hz=10, cost=0.02) for i in range(15)), good(99, hz=10, rate=None, cost=0.02)])  # 75 %
+    box.run(10)
+    assert rates(box)[-1] >= 3
 
 
 BAD: dict[str, Callable[[int], Cam]] = {

@@ -502,8 +502,7 @@ class Fleet:
 
     def _end(self, name: str, *, forgotten: bool) -> None:
         post = self._posts.pop(name)
-        self.engine.remove(name)
-        post.finish(hurried=True, forgotten=forgotten)
+        self.engine.remove(name, then=lambda: post.finish(hurried=True, forgotten=forgotten))
 
 
 def _capture(camera: CameraConfig) -> Capture:

@@ -2,8 +2,9 @@
 
 Pictures that decode on their own (JPEG) are left out one by one. Those of H.264 and H.265 need the ones before: while
 the scene is still only key frames are decoded, and the packets since then are kept, until the gate wants to see one of
-them or the next key frame makes them useless. Where every picture counts, as in a file, a key frame that shows what
-the sizes of the packets before it did not tell has those decoded too, before it.
+them or the next key frame makes them useless. A key frame that shows what the sizes of the packets before it did not
+tell has those decoded too, before it: of a file, whose every picture counts, all that show something are handed out, of
+a live camera one a second, so that no second in which something moved goes unseen, late as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 4 << 20
 """So much of a group is kept; what is larger is decoded as it comes."""
+PAST_SECONDS = 1.0
+"""Of a group that a live camera's key frame has decoded afterwards pictures are shown so far apart, s."""
 LOOK_SECONDS = 0.1
 """So often decoded pictures of a video are looked at, s; half as often while something moves."""
 SHRINK = 8
@@ -146,10 +149,10 @@ class GatedDecoder:
             yield from self._catch_up()
             return
         frames = self._at_once(key, waits=waits)
-        if left and self._every and self._whole and frames and self._gate.differs(_luma_of(frames[-1])):
+        if left and self._whole and frames and self._gate.differs(_luma_of(frames[-1])):
             self._context.flush_buffers()
             self._position = left = 0
-            yield from self._catch_up()
+            yield from self._catch_up() if self._every else self._look_back()
             frames = self._at_once(key, waits=waits)
         self._still(left)
         self._start(key)
@@ -195,6 +198,22 @@ class GatedDecoder:
         if not self._every:
             self._forget()
             yield from self._shown_of(newest)
+
+    def _look_back(self) -> Iterator[VideoFrame]:
+        """Decode the group, and show what it was that nobody has seen: a picture a second of those in which it moved.
+
+        They are told apart by their stamps, as all come at once. The last is next to the key frame.
+        """
+        shown = -math.inf
+        for packet in self._group:
+            for frame in self._fresh(self._context.decode(packet)):
+                for seen in self._shown_of([frame]):
+                    stamp = math.inf if frame.time is None else frame.time
+                    if frame.is_corrupt or stamp - shown >= PAST_SECONDS:
+                        shown = stamp
+                        yield seen
+                    else:
+                        self._still(1)
 
     def _shown(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
         """Of the frames that come out of the decoder at once, those to be shown."""

@@ -34,6 +34,8 @@ _GROUPED = ("h264", "hevc")
 """Codecs whose packets say that they change little by being small."""
 OPEN_SECONDS = 10.0
 """How long a network stream may take to open."""
+MOST_BEHIND = 60.0
+"""Groups of pictures are no longer than this, s."""
 SLICE_SECONDS = 0.5
 """RTSP reads return after so long without a byte, to look whether they should go on."""
 
@@ -176,6 +178,10 @@ class ContainerSource(Source):
         """The time of a picture with this time stamp."""
         return time.time()
 
+    def _behind(self, packet: Any, frame: av.VideoFrame) -> float:
+        """By how much a picture came before the packet that had it decoded, s, where that is its only time."""
+        return 0.0
+
     def _packets(self, stream: VideoStream, clock: Clock) -> Iterator[Picture]:
         turn: int | None = None
         for packet in self._demux(stream):
@@ -229,13 +235,14 @@ class ContainerSource(Source):
             captured = start = time.monotonic()
             size += packet.size
             for frame in self._decoded(packet, clock, gated):
-                when_shown = self._when(clock, frame.pts)
+                behind = self._behind(packet, frame)
+                when_shown = self._when(clock, frame.pts) - behind
                 if frame.is_corrupt:
                     self.note_damage("a picture of the video is damaged")
                     continue
                 if (self._keys_only and not frame.key_frame) or not self._wants(when_shown):
                     continue
-                yield _picture(frame, when=when_shown, captured=captured, size=size, start=start)
+                yield _picture(frame, when=when_shown, captured=captured - behind, size=size, start=start)
                 size, start = 0, time.monotonic()
                 del frame  # decoded pictures are 3 MB: none is kept until the next one has come
 
@@ -327,6 +334,14 @@ class StreamSource(ContainerSource):
         self._rtsp = url.lower().startswith("rtsp")
         self._heard = 0.0
         self._timeout = (OPEN_SECONDS, SLICE_SECONDS if self._rtsp else OPEN_SECONDS)
+
+    def _behind(self, packet: Any, frame: av.VideoFrame) -> float:
+        """Pictures have the time at which they came, and a gate may have them decoded later than that."""
+        if not self.gated or packet.pts is None or frame.pts is None:
+            return 0.0
+        seconds = float((packet.pts - frame.pts) * packet.time_base)
+        # A clock that was set says nothing.
+        return seconds if 0 < seconds < MOST_BEHIND else 0.0
 
     def _format_options(self) -> dict[str, str]:
         options = {"flags": "low_delay"}

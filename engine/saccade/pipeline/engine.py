@@ -9,6 +9,7 @@ from a decoder in time is replaced, and its camera opened anew.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,8 @@ DECODE_PATIENCE = 2.0
 """A decoder that takes longer has hung, s."""
 PATIENCE = 30.0
 """An inference or output that takes longer has hung, s."""
+CLOSE_PATIENCE = 5.0
+"""Outputs of a camera that is removed hold up whoever removes it no longer than this, s."""
 WATCH_SECONDS = 0.1
 """So often somebody looks after the workers and the cameras, s."""
 MOST_HUNG = 3
@@ -170,7 +173,9 @@ class Engine:
         self._posts: dict[str, _Post] = {}
         self._jobs: set[_Job] = set()
         self._threads: set[threading.Thread] = set()
+        self._leaving: list[threading.Thread] = []
         self._turn = threading.Condition()
+        self._alarm = math.inf
         self._stopping = threading.Event()
         self._running = False
         for camera in cameras:
@@ -192,14 +197,36 @@ class Engine:
             self._spread()
         self._connect(post)
 
-    def remove(self, name: str) -> None:
-        """Stop a camera and forget it; what its outputs hold is written."""
+    def remove(self, name: str, *, then: Callable[[], None] = lambda: None) -> None:
+        """Stop a camera and forget it; what its outputs hold is written, and `then` called.
+
+        What hangs at that holds up nobody: after `CLOSE_PATIENCE` it is left to itself, and the camera is gone.
+        """
         post = self._post(name)
         with self._turn:
             del self._posts[name]
             self._scheduler.remove(name)
             self._spread()
-        self._close(post)
+        errors: list[Exception] = []
+
+        def close() -> None:
+            try:
+                self._close(post)
+                then()
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=close, name="saccade-closing", daemon=True)
+        thread.start()
+        thread.join(CLOSE_PATIENCE)
+        if thread.is_alive():
+            self._leaving.append(thread)
+            log.error(
+                "camera %s: its outputs are not closed after %g s; they are left to themselves, the others go on",
+                name, CLOSE_PATIENCE,
+            )  # fmt: skip
+        elif errors:
+            raise errors[0]
 
     def pause(self, name: str, *, paused: bool = True) -> None:
         """Let a camera rest, or go on; it stays open, and its pictures are counted as paused."""
@@ -334,7 +361,6 @@ class Engine:
                     break
                 self._jobs.discard(job)
                 self._scheduler.give_back(job.ticket, monotonic(), served=served)
-                self._turn.notify()
         self._threads.discard(threading.current_thread())
 
     def _next_job(self) -> _Job | None:
@@ -343,11 +369,27 @@ class Engine:
                 now = monotonic()
                 ticket = self._scheduler.take(now)
                 if ticket is not None:
+                    if self._scheduler.crowded or self._alarm < math.inf:
+                        # Another worker looks what else there is, and sees to the time.
+                        self._alarm = math.inf
+                        self._turn.notify()
                     job = _Job(ticket, self._posts[ticket.camera], since=now)
                     self._jobs.add(job)
                     return job
-                self._turn.wait(self._scheduler.wake(now))
+                self._rest(now)
         return None
+
+    def _rest(self, now: float) -> None:
+        """Wait for a call; one of the workers that do, for the next due time as well."""
+        seconds = self._scheduler.wake(now)
+        until = math.inf if seconds is None else now + seconds
+        if until >= self._alarm > now:
+            self._turn.wait()
+            return
+        self._alarm = until
+        self._turn.wait(seconds)
+        if self._alarm == until:
+            self._alarm = math.inf
 
     def _serve(self, job: _Job) -> bool:
         """Lead the newest picture of the ticket's camera all the way, if it is not still; False where there is none."""
@@ -457,6 +499,9 @@ class Engine:
             thread.join(max(0.0, until - monotonic()))
         for post in posts:
             self._close(post)
+        until = monotonic() + CLOSE_PATIENCE
+        for thread in self._leaving:
+            thread.join(max(0.0, until - monotonic()))
         self._running = False
 
 

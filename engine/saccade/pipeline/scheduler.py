@@ -9,9 +9,12 @@ newest picture that the camera has then.
 - While all deadlines are met the nearest goes first (EDF). When one has passed, the machine is overloaded, and the
   camera goes first that has had the least of it for its weight (start-time fair queueing; what is shared is the time
   that tickets take, so that a camera whose frames are dear pays for them itself).
+- A camera without a rate has what is left: no look of it begins that would be in the way of a picture of a camera with
+  a rate that is about to come, and what it has no time for is no overload.
 - A camera holds at most so many tickets (one, where there are several cameras): a flood or a hang costs one worker.
 - Under overload a camera of outstanding weight, whose demand is well within its share, gets the machine to itself when
-  its picture is about to come: it is served as if it were alone.
+  its picture is about to come, and until it is done: it is served as if it were alone. (Of many cores it gets half;
+  two may be one core's threads, and a look beside it on the other would make its own half as long again.)
 """
 
 from __future__ import annotations
@@ -27,7 +30,15 @@ FIRST_COST = 0.01
 SMOOTHING = 0.2
 """Weight of the newest measurement in running means."""
 JITTER = 0.15
-"""A picture may come so much of an interval before or after one expects it."""
+"""A picture may come so much of an interval before or after one expects it, at most."""
+LEAST_JITTER = 0.002
+"""And so much at least, s."""
+DEVIATIONS = 3.0
+"""It is expected within so many mean deviations of what it was before, and a look to take no longer."""
+PULL = 0.005
+"""Due times give way to a camera's pictures by so much of a period at most: a rate is kept to half a percent."""
+PATIENCE = 5.0
+"""A camera without a rate waits so many times what its look takes for those with one, at most."""
 LONGEST_GAP = 3.0
 """An outage says little of how often a camera gives pictures: a gap counts as so many intervals at most."""
 OUTSTANDING = 2.0
@@ -62,7 +73,10 @@ class _Camera:
     fresh: float | None = None
     newest: float | None = None
     interval: float = 0.0
+    scatter: float = 0.0
     cost: float = 0.0
+    spread: float = 0.0
+    ready: float = 0.0
     running: int = 0
     served: int = 0
 
@@ -75,19 +89,31 @@ class _Camera:
     def release(self) -> float | None:
         """From when on it may be served, s; None while there is no picture.
 
-        A picture that comes within half of an interval round the due time is taken at once. Asked for each camera
-        whenever anything happens, and therefore in one piece.
+        A picture that comes within half of an interval round the due time is taken at once. One that came before waits
+        until the next has had its time to come, jitter included: where pictures lie half an interval from the due
+        time, an old one would be taken else just before the new one. Asked for each camera whenever anything happens,
+        and therefore in one piece.
         """
         if self.fresh is None or not self.rate:
             return self.fresh
         tolerance = min(self.interval, 1 / self.rate) / 2
-        return self.fresh if self.fresh >= self.due - tolerance else self.due + tolerance
+        return self.fresh if self.fresh >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
 
     @property
     def deadline(self) -> float:
         """Until when it should be served, s."""
         assert self.fresh is not None
         return (self.due if self.rate else self.fresh) + self.period
+
+    @property
+    def jitter(self) -> float:
+        """How far from the expected time a picture may come, s."""
+        return min(max(DEVIATIONS * self.scatter, LEAST_JITTER), JITTER * self.interval)
+
+    @property
+    def longest(self) -> float:
+        """What a look takes, s, as good as always."""
+        return self.cost + DEVIATIONS * self.spread if self.cost else FIRST_COST
 
     def expected(self) -> tuple[float, float]:
         """When its next picture to be served will come, as far as one can tell: between these times, s.
@@ -98,7 +124,21 @@ class _Camera:
             return math.inf, math.inf
         steps = max(1, round((self.due - self.newest) / self.interval)) if self.rate else 1
         moment = self.newest + steps * self.interval
-        return moment - self.interval * JITTER, moment + self.interval * JITTER
+        return moment - self.jitter, moment + self.jitter
+
+    def note_gap(self, gap: float) -> None:
+        """So long after the one before a picture came, s."""
+        if self.interval:
+            # Never left out: an interval that was learned from a burst would stay for ever.
+            gap = min(gap, LONGEST_GAP * self.interval)
+            self.scatter += (abs(gap - self.interval) - self.scatter) * SMOOTHING
+        self.interval += (gap - self.interval) * (SMOOTHING if self.interval else 1)
+
+    def note_cost(self, seconds: float) -> None:
+        """So long a look took, s."""
+        if self.cost:
+            self.spread += (abs(seconds - self.cost) - self.spread) * SMOOTHING
+        self.cost += (seconds - self.cost) * (SMOOTHING if self.cost else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +157,17 @@ class Share:
 
 
 class Scheduler:
-    """Hands out tickets. workers : how many may be out at a time. cores : how many of them can run at a time."""
+    """Hands out tickets. workers : how many may be out at a time. cores : how many of them can run at a time.
+
+    crowded : when it was asked last for a ticket, more than one camera was ready.
+    """
 
     def __init__(self, workers: int, cores: int | None = None) -> None:
         self._workers = workers
         self._cores = cores or max(1, workers - 1)
         self._cameras: dict[str, _Camera] = {}
         self._tickets: list[Ticket] = []
+        self.crowded = False
         self._virtual = 0.0
         self._late = float("-inf")
 
@@ -163,22 +207,21 @@ class Scheduler:
         if camera is None:
             return False
         if camera.newest is not None:
-            gap = now - camera.newest
-            if camera.interval:
-                # Never left out: an interval that was learned from a burst would stay for ever.
-                gap = min(gap, LONGEST_GAP * camera.interval)
-            camera.interval += (gap - camera.interval) * (SMOOTHING if camera.interval else 1)
+            camera.note_gap(now - camera.newest)
         first = camera.fresh is None
+        could_run = not first and self._may_run(camera, now)
         if first:
             # Who had no picture saves up no claim.
             camera.tag = max(camera.tag, self._virtual)
+            camera.ready = now
         camera.newest = camera.fresh = now
-        return first or self._may_run(camera, now)
+        # For one that waits for its turn already nothing is new to a worker.
+        return first or (not could_run and self._may_run(camera, now))
 
     def again(self, ticket: Ticket, now: float) -> None:
         """The ticket's camera has another picture already."""
         if ticket.seat.fresh is None:
-            ticket.seat.fresh = now
+            ticket.seat.fresh = ticket.seat.ready = now
 
     def withdraw(self, name: str) -> None:
         """The camera has no picture after all."""
@@ -198,22 +241,40 @@ class Scheduler:
         if len(self._tickets) >= self._workers:
             return None
         ready = [camera for camera in self._cameras.values() if self._may_run(camera, now)]
+        self.crowded = len(ready) > 1
         if not ready:
             return None
-        if any(now > camera.deadline for camera in ready):
+        rated = [camera for camera in self._cameras.values() if camera.rate and not camera.paused]
+        if any(now > camera.deadline for camera in ready if camera.rate or not rated):
             self._late = now
-        if now - self._late <= OVERLOAD_SECONDS:
-            chosen = min(ready, key=lambda camera: (camera.tag, camera.deadline))
-            firsts = self._firsts()
-            if not self._leaves_room(chosen, firsts, now):
-                # Those that it makes room for wait for nobody, or all would wait for each other.
-                ready = [camera for camera in firsts if camera in ready]
-                if not ready:
-                    return None
-                chosen = min(ready, key=lambda camera: (camera.tag, camera.deadline))
-        else:
-            chosen = min(ready, key=lambda camera: (camera.deadline, camera.tag))
-        return self._grant(chosen, now)
+        chosen = self._by_weight(ready, now) if self.overloaded(now) else self._by_deadline(ready, rated, now)
+        return None if chosen is None else self._grant(chosen, now)
+
+    def _by_deadline(self, ready: list[_Camera], rated: list[_Camera], now: float) -> _Camera | None:
+        """Whose turn it is while rates are kept: the nearest deadline; then those without, where nobody is expected."""
+        if not rated:
+            return min(ready, key=lambda camera: (camera.deadline, camera.tag))
+        due = [camera for camera in ready if camera.rate]
+        if due:
+            return min(due, key=lambda camera: (camera.deadline, camera.tag))
+        chosen = min(ready, key=lambda camera: (camera.tag, camera.deadline))
+        waited = now - chosen.ready
+        expected = sum(_comes_within(other, now, chosen.longest) for other in rated)
+        free = len(self._tickets) + expected < self._cores
+        return chosen if free or waited > PATIENCE * chosen.longest else None
+
+    def _by_weight(self, ready: list[_Camera], now: float) -> _Camera | None:
+        """Whose turn it is under overload: who has had the least for its weight, if nobody of more is kept waiting."""
+
+        def first_of(cameras: list[_Camera]) -> _Camera:
+            return min(cameras, key=lambda camera: (camera.tag, camera.deadline))
+
+        chosen, firsts = first_of(ready), self._firsts()
+        if self._leaves_room(chosen, firsts, now):
+            return chosen
+        # Those that it makes room for wait for nobody, or all would wait for each other.
+        ready = [camera for camera in firsts if camera in ready]
+        return first_of(ready) if ready else None
 
     def give_back(self, ticket: Ticket, now: float, *, served: bool = True) -> None:
         """The work is done. served : False where there was no picture after all: the camera is still due."""
@@ -226,7 +287,7 @@ class Scheduler:
         camera.tag += seconds / camera.weight
         if served:
             camera.served += 1
-            camera.cost += (seconds - camera.cost) * (SMOOTHING if camera.cost else 1)
+            camera.note_cost(seconds)
         else:
             camera.due = ticket.due
 
@@ -280,10 +341,13 @@ class Scheduler:
         ticket = Ticket(camera.name, now, camera.fresh, camera.due, camera)
         self._tickets.append(ticket)
         camera.running += 1
-        camera.fresh = None
         if camera.rate:
-            # Without drift; a camera that was late may catch up with one picture, not with all it missed.
-            camera.due = max(camera.due + camera.period, now)
+            # A camera that was late may catch up with one picture, not with all it missed. Due times move towards where
+            # its pictures lie: half-way between two of them a little jitter would decide which is served.
+            most = PULL * camera.period
+            pull = min(max(camera.fresh - camera.due, -most), most)
+            camera.due = max(camera.due + camera.period + pull, now)
+        camera.fresh = None
         self._virtual = max(self._virtual, min(other.seat.tag for other in self._tickets))
         return ticket
 
@@ -292,10 +356,10 @@ class Scheduler:
         for other in firsts:
             if other is camera:
                 continue
-            if other.running and len(self._tickets) >= self._cores:
-                return False
-            begin, end = other.expected()
-            if not other.running and begin < now + (camera.cost or FIRST_COST) and now < end:
+            if other.running:
+                if len(self._tickets) >= max(1, self._cores // 2):
+                    return False
+            elif _comes_within(other, now, camera.longest):
                 return False
         return True
 
@@ -320,3 +384,11 @@ class Scheduler:
             and (camera.cost + dearest / 2) / camera.period <= camera.weight / whole
             and camera.cost + dearest + 2 * JITTER * camera.interval <= camera.period / 2
         ]
+
+
+def _comes_within(camera: _Camera, now: float, seconds: float) -> bool:
+    """Whether a picture of it that will be served is expected within so long, s, or is late by no more than it may."""
+    if camera.running:
+        return False
+    begin, end = camera.expected()
+    return begin < now + seconds and now < end
