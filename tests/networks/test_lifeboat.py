@@ -16,8 +16,9 @@ from saccade.cli.doctor import LAST_WITH_SSE42, fits
 from saccade.errors import SaccadeError
 from saccade.networks import Model
 
-CONVOLUTIONS = {"Convolution", "GroupConvolution", "Deconvolution"}
 SUFFIXES = (".xml", ".onnx", ".tflite", ".prototxt", "-symbol.json", ".pb")
+MENDED = ("zoo.prototxt", "RFB-320.prototxt", "license-plate-recognition-barrier-0001.xml")
+"""Networks with convolutions that have a kernel only in another form: part of each run."""
 CORPUS = emulated.corpus() / "corpus"
 
 without_avx2 = pytest.mark.skipif(
@@ -25,18 +26,9 @@ without_avx2 = pytest.mark.skipif(
 )
 
 
-def primitives(model: Model) -> dict[str, str]:
-    """What computes each convolution, by the layer's name."""
-    return {
-        layer.friendly_name: layer.get_rt_info()["primitiveType"].astype(str)
-        for layer in model._compiled.get_runtime_model().get_ops()
-        if layer.get_rt_info()["layerType"].astype(str) in CONVOLUTIONS
-    }
-
-
 def check(model: Model) -> int:
     """How many convolutions a network has, none of them a reference implementation."""
-    found = primitives(model)
+    found = emulated.primitives(model._compiled)
     slow = {name: kind for name, kind in found.items() if kind.startswith(("ref", "unknown"))}
     assert not slow, f"{model.name}: {slow}"
     return len(found)
@@ -54,15 +46,25 @@ def artifacts() -> list[Path]:
 
 
 @without_avx2
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("artifact", artifacts(), ids=str)
+@pytest.mark.parametrize(
+    "artifact",
+    [pytest.param(path, marks=() if path.name in MENDED else pytest.mark.slow) for path in artifacts()],
+    ids=str,
+)
 def test_networks_of_the_corpus(artifact: Path) -> None:
     try:
         model = Model(CORPUS / artifact, precision="f32", threads=1)
     except SaccadeError as error:
         pytest.skip(f"by choice: a file that is refused everywhere ({error})")
     check(model)
+
+
+@without_avx2
+def test_int8_has_kernels_of_its_own(corpus: Path) -> None:
+    path = corpus / "corpus/ir/v6/face-detection-retail-0004-INT8/face-detection-retail-0004.xml"
+    kinds = list(emulated.primitives(Model(path, precision="int8", threads=1)._compiled).values())
+    assert sum(kind.startswith("jit_sse42") and kind.endswith("I8") for kind in kinds) >= 0.8 * len(kinds) > 20, kinds
 
 
 @pytest.mark.parametrize(
