@@ -1,6 +1,6 @@
 /* Counts the instructions that an emulated processor executes, for bench/emulated.py: a plugin of qemu's user mode
  * (https://www.qemu.org/docs/master/devel/tcg-plugins.html). At each system call of the number MARK the count so far
- * goes to standard error. Each thread has a counter of its own, so that none is lost.
+ * goes to the file descriptor that it is given. Each thread has a counter of its own, so that none is lost.
  *
  * What is used of qemu's interface is declared here: distributions do not package its header.
  */
@@ -39,13 +39,13 @@ static void translated(uint64_t id, struct qemu_plugin_tb *block) {
 
 static void called(uint64_t id, unsigned thread, int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                    uint64_t e, uint64_t f, uint64_t g, uint64_t h) {
-    (void)id, (void)thread, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+    (void)id, (void)thread, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
     if (number != MARK)
         return;
     uint64_t total = 0;
     for (int i = 0; i < THREADS; i++)
         total += counts[i].executed;
-    fprintf(stderr, "instructions: %" PRIu64 "\n", total);
+    dprintf((int)a, "instructions: %" PRIu64 "\n", total);
 }
 
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv) {

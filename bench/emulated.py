@@ -1,11 +1,16 @@
 """What a frame costs on a processor without AVX, in instructions, counted on an emulated Goldmont-class Atom.
 
     python -m bench.emulated [--update] [--frames N] [--check]
+    python -m bench.emulated --tune MODEL SOURCE [--frames N]
 
 The way of a frame: decode at the scale that the network needs, preprocess, infer in f32, parse; one thread, frame
 after frame, of the demo's 1080p MJPEG. Instructions do not depend on how busy the machine is, nor on its processor. A
 case may grow by 3 % over bench/emulated.json, which belongs to the releases of OpenVINO, NumPy and libjpeg-turbo that
 made it; `--update` measures it anew. Needs qemu-user with plugins, and a C compiler.
+
+`--tune` makes a profile there, as `saccade tune` does, with counted instructions in place of time, and tells which
+kernels then run. It is no part of that command: a profile holds for the processor that it was made on, and a device at
+hand is measured by the clock.
 """
 
 from __future__ import annotations
@@ -19,7 +24,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.heads import corpus
 
@@ -33,6 +41,7 @@ CPU = (
 )
 """As in .ci/no-avx.sh."""
 
+CONVOLUTIONS = {"Convolution", "GroupConvolution", "Deconvolution"}
 CASES = {
     "blazeface-full": "blazeface-full",
     "face-detection-retail-0004": "ir/v4/face-detection-retail-0004-FP32/face-detection-retail-0004.xml",
@@ -65,28 +74,86 @@ def inside(model: str, video: str, frames: int) -> None:
     with Capture(open_source(video), size=predictor.least_size(1920, 1080), lazy=True) as capture:
         for index in range(frames + 2):
             if index == 2:
-                mark(MARK)
+                mark(MARK, 2)
             frame = capture.latest(600.0)
             assert frame is not None
             predictor(frame)
             frame.release()
-        mark(MARK)
+        mark(MARK, 2)
+
+
+def counter() -> Callable[[], float]:
+    """What tells, on the emulated processor, how many instructions there were so far."""
+    reader, writer = os.pipe()
+    mark = ctypes.CDLL(None).syscall
+
+    def read() -> float:
+        mark(MARK, writer)
+        return float(os.read(reader, 64).split()[-1])
+
+    return read
+
+
+def tune_inside(model: str, source: str, frames: int) -> None:
+    """On the emulated processor: tune by counted instructions, and tell what came of it; NNCF runs outside of it."""
+    import saccade
+    from saccade.capture import open_source
+    from saccade.cli import style
+    from saccade.tune import report
+    from saccade.tune.order import Meter, Order
+    from saccade.tune.tuning import tune
+
+    order = Order(
+        model=model, device="CPU", budget=86400, options={}, most=frames, meter=Meter("instructions", counter())
+    )
+    outcome = tune(order, open_source(source, realtime=False))
+    print(style.table(report.table(outcome.rows), report.HEADER))
+    kinds = Counter(primitives(saccade.open(model, device="CPU").network._compiled).values())
+    print(f"{outcome.profile.in_words()}; convolutions: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
+
+
+def primitives(compiled: Any) -> dict[str, str]:
+    """What computes each convolution of a compiled network, by the layer's name."""
+    return {
+        layer.friendly_name: layer.get_rt_info()["primitiveType"].astype(str)
+        for layer in compiled.get_runtime_model().get_ops()
+        if layer.get_rt_info()["layerType"].astype(str) in CONVOLUTIONS
+    }
+
+
+def emulated(arguments: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """This module on the emulated processor, with its instructions counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        plugin = Path(folder, "count.so")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(PLUGIN), "-o", str(plugin)], check=True)
+        command = ["qemu-x86_64", "-cpu", CPU, "-plugin", str(plugin), sys.executable, "-m", "bench.emulated"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"the emulated run failed with {done.returncode}: {done.stderr[-2000:]}")
+    return done
 
 
 def instructions(model: str, frames: int) -> int:
     """Instructions a frame."""
     from bench.pipeline import video
 
-    with tempfile.TemporaryDirectory() as folder:
-        plugin = Path(folder, "count.so")
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(PLUGIN), "-o", str(plugin)], check=True)
-        command = ["qemu-x86_64", "-cpu", CPU, "-plugin", str(plugin), sys.executable, "-m", "bench.emulated"]
-        command += ["--inside", model, str(video("demo:")), "--frames", str(frames)]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = emulated(["--inside", model, str(video("demo:")), "--frames", str(frames)])
     marks = [int(count) for count in re.findall(r"^instructions: (\d+)$", done.stderr, re.MULTILINE)]
-    if done.returncode or len(marks) != 2:
-        raise RuntimeError(f"the emulated run failed with {done.returncode}: {done.stderr[-2000:]}")
+    if len(marks) != 2:
+        raise RuntimeError(f"the emulated run did not count: {done.stderr[-2000:]}")
     return (marks[1] - marks[0]) // frames
+
+
+def tuned(model: str, source: str, frames: int) -> str:
+    """What a tuning comes to there, in a cache of its own."""
+    from saccade.networks import catalogue
+
+    with tempfile.TemporaryDirectory() as cache:
+        # The processor that is told of in /proc is the real one, which may have VNNI.
+        variables = {"SACCADE_CACHE": cache, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+        arguments = ["--tune-inside", str(catalogue.resolve(model)), source, "--frames", str(frames)]
+        return emulated(arguments, **variables).stdout
 
 
 def verdict(case: str, count: int, baseline: dict[str, object]) -> tuple[str, bool]:
@@ -107,7 +174,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--frames", type=int, default=3)
     parser.add_argument("--inside", nargs=2, metavar=("MODEL", "VIDEO"), help=argparse.SUPPRESS)
+    parser.add_argument("--tune", nargs=2, metavar=("MODEL", "SOURCE"))
+    parser.add_argument("--tune-inside", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.tune_inside:
+        tune_inside(*options.tune_inside, options.frames)
+        return 0
+    if options.tune:
+        print(tuned(*options.tune, max(options.frames, 16)), end="")
+        return 0
     if options.inside:
         inside(*options.inside, options.frames)
         return 0

@@ -16,27 +16,19 @@ from saccade.cli.doctor import LAST_WITH_SSE42, fits
 from saccade.errors import SaccadeError
 from saccade.networks import Model
 
-CONVOLUTIONS = {"Convolution", "GroupConvolution", "Deconvolution"}
 SUFFIXES = (".xml", ".onnx", ".tflite", ".prototxt", "-symbol.json", ".pb")
-LEAST_NETWORKS = 30
+MENDED = ("zoo.prototxt", "RFB-320.prototxt", "license-plate-recognition-barrier-0001.xml")
+"""Networks with convolutions that have a kernel only in another form: part of each run."""
+CORPUS = emulated.corpus() / "corpus"
 
 without_avx2 = pytest.mark.skipif(
     kernels.variant() not in ("sse42", "portable"), reason="by choice: this processor has AVX2; see .ci/no-avx.sh"
 )
 
 
-def primitives(model: Model) -> dict[str, str]:
-    """What computes each convolution, by the layer's name."""
-    return {
-        layer.friendly_name: layer.get_rt_info()["primitiveType"].astype(str)
-        for layer in model._compiled.get_runtime_model().get_ops()
-        if layer.get_rt_info()["layerType"].astype(str) in CONVOLUTIONS
-    }
-
-
 def check(model: Model) -> int:
     """How many convolutions a network has, none of them a reference implementation."""
-    found = primitives(model)
+    found = emulated.primitives(model._compiled)
     slow = {name: kind for name, kind in found.items() if kind.startswith(("ref", "unknown"))}
     assert not slow, f"{model.name}: {slow}"
     return len(found)
@@ -48,19 +40,31 @@ def test_networks_of_the_demo(demo: Path, name: str) -> None:
     assert check(Model(demo / "models" / f"{name}.tflite", precision="f32", threads=1)) > 10
 
 
+def artifacts() -> list[Path]:
+    """Networks of the corpus, below its folder; none where it is absent."""
+    return sorted(path.relative_to(CORPUS) for path in CORPUS.rglob("*") if path.name.endswith(SUFFIXES))
+
+
 @without_avx2
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_networks_of_the_corpus(corpus: Path) -> None:
-    counts = {}
-    for path in sorted((corpus / "corpus").rglob("*")):
-        if path.name.endswith(SUFFIXES):
-            try:
-                model = Model(path, precision="f32", threads=1)
-            except SaccadeError:
-                continue  # a file that shall be refused
-            counts[path.name] = check(model)
-    assert sum(count > 0 for count in counts.values()) >= LEAST_NETWORKS, counts
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "artifact",
+    [pytest.param(path, marks=() if path.name in MENDED else pytest.mark.slow) for path in artifacts()],
+    ids=str,
+)
+def test_networks_of_the_corpus(artifact: Path) -> None:
+    try:
+        model = Model(CORPUS / artifact, precision="f32", threads=1)
+    except SaccadeError as error:
+        pytest.skip(f"by choice: a file that is refused everywhere ({error})")
+    check(model)
+
+
+@without_avx2
+def test_int8_has_kernels_of_its_own(corpus: Path) -> None:
+    path = corpus / "corpus/ir/v6/face-detection-retail-0004-INT8/face-detection-retail-0004.xml"
+    kinds = list(emulated.primitives(Model(path, precision="int8", threads=1)._compiled).values())
+    assert sum(kind.startswith("jit_sse42") and kind.endswith("I8") for kind in kinds) >= 0.8 * len(kinds) > 20, kinds
 
 
 @pytest.mark.parametrize(

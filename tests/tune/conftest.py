@@ -10,7 +10,8 @@ import openvino as ov
 import pytest
 from quantisers import Calibrated, Tune
 
-from saccade.tune import trials, tuning
+from saccade.tune import int8, judging, trials, tuning
+from saccade.tune.order import Order
 from saccade.tune.turns import Ratio
 from small_networks import classifier
 
@@ -48,8 +49,9 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def calibrated(monkeypatch: pytest.MonkeyPatch) -> Calibrated:
     found = Calibrated()
-    monkeypatch.setattr(tuning, "quantise", found)
-    monkeypatch.setattr(tuning, "nncf_version", lambda: "0")
+    monkeypatch.setattr(int8, "quantise", found)
+    for module in (int8, tuning):
+        monkeypatch.setattr(module, "nncf_version", lambda: "0")
     return found
 
 
@@ -58,7 +60,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> list[Ratio]:
     """What every comparison of speeds finds: not measured, but the first of these."""
     found = [Ratio(2.0, 1.9, 2.1, 6)]
     monkeypatch.setattr(trials, "SLICE", 0.001)
-    monkeypatch.setattr(tuning, "take_turns", lambda a, b, *, until: (a(), b(), found[0])[-1])
+    monkeypatch.setattr(judging, "take_turns", lambda a, b, *, until: (a(), b(), found[0])[-1])
     return found
 
 
@@ -68,6 +70,6 @@ def tune(network: Path, pictures: Path) -> Tune:
 
     def run(model: Path = network, **options: object) -> tuning.Outcome:
         known: dict[str, object] = {"model": str(model), "device": "CPU", "budget": 120.0, "options": {}} | options
-        return tuning.tune(tuning.Order(**known), open_source(pictures))  # type: ignore[arg-type]
+        return tuning.tune(Order(**known), open_source(pictures))  # type: ignore[arg-type]
 
     return run

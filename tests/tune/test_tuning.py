@@ -19,7 +19,8 @@ from saccade.errors import ConfigError, UnsupportedError
 from saccade.networks import profile as profiles
 from saccade.networks.profile import profile_for, read_profile
 from saccade.pipeline.balance import Shares, spread_as_tuned
-from saccade.tune import tuning
+from saccade.tune import int8, judging, tuning, ways
+from saccade.tune.book import Row
 from saccade.tune.frames import LEAST, collect
 from saccade.tune.trials import cores
 from saccade.tune.turns import Ratio
@@ -28,7 +29,7 @@ from small_networks import mean_network
 WIN = Ratio(2.0, 1.9, 2.1, 6)
 
 
-def row(outcome: tuning.Outcome, name: str) -> tuning.Row:
+def row(outcome: tuning.Outcome, name: str) -> Row:
     return next(row for row in outcome.rows if row.name == name)
 
 
@@ -87,8 +88,8 @@ def test_threads_and_streams_are_for_pipelines_on_sources_of_the_same_kind(
     tune: Tune, calibrated: Calibrated, speeds: list[Ratio], network: Path, pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(tuning, "cores", lambda: 2)
-    monkeypatch.setattr(tuning, "shares", lambda *_, live: Shares(2, 1, 2))
+    monkeypatch.setattr(ways, "cores", lambda: 2)
+    monkeypatch.setattr(ways, "shares", lambda *_, live: Shares(2, 1, 2))
     profile = tune().profile
     assert (profile.threads, profile.streams, profile.requests, profile.live) == (2, 2, 3, False)
     assert [each["against"] for each in profile.tried if each["in_form"]] == ["threads 2, streams 1, requests 2"]
@@ -135,19 +136,20 @@ def test_a_profile_of_something_else_is_not_used_and_that_is_said(
 def test_a_tuning_that_is_ended_goes_on_from_what_was_measured(
     tune: Tune, calibrated: Calibrated, speeds: list[Ratio], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ended(self: object) -> dict[str, object]:
+    def ended(judge: object) -> dict[str, object]:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tuning._Tuning, "_try_decoding", ended)
+        patched.setattr(ways, "coarser_decoding", ended)
         with pytest.raises(KeyboardInterrupt):
             tune()
     left = {path.name for path in cache.rglob("*") if path.is_file() and path.parent.parent.name == "small"}
-    assert left == {"progress.json", "quantised.xml", "quantised.bin", "original.xml", "original.bin"}
+    networks = {f"{name}.{suffix}" for name in ("quantised", "corrected", "original") for suffix in ("xml", "bin")}
+    assert left == {"progress.json", *networks}
     assert not list(cache.glob("tuning-*"))
     speeds[0] = Ratio(7.0, 7.0, 7.0, 6)  # what was measured already does not become this
     outcome = tune()
-    assert calibrated.calls == 1
+    assert calibrated.calls == 2
     assert row(outcome, "int8, some layers in f32").speed == WIN
     assert outcome.profile.speed == 2.0
     assert outcome.profile.folder is not None
@@ -158,10 +160,10 @@ def test_a_budget_that_is_used_up_leaves_the_rest_for_the_next_time(
     tune: Tune, calibrated: Calibrated, speeds: list[Ratio], network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(tuning._Tuning, "_left", lambda self: 0.0)
+        patched.setattr(judging.Judge, "left", lambda self: 0.0)
         outcome = tune()
     assert not outcome.whole
-    assert row(outcome, "int8").reason == tuning.OUT_OF_TIME
+    assert row(outcome, "int8").reason == judging.OUT_OF_TIME
     assert outcome.profile.precision == "auto"  # f32 may be slower than what the device takes by itself
     assert saccade.open(network).network.profile is None
     with pytest.raises(UnsupportedError, match="calibrates it"):
@@ -188,7 +190,7 @@ def test_the_command_says_what_it_found_and_how_to_get_int8(
     network: Path, pictures: Path, tmp_path: Path, speeds: list[Ratio], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(tuning, "nncf_version", lambda: "")
+    monkeypatch.setattr(int8, "nncf_version", lambda: "")
     kept = tmp_path / "kept"
     arguments = ["tune", str(network), "--source", str(pictures), "--device", "CPU", "--keep-frames", str(kept)]
     assert main([*arguments, "--chart", str(tmp_path / "chart.svg")]) == 0
@@ -236,7 +238,7 @@ def test_frames_are_from_all_over_the_source_and_neighbours_stay_together(pictur
 
 
 def test_nncf_quantises_in_a_process_of_its_own(tune: Tune, speeds: list[Ratio]) -> None:
-    if not tuning.nncf_version():
+    if not int8.nncf_version():
         pytest.skip("by choice: NNCF, of the extra `tune`, is not installed (250 MB)")
     outcome = tune(accept=0.5)
     judged = row(outcome, "int8")

@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
 def _tune(options: argparse.Namespace, config: RunConfig) -> Outcome:
     from saccade.apps import predictor_options, source_of
     from saccade.tune.frames import save
-    from saccade.tune.tuning import Order, tune
+    from saccade.tune.order import Order
+    from saccade.tune.tuning import tune
 
     def keep(frames: Frames) -> None:
         if options.keep_frames:

@@ -38,6 +38,7 @@ from saccade.networks.network import Array, Inputs, Port
 from saccade.networks.profile import Profile
 from saccade.networks.saturation import cpu_properties
 from saccade.networks.spec import InputSpec
+from saccade.networks.without_avx2 import suited
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class Model:
         if head is not None:
             makers, names = [_maker(port) for port in network.outputs], output_names(network)
         self._is_cut, self._threads = head is not None, threads
-        runs = network if runs is None else self._prepared(runs)
+        runs = suited(network) if runs is None else self._prepared(runs)
         compile = partial(CompileCache(self.name, cache_dir).compile, core())
         cpu = {} if own_int8 else cpu_properties(runs)  # who asks for int8 gets it as it is
         choice = compile_for(runs, device, _config(precision, threads, streams), cpu=cpu, compile=compile)

@@ -49,7 +49,8 @@ class Profile:
     on a source of that kind; None: as without a profile.
     tiles_asked, tiles : what was asked for, and what finds the same in less time. decode : how many times smaller than
     usual a JPEG picture may be decoded, 1 or 2.
-    speed, low, high : how many times as fast as f32 the network is, with the 95 % interval.
+    speed, low, high : how many times as fast as f32 the network is, with the 95 % interval. measure : of what: time, or
+    instructions of an emulated processor.
     agreement, score_difference : with f32 on `frames`, which were not used to choose (see `saccade.tune.agreement`).
     source : where frames came from. frames_digest : of their content. accept : least agreement that was asked for.
     made : when, ISO 8601. tried : everything that was measured.
@@ -75,6 +76,7 @@ class Profile:
     speed: float = 1.0
     low: float = 1.0
     high: float = 1.0
+    measure: str = "time"
     in_f32: tuple[str, ...] = ()
     quantised: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     live: bool = False

@@ -107,6 +107,13 @@ def collect(source: Source, *, most: int = 120, seconds: float = 10.0) -> Frames
     return Frames(parts[0], parts[1], name, live, width, height)
 
 
+def spread(frames: Sequence[Kept], count: int) -> tuple[Kept, ...]:
+    """At most so many, evenly spread."""
+    if len(frames) <= count:
+        return tuple(frames)
+    return tuple(frames[index * len(frames) // count] for index in range(count))
+
+
 def _frames(first: Frame, capture: Capture, end: float) -> Iterator[Frame]:
     yield first
     while (left := end - time.monotonic()) > 0:

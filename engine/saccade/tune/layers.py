@@ -1,8 +1,7 @@
-"""Which layers of a quantised network have to stay in f32, found by bisection.
+"""Which layers of a quantised network have to stay in f32: ranked by the harm that each does, then bisected.
 
 Quantisers stand in the graph as FakeQuantize layers: taking one out, and with it those of the weights that it feeds,
-puts these layers back into f32. QuickXplain (Junker, "QUICKXPLAIN: Preferred Explanations and Relaxations for
-Over-Constrained Problems", AAAI 2004) finds a set of which none can be left out, in O(k log(n / k)) looks.
+puts these layers back into f32.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from openvino._offline_transformations import compress_quantize_weights_transfor
 WEIGHTED = frozenset(
     {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
 )
+LEAST_COST = 0.01
+"""What a layer in f32 costs at least, as a part of the whole: its input and output are converted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +60,42 @@ def with_units_in_f32(quantised: ov.Model, original: ov.Model, units: Sequence[U
     return network
 
 
-def needed(
-    units: Sequence[Unit], agrees: Callable[[Sequence[Unit]], bool], *, on_agreed: Callable[[Sequence[Unit]], None]
-) -> list[Unit]:
-    """Units that must be put back for the network to agree, none of which can be left out.
+def ranked(units: Sequence[Unit], harm: Callable[[Unit], float], original: ov.Model) -> list[Unit]:
+    """Units, those first whose being in INT8 does the most harm for the time that it saves.
 
-    agrees : whether the network does with these back in f32; with all of them it does. on_agreed : called with each
-    set that was seen to do, so that there is something when the time is over.
+    harm : of one unit alone. It is asked from the outputs on: the last layers are those that hurt most often, and the
+    smallest. Time is counted in products of weights and pixels.
     """
-    found: list[Unit] = []
-    enough = False
+    products = {node.get_friendly_name(): _products(node) for node in original.get_ops()}
+    costs = {unit.quantiser: sum(products.get(layer, 0) for layer in unit.layers) for unit in units}
+    total = max(1, sum(costs.values()))
+    late_first = list(reversed(units))
+    worth = {unit.quantiser: harm(unit) / (costs[unit.quantiser] / total + LEAST_COST) for unit in late_first}
+    return sorted(late_first, key=lambda unit: -worth[unit.quantiser])
 
-    def looked_at(back: Sequence[Unit]) -> bool:
-        good = agrees(back)
-        if good:
-            on_agreed(back)
-        return good
 
-    def part(candidates: Sequence[Unit], back: Sequence[Unit], *, changed: bool) -> list[Unit]:
-        nonlocal enough
-        if enough or (changed and looked_at(back)):
-            return []
-        if len(candidates) == 1:
-            found.extend(candidates)
-            enough = looked_at(found)  # often one or two are all that hurt
-            return list(candidates)
-        middle = len(candidates) // 2
-        early, late = candidates[:middle], candidates[middle:]
-        of_late = part(late, [*back, *early], changed=True)
-        of_early = part(early, [*back, *of_late], changed=bool(of_late))
-        return of_early + of_late
+def fewest(order: Sequence[Unit], agrees: Callable[[Sequence[Unit]], bool]) -> list[Unit]:
+    """The shortest beginning of `order` with which, back in f32, the network agrees: in O(log k) looks for k units.
 
-    if units:
-        part(list(units), [], changed=False)
-    order = {unit.quantiser: place for place, unit in enumerate(units)}
-    return sorted(found, key=lambda unit: order[unit.quantiser])
+    agrees : whether it does with these; with all of them it does.
+    """
+    low, high, step = 0, len(order), 1
+    while high - low > 1:
+        middle = min(low + step, (low + high) // 2)
+        if agrees(order[:middle]):
+            high, step = middle, 1
+        else:
+            low, step = middle, 2 * step
+    return list(order[:high])
+
+
+def _products(node: Any) -> int:
+    """Multiplications of a layer with weights."""
+    if node.get_type_name() not in WEIGHTED or node.get_output_partial_shape(0).is_dynamic:
+        return 0
+    weights, shape = node.get_input_shape(1), node.get_output_shape(0)
+    places = shape[2:] if "Convolution" in node.get_type_name() else shape[:-1]
+    return int(np.prod(weights, dtype=np.int64) * np.prod(places, dtype=np.int64))
 
 
 def _is_of_weights(node: Any) -> bool:

@@ -41,11 +41,15 @@ def nncf_version() -> str:
         return ""
 
 
-def quantise(network: Path, target: Path, tensors: Tensors, *, seven_bits: bool, seconds: float) -> None:
+def quantise(
+    network: Path, target: Path, tensors: Tensors, *, seven_bits: bool, by_layer: bool, seconds: float
+) -> None:
     """Write `target`, the network with all layers quantised that NNCF quantises.
 
     network, target : IR files. tensors : what it is calibrated with. seven_bits : weights for processors whose int8
-    products overflow, see `saccade.networks.saturation`. seconds : after which it is ended.
+    products overflow, see `saccade.networks.saturation`. by_layer : correct what quantising shifts in one layer after
+    the other, each on what the corrected ones before it give: slower, and often nearer to f32. seconds : after which it
+    is ended.
 
     Raises QuantisingError with the reason, TimeoutError when the time is over.
     """
@@ -59,6 +63,7 @@ def quantise(network: Path, target: Path, tensors: Tensors, *, seven_bits: bool,
             "file": handle,
             "arrays": told,
             "seven": seven_bits,
+            "by_layer": by_layer,
         }
         places = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
         environment = os.environ | {"NNCF_CI": "1", "PYTHONPATH": places}
@@ -119,6 +124,7 @@ def _main(text: str) -> None:
         nncf.Dataset(frames),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(frames),
+        fast_bias_correction=not order["by_layer"],
         model_type=nncf.ModelType.TRANSFORMER if _has_attention(network) else None,
         advanced_parameters=AdvancedQuantizationParameters(
             overflow_fix=OverflowFix.ENABLE if order["seven"] else OverflowFix.DISABLE,

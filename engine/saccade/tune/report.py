@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from saccade.tune.agreement import Agreement
 from saccade.tune.book import Row
 
 HEADER = ("what", "times as fast", "95 %", "against", "agreement", "scores", "")
@@ -32,6 +33,23 @@ def verdict(row: Row) -> str:
     if row.kept and not row.reason.startswith("refused"):
         return "the reference" if row.reason == "the reference" else "kept"
     return row.reason or "not the fastest"
+
+
+def in_a_line(row: Row) -> str:
+    """A row for the log."""
+    parts = []
+    if row.speed is not None:
+        parts.append(f"{row.speed.value:.2f} times as fast as {row.against} ({row.speed.low:.2f}-{row.speed.high:.2f})")
+    if row.agreement is not None:
+        parts.append(agreement_in_words(row.agreement))
+    if row.reason:
+        parts.append(row.reason)
+    return f"{row.name}: {', '.join(parts)}" if parts else row.name
+
+
+def agreement_in_words(agreement: Agreement) -> str:
+    """For the log."""
+    return f"agreement {agreement.value:.4f}, scores within {agreement.score_difference:.4f}"
 
 
 def chart(rows: Sequence[Row], title: str, note: str) -> str:
