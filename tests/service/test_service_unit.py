@@ -236,11 +236,13 @@ def test_the_service_waits_for_its_camera_starts_again_and_survives_a_reboot(sys
     # What can never work is said at once, and tried again without a limit.
     system.run("mv", "/etc/saccade/saccade.toml", "/etc/saccade/kept.toml")
     service("uninstall")
-    assert "no-such-head" in service(
+    said = service(
         "install", "classify", "--source", "demo:", "--model", "/opt/saccade-files/directions.xml", "--head",
         "no-such-head",
     )  # fmt: skip
-    assert service.show("ActiveState") == "activating"
+    # On a slow machine it fails after `install` has stopped looking.
+    wait_for(lambda: "no-such-head" in said + system.run("journalctl", "--unit", "saccade").stdout)
+    wait_for(lambda: service.show("ActiveState") == "activating")
     assert service.show("StartLimitIntervalUSec") == "0"
     service("uninstall", "--purge")
     assert MARK not in system.run("ls", "-R", "/etc/systemd/system", "/etc/saccade", "/var/lib").stdout

@@ -176,12 +176,12 @@ def test_a_hundred_megabytes_of_xml(filler: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="bytes of XML"):
         legacy_ir.read(path)
     path.write_text(head + filler * ((8 << 20) // len(filler)) + tail)
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(ModelError):
         legacy_ir.read(path)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 60 << 10, "kilobytes"
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30
 
 
 def test_openvino_errors_are_wrapped(tmp_path: Path) -> None:
