@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
@@ -18,6 +20,7 @@ from urllib.parse import quote_plus
 import pytest
 from moto.cloudwatch.models import CloudWatchBackend
 from moto.core.utils import unix_time_millis
+from moto.dynamodb.models.table import Table
 from moto.sqs.models import Message, Queue
 
 from conditions import PATIENCE
@@ -286,6 +289,33 @@ def test_a_message_on_its_way_to_the_dead_letters_is_in_one_of_the_queues(
     assert [len(receive().get("Messages", ())) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
     counting.join()
     assert found == [(0, 1)]
+
+
+def test_of_two_that_write_on_one_condition_one_succeeds(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = threading.Barrier(2)
+    get = Table.get_item
+
+    def looking(*arguments: Any, **keywords: Any) -> Any:
+        found = get(*arguments, **keywords)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            looked.wait(0.5)  # for the other, which may not look yet
+        return found
+
+    monkeypatch.setattr(Table, "get_item", looking)
+    table = aws.client("dynamodb")
+    row = {"s3key": {"S": "faces/a"}, "face": {"S": "0"}}
+
+    def written(_: int) -> bool:
+        try:
+            table.put_item(
+                TableName=aws.outputs["FacesTableName"], Item=row, ConditionExpression="attribute_not_exists(s3key)"
+            )
+        except table.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(written, range(2))) == [False, True]
 
 
 @pytest.mark.parametrize(

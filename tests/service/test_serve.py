@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -324,18 +325,21 @@ class Flaky(threading.Thread):
                 self.cuts -= 1
                 line.close()
                 continue
-            server = socket.create_connection(self._target)
-            for source, sink in ((line, server), (server, line)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            threading.Thread(target=self._hand_on, args=(line,), daemon=True).start()
+
+    def _hand_on(self, line: socket.socket) -> None:
+        with line, socket.create_connection(self._target) as server:
+            back = threading.Thread(target=self._pump, args=(server, line), daemon=True)
+            back.start()
+            self._pump(line, server)
+            back.join()
 
     @staticmethod
     def _pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the other direction has ended first
             while data := source.recv(1 << 16):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            sink.close()  # the other direction has ended first
 
 
 def test_a_cut_connection_is_tried_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from moto.cloudformation.parsing import clean_json
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from saccade.deploy import front, package, queues, template
+from saccade.deploy import front, package, template, whole_moto
 from saccade.deploy.detect import Detector, Rekognition
 from saccade.deploy.invoking import Invocations, Poller
 from saccade.deploy.photo import READ_TIMEOUT
@@ -139,7 +139,7 @@ class LocalAws:
         try:
             self._reset()
             self.rekognition.install()
-            queues.guard()
+            whole_moto.guard()
             self._deploy()
         except BaseException:
             self.stop()
@@ -186,7 +186,7 @@ class LocalAws:
 
     def waiting(self, output: str = "FacesQueueUrl") -> int:
         """Messages in a queue, those in work included."""
-        return queues.messages(self.region, self.outputs[output].rpartition("/")[2])
+        return whole_moto.messages(self.region, self.outputs[output].rpartition("/")[2])
 
     def _reset(self) -> None:
         signed = {"Authorization": f"AWS4-HMAC-SHA256 Credential={self.credentials['AWS_ACCESS_KEY_ID']}/"}
