@@ -13,8 +13,7 @@ newest picture that the camera has then.
   a rate that is about to come, and what it has no time for is no overload.
 - A camera holds at most so many tickets (one, where there are several cameras): a flood or a hang costs one worker.
 - Under overload a camera of outstanding weight, whose demand is well within its share, gets the machine to itself when
-  its picture is about to come, and until it is done: it is served as if it were alone. (Of many cores it gets half;
-  two may be one core's threads, and a look beside it on the other would make its own half as long again.)
+  its picture is about to come: it is served as if it were alone.
 """
 
 from __future__ import annotations
@@ -357,7 +356,7 @@ class Scheduler:
             if other is camera:
                 continue
             if other.running:
-                if len(self._tickets) >= max(1, self._cores // 2):
+                if len(self._tickets) >= self._cores:
                     return False
             elif _comes_within(other, now, camera.longest):
                 return False
