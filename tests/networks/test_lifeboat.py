@@ -1,7 +1,7 @@
 """On a processor without AVX2 no convolution is computed by reference code, which is ten times slower.
 
-`.ci/no-avx.sh` tries the networks of the demo and of the corpus on an emulated Atom. It also counts the instructions of a
-frame (`bench.emulated`).
+`.ci/no-avx.sh` tries the networks of the demo and of the corpus on an emulated Atom. It also counts the instructions of
+a frame (`bench.emulated`).
 """
 
 from __future__ import annotations
