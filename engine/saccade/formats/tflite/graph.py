@@ -15,10 +15,24 @@ from numpy.typing import NDArray
 from saccade.errors import ModelError
 from saccade.formats import layers
 from saccade.formats.tflite.flatbuffer import Buffer, Table, root
-from saccade.formats.tflite.operators import operator_name
+from saccade.formats.tflite.operators import is_known, operator_name
 
 CONV_2D, DEPTHWISE_CONV_2D, EMBEDDING_LOOKUP, FULLY_CONNECTED, CUSTOM = 3, 4, 7, 9, 32
 """Some of the schema's BuiltinOperator."""
+
+_MOST_OUTPUTS = {
+    "BIDIRECTIONAL_SEQUENCE_LSTM": 2, "BIDIRECTIONAL_SEQUENCE_RNN": 2, "NON_MAX_SUPPRESSION_V4": 2,
+    "NON_MAX_SUPPRESSION_V5": 3, "TOPK_V2": 2, "UNIQUE": 2,
+}  # fmt: skip
+"""Operators of more than one output."""
+
+_COUNTED = frozenset({"SPLIT", "SPLIT_V", "UNPACK"})
+"""Operators whose options begin with the number of their outputs."""
+
+_UNCOUNTED = frozenset(
+    {"CALL", "CALL_ONCE", "DELEGATE", "HASHTABLE_LOOKUP", "IF", "LSTM", "RNN", "SVDF", "WHILE"}
+)
+"""Operators that stand for others, and those that used to have their state as outputs too."""
 
 FLOAT32, UINT8, INT8 = 0, 3, 9
 """Some of the schema's TensorType."""
@@ -201,7 +215,21 @@ def _operator(table: Table, codes: list[tuple[int, str]], tensors: int, budget: 
         raise ModelError(f"is damaged: an operator is of kind {index} of {len(codes)}")
     code, custom = codes[index]
     inputs, outputs = _numbers(table, 1, tensors, least=-1), _numbers(table, 2, tensors, least=0)
+    _check_outputs(code, table, len(outputs))
     return Operator(code, custom, inputs, outputs, table.array(5, np.uint8).tobytes() if code == CUSTOM else b"")
+
+
+def _check_outputs(code: int, table: Table, count: int) -> None:
+    """Refuse more outputs than the operator can have: OpenVINO would read past the end of those that it makes."""
+    name = operator_name(code)
+    if code == CUSTOM or name in _UNCOUNTED or not is_known(code):
+        return
+    most = _MOST_OUTPUTS.get(name, 1)
+    if name in _COUNTED:
+        options = table.table(4)
+        most = 0 if options is None else options.number(0, "i")
+    if count > most:
+        raise ModelError(f"is damaged: a {name} has {count} outputs, of which it can have {most}")
 
 
 def _numbers(table: Table, field: int, tensors: int, *, least: int) -> tuple[int, ...]:

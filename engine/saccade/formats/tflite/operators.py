@@ -26,4 +26,9 @@ _NAMES = _LISTED.split()
 
 def operator_name(code: int) -> str:
     """Name of an operator; of those that are newer than this list, the number."""
-    return _NAMES[code] if 0 <= code < len(_NAMES) else f"operator {code}"
+    return _NAMES[code] if is_known(code) else f"operator {code}"
+
+
+def is_known(code: int) -> bool:
+    """Whether an operator is of this list."""
+    return 0 <= code < len(_NAMES)
