@@ -1,15 +1,17 @@
 """Is a build slower than another? Two of them, side by side, on a machine that has other things to do.
 
-    python -m bench.duel BASE HEAD [--slow STAGE=1.02] [--record FILE]     exits with 1 where HEAD is slower
+    python -m bench.duel BASE HEAD [--slow STAGE=1.02] [--record FILE]     exits with 1 where HEAD is slower,
+                                                                           with 2 where a build cannot be had
     python -m bench.duel --simulate FILE                                   what the test does with recorded A/A pairs
 
 BASE and HEAD are wheels, folders with a checkout, or git revisions; the last two are built. The stages of
 bench/stages.py run in slices of about 4 ms of CPU time, in turns A B B A, in one process for each build on one
 processor. So both see the same load, and what drifts cancels; slices as short as that, because what else runs on a busy
 machine changes within tens of milliseconds. Each is four parts, of which the fastest counts: the others may have been
-interrupted. All asks for a higher priority, and goes on without where it does not get it. Where the memory of a
-process happens to lie makes it up to a few per cent faster or slower for its whole life: new processes are therefore
-started again and again, and a *pair* of them is one observation, the median over its turns of log(B / A).
+interrupted. All asks for a higher priority, and goes on without where it does not get it. Where memory happens to lie
+makes a stage up to a few per cent faster or slower: its buffers are made anew after every few turns, and new processes
+are started again and again. A *pair* of them is one observation, the median over its turns of log(B / A). Stages that
+are settled leave their time to those that are not.
 
 Who begins in a pair is drawn by lot, for the processes' starts and for the turns alike. So if both builds are equal,
 their names may be exchanged in each pair without any change: pairs are symmetric about zero, whatever the noise is and
@@ -51,13 +53,17 @@ COUNTER = Path(__file__).with_name("counter.c")
 PART_NS = 1_000_000
 PARTS = 4
 """Of a slice."""
-PAIR_NS = 700_000_000
-"""CPU time of a stage in each pair of processes: A B B A until it is over."""
+TURNS = 6
+"""A B B A, after which a stage makes its buffers anew."""
+PAIR_NS, MOST_NS = 6_300_000_000, 1_400_000_000
+"""CPU time of all stages in each pair of processes that are not settled, and the most of one."""
+BUDGET_S = 285.0
+"""CPU time after which no further pair is begun, counting included."""
 PRIORITY = -10
 """The nice value that the processes ask for."""
-LOOKS = (8, 12, 16, 20, 24)
+LOOKS = (8, 12, 16, 20, 26, 32, 40)
 """After how many pairs a stage may be settled."""
-ALARMS = (16, 20, 24)
+ALARMS = (20, 26, 32, 40)
 """After how many it may be slower."""
 FALSE_ALARMS = 1e-3
 """Of a whole duel of equal builds, all stages and looks together."""
@@ -183,6 +189,10 @@ class Side:
         """CPU time of so many calls in the fastest of the parts, ns."""
         return int(self._ask(f"{stage} {calls} {parts}"))
 
+    def renew(self, stage: str) -> None:
+        """Have the stage make its buffers anew, at another place."""
+        self._ask(f"{stage} anew")
+
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
@@ -196,41 +206,48 @@ def go_first() -> None:
         Path("/proc/self/autogroup").write_text(str(PRIORITY))
 
 
-def observe(a: Side, b: Side, stage: str) -> float:
-    """One pair in which A begins: the median over the turns of log(B / A)."""
+def observe(a: Side, b: Side, stage: str, time_ns: float) -> float:
+    """One pair in which A begins: the median over the turns of log(B / A), within so much CPU time."""
     calls = 1
     while (taken := a.slice(stage, calls)) < PART_NS / 4:
         calls *= 2
     calls = max(1, round(calls * PART_NS / taken))
     effects, spent = [], 0
-    while spent < PAIR_NS:
-        a1, b1, b2, a2 = (side.slice(stage, calls) for side in (a, b, b, a))
-        effects.append(math.log(b1 * b2 / a1 / a2) / 2)
-        spent += PARTS * (a1 + b1 + b2 + a2)
+    while spent < time_ns:
+        for side in (a, b):
+            side.renew(stage)
+        for _ in range(TURNS):
+            a1, b1, b2, a2 = (side.slice(stage, calls) for side in (a, b, b, a))
+            effects.append(math.log(b1 * b2 / a1 / a2) / 2)
+            spent += PARTS * (a1 + b1 + b2 + a2)
     return statistics.median(effects)
 
 
 def pair_up(
-    packages: Sequence[Path], slow: Sequence[str], settle: bool, lot: random.Random
+    packages: Sequence[Path], slow: Sequence[str], settle: bool, lot: random.Random, *, until: float = math.inf
 ) -> tuple[dict[str, list[float]], list[str]]:
     """Pairs by stage, until each is settled or there are enough; and what else is to be said of the builds.
 
-    packages : BASE and HEAD. slow : stages of HEAD that take longer.
+    packages : BASE and HEAD. slow : stages of HEAD that take longer. until : CPU time of all processes after which no
+    pair is begun, s.
     """
     builds = tuple(zip(packages, ((), slow), strict=True))
     pairs: dict[str, list[float]] = {}
     settled: set[str] = set()
     processors, remarks = itertools.cycle(sorted(os.sched_getaffinity(0))), []
     for n in range(1, LOOKS[-1] + 1):
+        if _cpu_seconds() > until:
+            break
         processor, turned = next(processors), lot.random() < 0.5
         sides = [Side(package, processor, more) for package, more in (builds[::-1] if turned else builds)]
         base, head = sides[::-1] if turned else sides
         common = [stage for stage in base.digests if stage in head.digests]
         remarks = _remarks(base.digests, head.digests)
-        for stage in common:
-            if stage not in settled:
-                effect = -observe(head, base, stage) if turned else observe(base, head, stage)
-                pairs.setdefault(stage, []).append(effect)
+        open_stages = [stage for stage in common if stage not in settled]
+        share = min(MOST_NS, PAIR_NS / max(1, len(open_stages)))
+        for stage in open_stages:
+            effect = -observe(head, base, stage, share) if turned else observe(base, head, stage, share)
+            pairs.setdefault(stage, []).append(effect)
         for side in sides:
             side.close()
         if settle and n in LOOKS:
@@ -357,11 +374,15 @@ def main() -> int:
         packages = []
         for build, place in zip(options.builds, places, strict=True):
             place.mkdir()
-            packages.append(unpacked(build, place))
+            try:
+                packages.append(unpacked(build, place))
+            except subprocess.CalledProcessError as error:
+                parser.exit(2, f"{build} cannot be built: {error}\n")
         go_first()
         built = _cpu_seconds()
         base, head = counts(packages[0], places[0]), counts(packages[1], places[1], options.slow)
-        pairs, remarks = pair_up(packages, options.slow, options.record is None, random.Random())
+        until = built + BUDGET_S if options.record is None else math.inf
+        pairs, remarks = pair_up(packages, options.slow, options.record is None, random.Random(), until=until)
     if options.record:
         options.record.write_text(json.dumps(pairs) + "\n")
     found = rows(pairs, base, head)
