@@ -31,6 +31,8 @@ import saccade
 
 Stage = Callable[[], object]
 
+KEPT = 6
+"""Stages whose buffers are kept when they are made anew: memory just given back would be the next to be had."""
 COUNTED = {"track": 40, "events": 200, "predictor": 40, "nms": 40}
 """Calls of a stage that are counted, where not 10."""
 
@@ -253,12 +255,14 @@ def slowed(stage: Stage, loops: int) -> Stage:
 
 def answer(stages: dict[str, Stage], loops: Mapping[str, int]) -> None:
     """Slices as they are asked for. loops : of stages that idle."""
+    before: deque[Stage] = deque(maxlen=KEPT)
     for line in sys.stdin:
         if line.strip() == "list":
             print(*(f"{name}={digest(stage())}" for name, stage in stages.items()), sep="\t", flush=True)
         elif line.endswith(" anew\n"):
             name = line[: -len(" anew\n")]
-            stage = STAGES[name]()  # while the old one still holds its memory
+            before.append(stages[name])  # holds its memory, so that no other gets it
+            stage = STAGES[name]()
             stages[name] = slowed(stage, loops[name]) if name in loops else stage
             print("made", flush=True)
         else:

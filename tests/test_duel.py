@@ -56,6 +56,22 @@ def test_red_needs_clock_and_count(effect: float, count: float, word: str, red: 
     assert word in str(row)
 
 
+def test_a_slowed_stage_is_found_within_the_budget() -> None:
+    dice = random.Random(5)
+    pairs = {str(stage): noise(dice, math.log(1.02) if stage == 3 else 0) for stage in range(9)}
+    ends = duel.decide(pairs)
+    assert ends["3"][0] == "slower"
+    assert ends["3"][1] <= duel.affordable(ends)
+    assert 20 <= duel.affordable(dict.fromkeys(pairs, ("open", 40))) < duel.LOOKS[-1]
+
+
+def test_stages_that_scatter_get_more_time_and_no_stage_gets_none() -> None:
+    shares = duel.shares({"wide": [0.03, -0.02, 0.04, -0.03], "narrow": [0.001] * 4, "new": []}, ["wide", "narrow"])
+    assert shares["wide"] == duel.MOST_NS
+    assert shares["narrow"] >= duel.PAIR_NS / 5
+    assert len(set(duel.shares({}, ["a", "b", "c"]).values())) == 1
+
+
 class Favoured:
     """A process of a machine on which the second of two processes is slower by 3 %, as caches might have it."""
 
