@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import platform
 import time
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from bench import charts, pipeline
 from bench.figures import Figure, as_table
+from bench.gate import this_processor
 from saccade import __version__
 from saccade.capture import open_source
 from saccade.storage import atomic
@@ -73,11 +75,14 @@ def write(suites: dict[str, list[Figure]], folder: Path) -> None:
     run = {
         "saccade": __version__,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "machine": f"{this_processor()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}",
         "figures": [figure.as_dict() | {"suite": name} for name, figures in suites.items() for figure in figures],
     }
     (folder / "report.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(as_table(suites), encoding="utf-8")
+    head = f"# saccade {run['saccade']}, {run['time']}\n\n{run['machine']}. A ratio is the median of its rounds.\n"
+    if empty := [name for name, figures in suites.items() if not figures]:
+        head += f"Without figures, as something they need is not here: {', '.join(empty)}.\n"
+    (folder / "report.md").write_text(f"{head}\n{as_table(suites)}", encoding="utf-8")
     history = folder / "history.jsonl"
     with history.open("a", encoding="utf-8") as file:
         file.write(json.dumps(run) + "\n")
