@@ -180,8 +180,8 @@ def figures_of(case: Case, profile: dict[str, Any], rows: dict[str, Any]) -> lis
         _agreement(f"{case.name}: agreement on {profile['frames']} held-out frames", row),
     ]
     if case.expected == "repaired":
-        layers = f"{len(row['layers'])} layers in f32"
-        figures.append(_agreement(f"{case.name}: with all layers in INT8, before ({layers} after)", int8, broken=True))
+        layers = f"layers in f32: {len(row['layers'])}"
+        figures.append(_agreement(f"{case.name}: with all layers in INT8, before ({layers})", int8, broken=True))
     return figures
 
 
@@ -190,7 +190,7 @@ def _in_words(row: dict[str, Any]) -> str:
     parts = [
         f"{speed['value']:.2f} times as fast" if speed else "",
         f"agreement {agreement['value']:.4f}" if agreement else "",
-        f"{len(row['layers'])} layers in f32" if row["layers"] else "",
+        f"layers in f32: {len(row['layers'])}" if row["layers"] else "",
         "kept" if row["kept"] else row["reason"],
     ]
     return ", ".join(part for part in parts if part)
