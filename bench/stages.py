@@ -295,8 +295,8 @@ def main() -> None:
     parser.add_argument("--count", metavar="COUNTER", help="bench/counter.c as a shared library")
     options = parser.parse_args()
     gc.disable()
+    loops = {name: loops_for(STAGES[name](), factor) for name, factor in factors(options.slow).items()}
     stages = dict(at_hand())
-    loops = {name: loops_for(stages[name], factor) for name, factor in factors(options.slow).items()}
     stages |= {name: slowed(stages[name], loops[name]) for name in loops}
     if options.count:
         count(stages, options.count)

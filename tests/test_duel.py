@@ -110,7 +110,7 @@ def test_who_comes_second_is_drawn_by_lot(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_stages_compute_the_same_in_every_process_and_errors_name_them() -> None:
-    sides = [duel.Side(ROOT / "engine", 0) for _ in range(2)]
+    sides = [duel.Side(ROOT / "engine", 0, slow) for slow in ((), ("track=1.02",))]
     assert sides[0].digests == sides[1].digests
     assert len(sides[0].digests) == 9
     assert sides[0].slice("nms", 3) > 0
@@ -134,3 +134,29 @@ def test_one_build_is_not_a_duel() -> None:
     run = subprocess.run([sys.executable, "-m", "bench.duel", "x"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2
     assert "give two builds" in run.stderr
+
+
+def test_ci_compares_with_the_commit_before_where_there_is_one_that_differs(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org", *words]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    def said() -> str:
+        return subprocess.run([ROOT / ".ci/duel.sh"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    for folder in ("engine", "ext", ".venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("engine/a.py", "ext/a.c", "setup.py", "pyproject.toml"):
+        (tmp_path / name).write_text("1")
+    duelling = tmp_path / ".venv/bin/python"
+    duelling.write_text('#!/bin/sh\necho "$@"\n')
+    duelling.chmod(0o755)
+    git("init", "--quiet")
+    git("add", "engine", "ext", "setup.py", "pyproject.toml")
+    git("commit", "--quiet", "--message", "first")
+    assert "no HEAD~1 here" in said()
+    git("commit", "--quiet", "--message", "pages only", "--allow-empty")
+    assert "nothing to compare" in said()
+    (tmp_path / "ext/a.c").write_text("2")
+    git("commit", "--quiet", "--all", "--message", "a kernel")
+    assert said().startswith("-m bench.duel ")
