@@ -10,6 +10,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from bench.figures import Figure, times_target
@@ -33,11 +34,17 @@ def ratios(suites: dict[str, list[Figure]], path: Path) -> None:
         axes.barh(place, length, color=colour, height=0.7, hatch="///" if noise else "", edgecolor="white")
         more = ">" if figure.reached > length else ""
         label = f"{more}{length:.2f} times   (measured {figure.ratio:.2f}, target {figure.bound}{noise})"
-        axes.text(length + 0.05, place, label, va="center", fontsize=7)
+        axes.text(max(length, 1) + 0.05, place, label, va="center", fontsize=7)  # clear of the line at one
         axes.text(-0.05, place, f"{suite}: {figure.name}", va="center", ha="right", fontsize=7)
     axes.axvline(1, color=QUIET, linewidth=1)
     axes.set_yticks([])
-    axes.set_xlim(0, LONGEST + 2.5)
+    axes.set_xlim(0, LONGEST + 4)
+    axes.margins(y=0.01)
+    kinds = {"target met": GOOD, "missed": BAD, "noise: better than can be": QUIET}
+    axes.legend(
+        handles=[Patch(color=colour, label=kind) for kind, colour in kinds.items()], loc="lower right", fontsize=7,
+        frameon=False,
+    )  # fmt: skip
     axes.set_xticks(range(LONGEST + 1))
     axes.set_xlabel(f"times the target (bars end at {LONGEST})")
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -66,7 +73,8 @@ def waterfall(stages: dict[str, dict[str, float]], fps: float, path: Path) -> No
 def trend(runs: list[dict[str, Any]], path: Path) -> None:
     """Each figure over the stored runs, as a multiple of its target, with a colour for each suite.
 
-    runs : as report.json, oldest first. Each run is a column of points, so that the first one shows where all stand.
+    runs : as report.json, oldest first. Each run is a column of points for each suite, so that the first one shows
+    where all stand.
     """
     series: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for number, run in enumerate(runs, 1):
@@ -77,11 +85,14 @@ def trend(runs: list[dict[str, Any]], path: Path) -> None:
     colours = dict(zip(suites, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]
     chart, axes = plt.subplots(figsize=(10, 5), layout="constrained")
     labelled: set[str] = set()
+    beside = {suite: 0.5 * ((place + 0.5) / len(suites) - 0.5) for place, suite in enumerate(suites)}
     for (suite, _), points in series.items():
         label = None if suite in labelled else suite
         labelled.add(suite)
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=1, alpha=0.7, color=colours[suite],
-                  label=label)  # fmt: skip
+        axes.plot(
+            [number + beside[suite] for number, _ in points], [reached for _, reached in points],
+            marker="o", markersize=4, linewidth=1, alpha=0.7, color=colours[suite], label=label,
+        )  # fmt: skip
     axes.axhline(1, color=QUIET, linewidth=1)
     axes.set_xlim(0.5, len(runs) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

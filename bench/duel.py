@@ -1,15 +1,17 @@
 """Is a build slower than another? Two of them, side by side, on a machine that has other things to do.
 
-    python -m bench.duel BASE HEAD [--slow STAGE=1.02] [--record FILE]     exits with 1 where HEAD is slower
+    python -m bench.duel BASE HEAD [--slow STAGE=1.02] [--record FILE]     exits with 1 where HEAD is slower,
+                                                                           with 2 where a build cannot be had
     python -m bench.duel --simulate FILE                                   what the test does with recorded A/A pairs
 
 BASE and HEAD are wheels, folders with a checkout, or git revisions; the last two are built. The stages of
 bench/stages.py run in slices of about 4 ms of CPU time, in turns A B B A, in one process for each build on one
 processor. So both see the same load, and what drifts cancels; slices as short as that, because what else runs on a busy
 machine changes within tens of milliseconds. Each is four parts, of which the fastest counts: the others may have been
-interrupted. All asks for a higher priority, and goes on without where it does not get it. Where the memory of a
-process happens to lie makes it up to a few per cent faster or slower for its whole life: new processes are therefore
-started again and again, and a *pair* of them is one observation, the median over its turns of log(B / A).
+interrupted. All asks for a higher priority, and goes on without where it does not get it. Where memory happens to lie
+makes a stage up to a few per cent faster or slower: its buffers are made anew after every few turns, and new processes
+are started again and again. A *pair* of them is one observation, the median over its turns of log(B / A). Stages that
+scatter get more of the time than others, and those that are settled leave theirs to the rest.
 
 Who begins in a pair is drawn by lot, for the processes' starts and for the turns alike. So if both builds are equal,
 their names may be exchanged in each pair without any change: pairs are symmetric about zero, whatever the noise is and
@@ -51,13 +53,19 @@ COUNTER = Path(__file__).with_name("counter.c")
 PART_NS = 1_000_000
 PARTS = 4
 """Of a slice."""
-PAIR_NS = 700_000_000
-"""CPU time of a stage in each pair of processes: A B B A until it is over."""
+TURNS = 3
+"""A B B A, after which a stage makes its buffers anew."""
+PAIR_NS, MOST_NS = 6_300_000_000, 2_100_000_000
+"""CPU time of all stages in each pair of processes that are not settled, and the most of one."""
+KNOWN = 4
+"""Pairs after which it is known which stages scatter more than others."""
+BUDGET_S, COUNTING_S, START_S = 285.0, 37.0, 3.5
+"""CPU time after which no further pair is begun; of it, about, that of counting and that of a pair's own start."""
 PRIORITY = -10
 """The nice value that the processes ask for."""
-LOOKS = (8, 12, 16, 20, 24)
+LOOKS = (8, 12, 16, 20, 26, 32, 40)
 """After how many pairs a stage may be settled."""
-ALARMS = (16, 20, 24)
+ALARMS = (20, 26, 32, 40)
 """After how many it may be slower."""
 FALSE_ALARMS = 1e-3
 """Of a whole duel of equal builds, all stages and looks together."""
@@ -104,10 +112,10 @@ def estimate(values: Sequence[float]) -> float:
 
 def verdict(values: Sequence[float], stages: int) -> str:
     """slower, equal, or nothing while more pairs are needed."""
-    if len(values) in ALARMS and estimate(values) > MARGIN:
+    if len(values) in ALARMS:
         # One test is good at wide noise, the other at single pairs that are far off.
         p = 2 * min(chance(values), even_chance(values))
-        if p <= FALSE_ALARMS / stages / len(ALARMS):
+        if p <= FALSE_ALARMS / stages / len(ALARMS) and estimate(values) > MARGIN:
             return "slower"
     if chance([-value for value in values], -SETTLED) <= 0.005:  # surely less than SETTLED slower
         return "equal"
@@ -183,6 +191,10 @@ class Side:
         """CPU time of so many calls in the fastest of the parts, ns."""
         return int(self._ask(f"{stage} {calls} {parts}"))
 
+    def renew(self, stage: str) -> None:
+        """Have the stage make its buffers anew, at another place."""
+        self._ask(f"{stage} anew")
+
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
@@ -196,41 +208,58 @@ def go_first() -> None:
         Path("/proc/self/autogroup").write_text(str(PRIORITY))
 
 
-def observe(a: Side, b: Side, stage: str) -> float:
-    """One pair in which A begins: the median over the turns of log(B / A)."""
+def observe(a: Side, b: Side, stage: str, time_ns: float) -> float:
+    """One pair in which A begins: the median over the turns of log(B / A), within so much CPU time."""
     calls = 1
     while (taken := a.slice(stage, calls)) < PART_NS / 4:
         calls *= 2
     calls = max(1, round(calls * PART_NS / taken))
     effects, spent = [], 0
-    while spent < PAIR_NS:
-        a1, b1, b2, a2 = (side.slice(stage, calls) for side in (a, b, b, a))
-        effects.append(math.log(b1 * b2 / a1 / a2) / 2)
-        spent += PARTS * (a1 + b1 + b2 + a2)
+    while spent < time_ns:
+        for side in (a, b):
+            side.renew(stage)
+        for _ in range(TURNS):
+            a1, b1, b2, a2 = (side.slice(stage, calls) for side in (a, b, b, a))
+            effects.append(math.log(b1 * b2 / a1 / a2) / 2)
+            spent += PARTS * (a1 + b1 + b2 + a2)
     return statistics.median(effects)
 
 
+def shares(pairs: Pairs, stages: Sequence[str]) -> dict[str, float]:
+    """CPU time of each of these stages in the next pair, ns: the more the pairs so far scatter, up to a factor of 4."""
+    scatter = {
+        stage: statistics.median(map(abs, pairs[stage])) + 1e-6 if len(pairs.get(stage, ())) >= KNOWN else 1.0
+        for stage in stages
+    }
+    usual = statistics.mean(scatter.values()) if stages else 1.0
+    weights = {stage: min(max(value, usual / 2), usual * 2) for stage, value in scatter.items()}
+    return {stage: min(MOST_NS, PAIR_NS * weight / sum(weights.values())) for stage, weight in weights.items()}
+
+
 def pair_up(
-    packages: Sequence[Path], slow: Sequence[str], settle: bool, lot: random.Random
+    packages: Sequence[Path], slow: Sequence[str], settle: bool, lot: random.Random, *, until: float = math.inf
 ) -> tuple[dict[str, list[float]], list[str]]:
     """Pairs by stage, until each is settled or there are enough; and what else is to be said of the builds.
 
-    packages : BASE and HEAD. slow : stages of HEAD that take longer.
+    packages : BASE and HEAD. slow : stages of HEAD that take longer. until : CPU time of all processes after which no
+    pair is begun, s.
     """
     builds = tuple(zip(packages, ((), slow), strict=True))
     pairs: dict[str, list[float]] = {}
     settled: set[str] = set()
     processors, remarks = itertools.cycle(sorted(os.sched_getaffinity(0))), []
     for n in range(1, LOOKS[-1] + 1):
+        if _cpu_seconds() > until:
+            break
         processor, turned = next(processors), lot.random() < 0.5
         sides = [Side(package, processor, more) for package, more in (builds[::-1] if turned else builds)]
         base, head = sides[::-1] if turned else sides
         common = [stage for stage in base.digests if stage in head.digests]
         remarks = _remarks(base.digests, head.digests)
-        for stage in common:
-            if stage not in settled:
-                effect = -observe(head, base, stage) if turned else observe(base, head, stage)
-                pairs.setdefault(stage, []).append(effect)
+        open_stages = [stage for stage in common if stage not in settled]
+        for stage, share in shares(pairs, open_stages).items():
+            effect = -observe(head, base, stage, share) if turned else observe(base, head, stage, share)
+            pairs.setdefault(stage, []).append(effect)
         for side in sides:
             side.close()
         if settle and n in LOOKS:
@@ -312,29 +341,37 @@ def rows(pairs: Pairs, base: Mapping[str, float], head: Mapping[str, float]) -> 
     return found
 
 
-def simulate(recorded: Pairs, duels: int = 2000) -> Iterator[str]:
-    """What becomes of duels made of recorded A/A pairs: drawn anew, their signs too, and made slower by so much."""
+def affordable(ends: Mapping[str, tuple[str, int]]) -> int:
+    """How many pairs the budget allows in a duel whose stages are settled after so many."""
+    spent, n = COUNTING_S, 0
+    while spent <= BUDGET_S and n < LOOKS[-1]:
+        n += 1
+        still_open = sum(word == "open" or pairs >= n for word, pairs in ends.values())
+        spent += START_S + min(PAIR_NS, MOST_NS * still_open) / 1e9
+    return n
+
+
+def simulate(recorded: Pairs, duels: int = 4000) -> Iterator[str]:
+    """What becomes of duels made of recorded A/A pairs: drawn anew, their signs too, and one stage made slower."""
     dice = random.Random(0)
 
-    def drawn(values: Sequence[float], effect: float) -> list[float]:
-        return [dice.choice((1, -1)) * dice.choice(values) + effect for _ in range(LOOKS[-1])]
+    def slower(effects: Mapping[str, float]) -> list[str]:
+        drawn = {
+            stage: [dice.choice((1, -1)) * dice.choice(values) + effects.get(stage, 0.0) for _ in range(LOOKS[-1])]
+            for stage, values in recorded.items()
+        }
+        ends = decide(drawn)
+        most = affordable(ends)
+        return [stage for stage, (word, pairs) in ends.items() if word == "slower" and pairs <= most]
 
-    def alarms(effects: Mapping[str, float], count: int) -> tuple[dict[str, int], int]:
-        found, duels_with = dict.fromkeys(recorded, 0), 0
-        for _ in range(count):
-            ends = decide({stage: drawn(values, effects.get(stage, 0.0)) for stage, values in recorded.items()})
-            slower = [stage for stage, (word, _) in ends.items() if word == "slower"]
-            duels_with += bool(slower)
-            for stage in slower:
-                found[stage] += 1
-        return found, duels_with
-
-    _, false = alarms({}, duels)
+    false = sum(bool(slower({})) for _ in range(duels))
     yield f"equal builds: {false} of {duels:,} duels raise an alarm by the clock alone"
-    for percent in (1.5, 2, 3, 5):
-        found, _ = alarms(dict.fromkeys(recorded, math.log1p(percent / 100)), duels // 20)
-        shares = ", ".join(f"{stage} {hits / (duels // 20):.0%}" for stage, hits in found.items())
-        yield f"{percent:+} % is found: {shares}"
+    for percent in (2, 3, 5):
+        shares = []
+        for stage in recorded:
+            found = sum(stage in slower({stage: math.log1p(percent / 100)}) for _ in range(duels // 10))
+            shares.append(f"{stage} {found / (duels // 10):.1%}")
+        yield f"{percent:+} % is found: {', '.join(shares)}"
 
 
 def main() -> int:
@@ -357,11 +394,15 @@ def main() -> int:
         packages = []
         for build, place in zip(options.builds, places, strict=True):
             place.mkdir()
-            packages.append(unpacked(build, place))
+            try:
+                packages.append(unpacked(build, place))
+            except subprocess.CalledProcessError as error:
+                parser.exit(2, f"{build} cannot be built: {error}\n")
         go_first()
         built = _cpu_seconds()
         base, head = counts(packages[0], places[0]), counts(packages[1], places[1], options.slow)
-        pairs, remarks = pair_up(packages, options.slow, options.record is None, random.Random())
+        until = built + BUDGET_S if options.record is None else math.inf
+        pairs, remarks = pair_up(packages, options.slow, options.record is None, random.Random(), until=until)
     if options.record:
         options.record.write_text(json.dumps(pairs) + "\n")
     found = rows(pairs, base, head)

@@ -1,9 +1,10 @@
 """The stages of a frame, each for itself, as a duel of two builds times and counts them (`bench.duel`).
 
 Run as a program, it answers lines of standard input. `NAME CALLS PARTS` runs a stage that often, in so many parts, and
-prints the CPU time of the fastest of them, ns; `list` prints the stages that this build has, with a digest of what each
-computes. With `--count COUNTER` it instead runs each stage between the marks of a shared library, for callgrind, and
-ends. `--slow STAGE=FACTOR` makes a stage take so much longer, to see whether a duel finds it.
+prints the CPU time of the fastest of them, ns; `NAME anew` makes its buffers anew, at another place of memory; `list`
+prints the stages that this build has, with a digest of what each computes. With `--count COUNTER` it instead runs each
+stage between the marks of a shared library, for callgrind, and ends. `--slow STAGE=FACTOR` makes a stage take so much
+longer, to see whether a duel finds it.
 
 Only what the package exports is used, so that builds of different days have the same stages. All inputs are made here.
 """
@@ -18,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ctypes import CDLL
+from functools import cache
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any
@@ -29,12 +31,19 @@ import saccade
 
 Stage = Callable[[], object]
 
+KEPT = 6
+"""Stages whose buffers are kept when they are made anew: memory just given back would be the next to be had."""
 COUNTED = {"track": 40, "events": 200, "predictor": 40, "nms": 40}
 """Calls of a stage that are counted, where not 10."""
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
-    """Gradients with noise, uint8 (height, width, 3)."""
+    """Gradients with noise, uint8 (height, width, 3); each time at another place of memory."""
+    return _picture(height, width).copy()
+
+
+@cache
+def _picture(height: int, width: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(0)
     y, x = np.ogrid[:height, :width]
     scene = np.stack([x * 255 // width + 0 * y, y * 255 // height + 0 * x, (x + y) % 256], -1)
@@ -101,7 +110,7 @@ def preprocess(pixels: str, size: tuple[int, int], **options: Any) -> Stage:
     """1080p pixels to a float32 NCHW tensor."""
     frame = picture(1080, 1920)
     if pixels != "bgr":
-        frame = np.ascontiguousarray(frame.reshape(-1)[: 1080 * 1920 * 3 // 2].reshape(1620, 1920))
+        frame = frame.reshape(-1)[: 1080 * 1920 * 3 // 2].reshape(1620, 1920).copy()
     tensor = np.zeros((1, 3, *size), np.float32)
     plan = saccade.Preprocess((1080, 1920), size, scale=255, pixels=pixels, **options)
 
@@ -218,17 +227,23 @@ def taken(stage: Stage, calls: int) -> int:
     return time.process_time_ns() - start
 
 
-def slowed(stage: Stage, factor: float) -> Stage:
-    """The stage, which then does nothing for so long that it takes `factor` of its time."""
+def idle(loops: int) -> None:
+    """Do nothing for so long."""
+    for _ in repeat(None, loops):
+        pass
 
-    def idle(loops: int) -> None:
-        for _ in repeat(None, loops):
-            pass
+
+def loops_for(stage: Stage, factor: float) -> int:
+    """How long a stage must idle to take `factor` of its time."""
 
     def least(work: Stage) -> int:
         return min(taken(work, 1) for _ in range(100))
 
-    loops = round((factor - 1) * least(stage) * 10_000 / least(lambda: idle(10_000)))
+    return round((factor - 1) * least(stage) * 10_000 / least(lambda: idle(10_000)))
+
+
+def slowed(stage: Stage, loops: int) -> Stage:
+    """The stage, which then idles."""
 
     def run() -> object:
         result = stage()
@@ -238,14 +253,21 @@ def slowed(stage: Stage, factor: float) -> Stage:
     return run
 
 
-def answer(stages: Mapping[str, Stage]) -> None:
-    """Slices as they are asked for."""
+def answer(stages: dict[str, Stage], loops: Mapping[str, int]) -> None:
+    """Slices as they are asked for. loops : of stages that idle."""
+    before: deque[Stage] = deque(maxlen=KEPT)
     for line in sys.stdin:
         if line.strip() == "list":
             print(*(f"{name}={digest(stage())}" for name, stage in stages.items()), sep="\t", flush=True)
-            continue
-        name, calls, parts = line.rsplit(maxsplit=2)
-        print(min(taken(stages[name], int(calls)) for _ in range(int(parts))), flush=True)
+        elif line.endswith(" anew\n"):
+            name = line[: -len(" anew\n")]
+            before.append(stages[name])  # holds its memory, so that no other gets it
+            stage = STAGES[name]()
+            stages[name] = slowed(stage, loops[name]) if name in loops else stage
+            print("made", flush=True)
+        else:
+            name, calls, parts = line.rsplit(maxsplit=2)
+            print(min(taken(stages[name], int(calls)) for _ in range(int(parts))), flush=True)
 
 
 def count(stages: Mapping[str, Stage], library: str) -> None:
@@ -273,12 +295,13 @@ def main() -> None:
     parser.add_argument("--count", metavar="COUNTER", help="bench/counter.c as a shared library")
     options = parser.parse_args()
     gc.disable()
-    slow = factors(options.slow)
-    stages = {name: slowed(stage, slow[name]) if name in slow else stage for name, stage in at_hand()}
+    loops = {name: loops_for(STAGES[name](), factor) for name, factor in factors(options.slow).items()}
+    stages = dict(at_hand())
+    stages |= {name: slowed(stages[name], loops[name]) for name in loops}
     if options.count:
         count(stages, options.count)
     else:
-        answer(stages)
+        answer(stages, loops)
 
 
 if __name__ == "__main__":

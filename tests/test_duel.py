@@ -56,6 +56,22 @@ def test_red_needs_clock_and_count(effect: float, count: float, word: str, red: 
     assert word in str(row)
 
 
+def test_a_slowed_stage_is_found_within_the_budget() -> None:
+    dice = random.Random(5)
+    pairs = {str(stage): noise(dice, math.log(1.02) if stage == 3 else 0) for stage in range(9)}
+    ends = duel.decide(pairs)
+    assert ends["3"][0] == "slower"
+    assert ends["3"][1] <= duel.affordable(ends)
+    assert 20 <= duel.affordable(dict.fromkeys(pairs, ("open", 40))) < duel.LOOKS[-1]
+
+
+def test_stages_that_scatter_get_more_time_and_no_stage_gets_none() -> None:
+    shares = duel.shares({"wide": [0.03, -0.02, 0.04, -0.03], "narrow": [0.001] * 4, "new": []}, ["wide", "narrow"])
+    assert shares["wide"] == duel.MOST_NS
+    assert shares["narrow"] >= duel.PAIR_NS / 5
+    assert len(set(duel.shares({}, ["a", "b", "c"]).values())) == 1
+
+
 class Favoured:
     """A process of a machine on which the second of two processes is slower by 3 %, as caches might have it."""
 
@@ -71,6 +87,9 @@ class Favoured:
 
     def slice(self, stage: str, calls: int) -> int:
         return round(calls * (1_030_000 if self.later else 1_000_000) * self.slow.get(stage, 1.0))
+
+    def renew(self, stage: str) -> None:
+        """Nothing lies anywhere."""
 
     def close(self) -> None:
         """Nothing runs."""
@@ -91,9 +110,11 @@ def test_who_comes_second_is_drawn_by_lot(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_stages_compute_the_same_in_every_process_and_errors_name_them() -> None:
-    sides = [duel.Side(ROOT / "engine", 0) for _ in range(2)]
+    sides = [duel.Side(ROOT / "engine", 0, slow) for slow in ((), ("track=1.02",))]
     assert sides[0].digests == sides[1].digests
     assert len(sides[0].digests) == 9
+    assert sides[0].slice("nms", 3) > 0
+    sides[0].renew("nms")
     assert sides[0].slice("nms", 3) > 0
     with pytest.raises(RuntimeError, match="no such stage 1"):
         sides[0].slice("no such stage", 1)
@@ -102,13 +123,40 @@ def test_stages_compute_the_same_in_every_process_and_errors_name_them() -> None
 
 
 def test_a_slowed_stage_gives_its_result_and_takes_longer() -> None:
-    slow = duel_stages.slowed(lambda: sum(range(5_000)), 4.0)
+    plain = lambda: sum(range(5_000))  # noqa: E731
+    slow = duel_stages.slowed(plain, duel_stages.loops_for(plain, 4.0))
     assert slow() == sum(range(5_000))
-    plain, longer = (min(duel_stages.taken(work, 1) for _ in range(200)) for work in (lambda: sum(range(5_000)), slow))
-    assert longer > 1.5 * plain
+    usual, longer = (min(duel_stages.taken(work, 1) for _ in range(200)) for work in (plain, slow))
+    assert longer > 1.5 * usual
 
 
 def test_one_build_is_not_a_duel() -> None:
     run = subprocess.run([sys.executable, "-m", "bench.duel", "x"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 2
     assert "give two builds" in run.stderr
+
+
+def test_ci_compares_with_the_commit_before_where_there_is_one_that_differs(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        command = ["git", "-c", "user.name=n", "-c", "user.email=e@example.org", *words]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    def said() -> str:
+        return subprocess.run([ROOT / ".ci/duel.sh"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    for folder in ("engine", "ext", ".venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("engine/a.py", "ext/a.c", "setup.py", "pyproject.toml"):
+        (tmp_path / name).write_text("1")
+    duelling = tmp_path / ".venv/bin/python"
+    duelling.write_text('#!/bin/sh\necho "$@"\n')
+    duelling.chmod(0o755)
+    git("init", "--quiet")
+    git("add", "engine", "ext", "setup.py", "pyproject.toml")
+    git("commit", "--quiet", "--message", "first")
+    assert "no HEAD~1 here" in said()
+    git("commit", "--quiet", "--message", "pages only", "--allow-empty")
+    assert "nothing to compare" in said()
+    (tmp_path / "ext/a.c").write_text("2")
+    git("commit", "--quiet", "--all", "--message", "a kernel")
+    assert said().startswith("-m bench.duel ")
