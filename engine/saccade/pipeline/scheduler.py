@@ -42,6 +42,8 @@ PULL = 0.005
 """Due times give way to a camera's pictures by so much of a period at most: a rate is kept to half a percent."""
 PATIENCE = 5.0
 """A camera without a rate waits so many times what its look takes for those with one, at most."""
+DEAREST = 3.0
+"""A single look counts as so many times what one takes on average, at most."""
 LONGEST_GAP = 3.0
 """An outage says little of how often a camera gives pictures: a gap counts as so many intervals at most."""
 OUTSTANDING = 2.0
@@ -102,7 +104,7 @@ class _Camera:
         if self.fresh is None or not self.rate:
             return self.fresh
         tolerance = min(self.interval, 1 / self.rate) / 2
-        return self.fresh if self.fresh >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
+        return self.fresh if self.phase >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
 
     @property
     def deadline(self) -> float:
@@ -125,13 +127,17 @@ class _Camera:
     def expected(self) -> tuple[float, float]:
         """When its next picture to be served will come, as far as one can tell: between these times, s.
 
-        Pictures come at multiples of the interval; the one nearest to the due time will be served.
+        Pictures come at multiples of the interval; the one nearest to the due time will be served. Where that lies
+        half-way between two, either may be.
         """
         if self.newest is None or self.interval <= 0:
             return math.inf, math.inf
-        steps = max(1, round((self.due - self.phase) / self.interval)) if self.rate else 1
-        moment = self.phase + steps * self.interval
-        return moment - self.jitter, moment + max(self.jitter, LATENESS * self.interval)
+        first = last = 1
+        if self.rate:
+            steps, doubt = (self.due - self.phase) / self.interval, self.jitter / self.interval
+            first, last = max(1, round(steps - doubt)), max(1, round(steps + doubt))
+        late = max(self.jitter, LATENESS * self.interval)
+        return self.phase + first * self.interval - self.jitter, self.phase + last * self.interval + late
 
     def note_picture(self, now: float) -> None:
         """A picture has come. When the next will is told by a loop that follows their phase and their interval: the
@@ -154,8 +160,11 @@ class _Camera:
         self.scatter += (abs(error) - self.scatter) * SMOOTHING
 
     def note_cost(self, seconds: float) -> None:
-        """So long a look took, s."""
+        """So long a look took, s. The first one does not count: memory and code are made ready in it."""
+        if self.served == 1:
+            return
         if self.cost:
+            seconds = min(seconds, DEAREST * self.cost)
             self.spread += (abs(seconds - self.cost) - self.spread) * SMOOTHING
         self.cost += (seconds - self.cost) * (SMOOTHING if self.cost else 1)
 
@@ -361,7 +370,7 @@ class Scheduler:
         if camera.rate:
             # A camera that was late may catch up with one picture, not with all it missed. Due times move towards where
             # its pictures lie: half-way between two of them a little jitter would decide which is served.
-            most = PULL * camera.period
+            most = PULL * camera.period if camera.served else camera.period
             pull = min(max(camera.fresh - camera.due, -most), most)
             camera.due = max(camera.due + camera.period + pull, now)
         camera.fresh = None
