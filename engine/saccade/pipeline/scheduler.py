@@ -32,12 +32,18 @@ JITTER = 0.15
 """A picture may come so much of an interval before or after one expects it, at most."""
 LEAST_JITTER = 0.002
 """And so much at least, s."""
+LATENESS = 0.3
+"""A picture is waited for so much of an interval longer than that, at most: its thread may get no core at once."""
 DEVIATIONS = 3.0
 """It is expected within so many mean deviations of what it was before, and a look to take no longer."""
+PHASE_GAIN, INTERVAL_GAIN = 0.25, 0.15
+"""Weight of the newest picture in when the next are expected: what is late once must not move them."""
 PULL = 0.005
 """Due times give way to a camera's pictures by so much of a period at most: a rate is kept to half a percent."""
 PATIENCE = 5.0
 """A camera without a rate waits so many times what its look takes for those with one, at most."""
+DEAREST = 3.0
+"""A single look counts as so many times what one takes on average, at most."""
 LONGEST_GAP = 3.0
 """An outage says little of how often a camera gives pictures: a gap counts as so many intervals at most."""
 OUTSTANDING = 2.0
@@ -71,6 +77,8 @@ class _Camera:
     paused: bool = False
     fresh: float | None = None
     newest: float | None = None
+    phase: float = 0.0
+    gaps: int = 0
     interval: float = 0.0
     scatter: float = 0.0
     cost: float = 0.0
@@ -96,7 +104,7 @@ class _Camera:
         if self.fresh is None or not self.rate:
             return self.fresh
         tolerance = min(self.interval, 1 / self.rate) / 2
-        return self.fresh if self.fresh >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
+        return self.fresh if self.phase >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
 
     @property
     def deadline(self) -> float:
@@ -111,31 +119,52 @@ class _Camera:
 
     @property
     def longest(self) -> float:
-        """What a look takes, s, as good as always."""
-        return self.cost + DEVIATIONS * self.spread if self.cost else FIRST_COST
+        """What a look takes, s, as good as always; at most twice what it takes on average, or some never would fit in
+        between those of a camera that goes first.
+        """
+        return self.cost + min(DEVIATIONS * self.spread, self.cost) if self.cost else FIRST_COST
 
     def expected(self) -> tuple[float, float]:
         """When its next picture to be served will come, as far as one can tell: between these times, s.
 
-        Pictures come at multiples of the interval; the one nearest to the due time will be served.
+        Pictures come at multiples of the interval; the one nearest to the due time will be served. Where that lies
+        half-way between two, either may be.
         """
         if self.newest is None or self.interval <= 0:
             return math.inf, math.inf
-        steps = max(1, round((self.due - self.newest) / self.interval)) if self.rate else 1
-        moment = self.newest + steps * self.interval
-        return moment - self.jitter, moment + self.jitter
+        first = last = 1
+        if self.rate:
+            steps, doubt = (self.due - self.phase) / self.interval, self.jitter / self.interval
+            first, last = max(1, round(steps - doubt)), max(1, round(steps + doubt))
+        late = max(self.jitter, LATENESS * self.interval)
+        return self.phase + first * self.interval - self.jitter, self.phase + last * self.interval + late
 
-    def note_gap(self, gap: float) -> None:
-        """So long after the one before a picture came, s."""
+    def note_picture(self, now: float) -> None:
+        """A picture has come. When the next will is told by a loop that follows their phase and their interval: the
+        moment of the newest one alone would pass its own lateness on to what is expected.
+        """
+        if self.newest is None:
+            self.newest = self.phase = now
+            return
+        gap, self.newest = now - self.newest, now
         if self.interval:
             # Never left out: an interval that was learned from a burst would stay for ever.
             gap = min(gap, LONGEST_GAP * self.interval)
-            self.scatter += (abs(gap - self.interval) - self.scatter) * SMOOTHING
-        self.interval += (gap - self.interval) * (SMOOTHING if self.interval else 1)
+        self.gaps += 1
+        self.interval += (gap - self.interval) * max(INTERVAL_GAIN, 1 / self.gaps)
+        error = now - self.phase - self.interval
+        if abs(error) > self.interval / 2:
+            self.phase = now
+            return
+        self.phase = now - error * (1 - PHASE_GAIN)
+        self.scatter += (abs(error) - self.scatter) * SMOOTHING
 
     def note_cost(self, seconds: float) -> None:
-        """So long a look took, s."""
+        """So long a look took, s. The first one does not count: memory and code are made ready in it."""
+        if self.served == 1:
+            return
         if self.cost:
+            seconds = min(seconds, DEAREST * self.cost)
             self.spread += (abs(seconds - self.cost) - self.spread) * SMOOTHING
         self.cost += (seconds - self.cost) * (SMOOTHING if self.cost else 1)
 
@@ -205,15 +234,14 @@ class Scheduler:
         camera = self._cameras.get(name)
         if camera is None:
             return False
-        if camera.newest is not None:
-            camera.note_gap(now - camera.newest)
         first = camera.fresh is None
         could_run = not first and self._may_run(camera, now)
         if first:
             # Who had no picture saves up no claim.
             camera.tag = max(camera.tag, self._virtual)
             camera.ready = now
-        camera.newest = camera.fresh = now
+        camera.note_picture(now)
+        camera.fresh = now
         # For one that waits for its turn already nothing is new to a worker.
         return first or (not could_run and self._may_run(camera, now))
 
@@ -268,12 +296,11 @@ class Scheduler:
         def first_of(cameras: list[_Camera]) -> _Camera:
             return min(cameras, key=lambda camera: (camera.tag, camera.deadline))
 
-        chosen, firsts = first_of(ready), self._firsts()
-        if self._leaves_room(chosen, firsts, now):
-            return chosen
-        # Those that it makes room for wait for nobody, or all would wait for each other.
-        ready = [camera for camera in firsts if camera in ready]
-        return first_of(ready) if ready else None
+        firsts = self._firsts()
+        room = [camera for camera in ready if self._leaves_room(camera, firsts, now)]
+        # Those that others make room for wait for nobody, or all would wait for each other.
+        chosen = room or [camera for camera in firsts if camera in ready]
+        return first_of(chosen) if chosen else None
 
     def give_back(self, ticket: Ticket, now: float, *, served: bool = True) -> None:
         """The work is done. served : False where there was no picture after all: the camera is still due."""
@@ -343,7 +370,7 @@ class Scheduler:
         if camera.rate:
             # A camera that was late may catch up with one picture, not with all it missed. Due times move towards where
             # its pictures lie: half-way between two of them a little jitter would decide which is served.
-            most = PULL * camera.period
+            most = PULL * camera.period if camera.served else camera.period
             pull = min(max(camera.fresh - camera.due, -most), most)
             camera.due = max(camera.due + camera.period + pull, now)
         camera.fresh = None
@@ -351,14 +378,14 @@ class Scheduler:
         return ticket
 
     def _leaves_room(self, camera: _Camera, firsts: list[_Camera], now: float) -> bool:
-        """False where one of `firsts` is served or will be before this camera would be done."""
+        """False where one of `firsts` is served or will be before this camera would be done, and half of the cores are
+        taken by others: cores share caches and memory, and a look beside it would be felt. Of two cores it has both.
+        """
         for other in firsts:
-            if other is camera:
+            beside = len(self._tickets) - other.running
+            if other is camera or beside < self._cores // 2 - 1:
                 continue
-            if other.running:
-                if len(self._tickets) >= self._cores:
-                    return False
-            elif _comes_within(other, now, camera.longest):
+            if other.running or _comes_within(other, now, camera.longest):
                 return False
         return True
 
@@ -381,7 +408,7 @@ class Scheduler:
             if camera.cost
             and camera.period > 0
             and (camera.cost + dearest / 2) / camera.period <= camera.weight / whole
-            and camera.cost + dearest + 2 * JITTER * camera.interval <= camera.period / 2
+            and camera.cost + dearest + (JITTER + LATENESS) * camera.interval <= camera.period / 2
         ]
 
 
