@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import saccade
@@ -49,9 +50,19 @@ def test_a_predictor_answers_for_a_picture(network: Path) -> None:
     assert np.array_equal(again.boxes, result.detections.boxes)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])
+def test_colours_of_a_pillow_image_are_not_swapped(network: Path, mode: str) -> None:
+    image = PIL.Image.new("RGB", (256, 256))
+    image.paste((255, 0, 0), (32, 64, 64, 96))
+    found = saccade.open(network, device="CPU", classes="red")(image.convert(mode)).detections
+    assert found is not None
+    assert found.boxes == pytest.approx(np.array([[32, 64, 64, 96]]), abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
+        (PIL.Image.new("I;16", (8, 8)), "got Image; expected a picture"),
         (None, "got NoneType; expected a picture, uint8 (H, W, 3) in BGR order, as cv2.imread gives it (and None"),
         ("cat.jpg", "got str; expected a picture"),
         (np.zeros((8, 8, 3)), "got an array of float64 (8, 8, 3); expected a picture"),

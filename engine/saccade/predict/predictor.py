@@ -99,7 +99,7 @@ class Predictor:
     def __call__(self, picture: Image | Frame) -> Result:
         """What the network sees; may be called from several threads at a time.
 
-        picture : a frame, or uint8 (H, W, 3) BGR, (H, W) grey or (H, W, 4) BGRA.
+        picture : a frame, or uint8 (H, W, 3) BGR, (H, W) grey or (H, W, 4) BGRA, or an image of Pillow.
         """
         frame = picture if isinstance(picture, Frame) else Frame.from_bgr(as_bgr(picture))
         return self.start(frame).result()
@@ -344,13 +344,13 @@ def _fill_grey(plan: Preprocess, spec: InputSpec, frame: Frame, out: Array) -> N
 
 
 def as_bgr(picture: object) -> Image:
-    """uint8 (H, W, 3) BGR of a picture that may be grey (H, W), (H, W, 1) or have transparency (H, W, 4).
+    """uint8 (H, W, 3) BGR of a picture that may be grey (H, W), (H, W, 1), have transparency (H, W, 4), or be of Pillow.
 
     Raises ConfigError for what is no picture.
     """
     import cv2
 
-    array = np.asarray(picture)
+    array = _of_pillow(picture) if hasattr(picture, "getbands") else np.asarray(picture)
     if array.dtype == np.uint8 and array.size and array.ndim in (2, 3):
         if array.ndim == 2 or array.shape[2] == 1:
             return cast(Image, cv2.cvtColor(array, cv2.COLOR_GRAY2BGR))
@@ -364,6 +364,16 @@ def as_bgr(picture: object) -> Image:
         raise ConfigError(f"got {type(picture).__name__}; {wanted}{hint}")
     hint = "; scale it to 0-255 and use .astype(np.uint8)" if array.dtype.kind == "f" else ""
     raise ConfigError(f"got an array of {array.dtype} {array.shape}; {wanted}{hint}")
+
+
+def _of_pillow(picture: Any) -> Array:
+    """An image of Pillow as BGR; it would become an array by itself, but one of RGB, or of a palette's numbers.
+
+    Its forms of more than 8 bits (I, F) stay what they are.
+    """
+    if picture.mode.startswith(("I", "F")):
+        return np.asarray(picture)
+    return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
 
 
 def as_result(finding: Finding, frame: Frame, app: str) -> Result:
