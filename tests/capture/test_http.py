@@ -163,6 +163,30 @@ def test_a_video_is_read_over_the_first_connection(camera, tmp_path):
     assert len(shown(camera.url("/live.ts"), 15)) == 15
 
 
+def test_a_gate_says_what_is_decoded_of_a_video_over_http(camera, tmp_path):
+    class Still:
+        moving = False
+
+        def worth_decoding(self, size, time, *, place=0, later=False):
+            return False
+
+        def worth_a_look(self, luma, time):
+            return True
+
+        def differs(self, luma):
+            return False
+
+    video = write_video(tmp_path / "a.mp4", "libx264", 20).read_bytes()
+    camera.paths["/a.mp4"] = answer("video/mp4", video)
+    capture = Capture(open_source(camera.url("/a.mp4"), realtime=False))
+    capture.gate = Still()
+    with capture:
+        while (frame := capture.latest(10)) is not None:
+            frame.release()
+    account = capture.ledger.account()
+    assert (account.arrived, account.ended["still"]) == (20, 19)  # all but the key frame
+
+
 def test_a_video_with_its_index_at_the_end_is_read_in_ranges(camera, tmp_path):
     import av
 

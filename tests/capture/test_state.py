@@ -12,6 +12,7 @@ from capture_tools import Scripted, wait_for
 
 from saccade.capture import Capture, changes, thread
 from saccade.capture.changes import ChangeLog
+from saccade.capture.later import LaterSource
 from saccade.errors import SourceError
 
 
@@ -49,6 +50,28 @@ def test_the_reason_is_the_newest(pictures):
         go.set()
         wait_for(lambda: capture.statistics().reason == "connection refused")
         assert capture.statistics().state == "lost"
+
+
+def test_damage_adds_up_where_another_source_is_found_after_each_loss(pictures):
+    class Found(Scripted):
+        comes_later = True
+
+        def read(self):
+            self.note_damage("a part that holds no picture")
+            return super().read()
+
+    steps = [
+        [pictures[0], SourceError("the writer left")],
+        [pictures[1], SourceError("the writer left")],
+        [pictures[2]],
+    ]
+    lives = iter([Found(each, live=True) for each in steps])
+    with Capture(LaterSource("pipe", lambda: next(lives)), policy="every") as capture:
+        while (frame := capture.latest(10)) is not None:
+            frame.release()
+    figures, account = capture.statistics(), capture.ledger.account()
+    assert (figures.damaged, figures.reconnects) == (6, 2)
+    assert (account.arrived, account.ended["damaged"]) == (9, 6)
 
 
 def test_the_reason_of_an_end(pictures):

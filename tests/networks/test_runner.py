@@ -15,7 +15,7 @@ import pytest
 
 from saccade.errors import ConfigError, ModelError
 from saccade.networks import Model, Request, open_network
-from saccade.networks.local import aligned
+from saccade.networks.request import aligned
 from small_networks import classifier
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from saccade.frame import Frame
-from saccade.outputs.annotate import Annotator, Ball, fit, ninth
+from saccade.outputs.annotate import Annotator, fit
+from saccade.outputs.ball import Ball, ninth
 from saccade.results import DIRECTIONS, Detections, Result
 from scenes import classes_result, faces_result, picture, pose_result
 

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from saccade.frame import Frame
-from saccade.outputs import annotate
-from saccade.outputs.annotate import INK, PALETTE, SKELETONS, Annotator, colour_of
+from saccade.outputs import brush
+from saccade.outputs.annotate import Annotator
+from saccade.outputs.brush import INK, PALETTE, SKELETONS, colour_of
 from saccade.results import Classification, Detections, Landmarks, Masks, Result, Segmentation
 
 WIDTH, HEIGHT = 640, 480
@@ -155,7 +156,7 @@ def test_without_a_background_every_pixel_has_a_class() -> None:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Texts that are written from now on."""
     texts: list[str] = []
-    monkeypatch.setattr(annotate._Brush, "_write", lambda self, text, *rest: texts.append(text))
+    monkeypatch.setattr(brush.Brush, "_write", lambda self, text, *rest: texts.append(text))
     return texts
 
 
@@ -174,8 +175,8 @@ def test_the_legend_names_the_classes_with_their_shares(monkeypatch: pytest.Monk
     assert texts == ["road  30%", "car  [1m  10%"]
     texts.clear()
     drawn(segmentation=Segmentation(np.arange(100, dtype=np.int32).reshape(10, 10), place))
-    assert len(texts) == annotate.ROWS
-    assert texts[-1] == f"and {100 - annotate.ROWS + 1} more"
+    assert len(texts) == brush.ROWS
+    assert texts[-1] == f"and {100 - brush.ROWS + 1} more"
 
 
 @needs_font

@@ -262,6 +262,24 @@ def test_an_app_that_fails_is_told_once_and_its_pictures_are_counted(
     assert len([r for r in caplog.records if r.message == "camera broken: ValueError: broken on purpose"]) == 1
 
 
+def test_a_failure_is_no_reason_any_more_once_results_come_again(
+    model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class FailsTwice(Means):
+        def interpret(self, frame: Frame, result: Result) -> Result:
+            if frame.sequence in (0, 5):
+                raise ValueError("out of memory")
+            return super().interpret(frame, result)
+
+    video = numbered_avi(tmp_path / "v.avi", 10)
+    app = FailsTwice(model)
+    engine = Engine([Camera(name="a", open=lambda: Capture(open_source(video), lazy=True), branches=[Branch(app)])])
+    figures = engine.run().cameras["a"]
+    assert figures.run.pictures == {"arrived": 10, "served": 8, "failed": 2}
+    assert (figures.state, figures.reason) == ("ended", "")
+    assert caplog.messages.count("camera a: ValueError: out of memory") == 1
+
+
 def test_reconnects_and_size_changes_leave_no_memory_thread_or_descriptor(model: Model, tmp_path: Path) -> None:
     process = psutil.Process()
     sizes = [

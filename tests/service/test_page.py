@@ -75,6 +75,11 @@ def test_addresses_that_are_none(text: str) -> None:
         parse_address(text)
 
 
+def test_a_host_name_that_cannot_be_one_is_not_known() -> None:
+    with pytest.raises(OutputError, match=r"a\.\.b:0: the host name is not known"):
+        LivePage("a..b:0", Display(), dict)
+
+
 def test_page_and_its_parts() -> None:
     with serving() as (page, _):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page.url)

@@ -165,6 +165,18 @@ def test_leaves_room_on_the_disk(tmp_path: Path) -> None:
         spool.put(b"x", KEY)
 
 
+def test_leaves_room_on_the_disk_where_the_spool_is_full_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with make(tmp_path, max_bytes=5000, min_free=10_000) as spool:
+        for i in range(5):
+            spool.put(bytes([i]) * 700, KEY)
+        disk = os.statvfs(tmp_path)
+        full = os.statvfs_result((1, 1, *disk[2:4], 9500, *disk[5:]))  # 9500 bytes are free
+        monkeypatch.setattr(os, "statvfs", lambda path: full)
+        spool.put(bytes([5]) * 700, KEY)
+        kept = [read_entry(path).data[0] for path in spool.entries()]
+    assert kept == [3, 4, 5]  # one made room in the spool, two on the disk
+
+
 def test_input_output_errors_lose_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with make(tmp_path) as spool:
         spool.put(b"first", KEY)

@@ -14,6 +14,7 @@ import httpx
 
 from saccade.address import without_credentials
 from saccade.capture import formats, still
+from saccade.capture.handover import Handover
 from saccade.capture.http_client import CameraClient
 from saccade.capture.pipe import SplitSource, kind_of
 from saccade.capture.source import Picture, SourceOptions
@@ -38,7 +39,7 @@ class HttpSource(SplitSource):
         self._options = options or SourceOptions()
         self._client: CameraClient | None = None
         self._body: Body | None = None
-        self._other: StreamSource | None = None
+        self._other: Handover | None = None
         self._snapshots: Iterator[Picture] | None = None
 
     def open(self) -> None:
@@ -56,9 +57,7 @@ class HttpSource(SplitSource):
     def read(self) -> Picture | None:
         """The next picture."""
         if self._other is not None:
-            picture = self._other.read()
-            self.damaged = self._other.damaged
-            return picture
+            return self._other.read()
         if self._snapshots is not None:
             return next(self._snapshots, None)
         body = self._body
@@ -110,10 +109,8 @@ class HttpSource(SplitSource):
 
     def _hand_over(self, other: StreamSource) -> None:
         """Let FFmpeg read the rest."""
-        self._other = other
-        other.stall, other.every_frame, other.max_pixels = self.stall, self.every_frame, self.max_pixels
-        other.open()
-        self.live, self.frame_rate = other.live, other.frame_rate
+        self._other = Handover(self, other)
+        self._other.open()
 
     def _all_snapshots(self, client: CameraClient, body: Body) -> Iterator[Picture]:
         """One picture, or one after the other at the rate asked for."""

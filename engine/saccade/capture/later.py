@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from saccade.capture.handover import Handover
 from saccade.capture.source import Picture, Source
 from saccade.errors import SourceError
 
@@ -21,7 +22,7 @@ class LaterSource(Source):
     def __init__(self, name: str, find: Callable[[], Source]) -> None:
         super().__init__(name)
         self._find = find
-        self._found: Source | None = None
+        self._found: Handover | None = None
 
     def open(self) -> None:
         """Look what is there, and open it."""
@@ -29,22 +30,12 @@ class LaterSource(Source):
         found = self._find()
         if not found.comes_later:
             raise SourceError(f"{self.name}: is there now, and neither a FIFO nor a camera; start again to read it")
-        found.stall, found.every_frame, found.max_pixels = self.stall, self.every_frame, self.max_pixels
-        found.gate = self.gate
-        self._found = found
-        if self.interrupted:
-            found.interrupt()
-        found.open()
-        self.live, self.frame_rate, self.gated = found.live, found.frame_rate, found.gated
+        self._found = Handover(self, found)
+        self._found.open()
 
     def read(self) -> Picture | None:
         """The next picture."""
-        found = self._found
-        if found is None:
-            return None
-        picture = found.read()
-        self.damaged, self.still = found.damaged, found.still
-        return picture
+        return None if self._found is None else self._found.read()
 
     def close(self) -> None:
         """Close what was found."""

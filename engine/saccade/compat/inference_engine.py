@@ -23,7 +23,7 @@ from saccade.compat import device
 from saccade.errors import ConfigError, ModelError, SaccadeError, UnsupportedError
 
 if TYPE_CHECKING:
-    from saccade.networks.local import LocalRequest
+    from saccade.networks.request import LocalRequest
 
 Array = NDArray[Any]
 

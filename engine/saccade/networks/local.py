@@ -1,48 +1,45 @@
-"""Runs a model through tensors that are bound once.
+"""A network that runs here: read, fitted to its device and compiled.
 
-Each `LocalRequest` owns its input and output memory: page-aligned, allocated when the request is made, and shared with
-OpenVINO, so that a frame is written once, where the network reads it, and results are read where it wrote them.
+Its requests (see `request`) have tensors that are bound once, so that a frame is written once, where the network reads
+it, and results are read where it wrote them.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import logging
-import mmap
 import os
-import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import openvino as ov
 import openvino.opset13 as opset13
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from saccade.errors import ConfigError, ModelError
 from saccade.formats import metadata, quantised
 from saccade.formats.core import core, reason
 from saccade.formats.detection_output import cut_detection_output
 from saccade.formats.load import ReadOptions, identify, read_with_metadata
-from saccade.formats.shapes import Shapes, make_static, output_names, port_name
+from saccade.formats.shapes import Shapes, make_static, output_names
 from saccade.networks.cache import CompileCache
 from saccade.networks.catalogue import resolve
 from saccade.networks.devices import Device, Precision, compile_for
-from saccade.networks.network import Array, Inputs, Port
+from saccade.networks.network import Inputs
+from saccade.networks.ports import input_port, label_base, maker_of, noted, output_port
 from saccade.networks.profile import Profile
+from saccade.networks.request import LocalRequest
 from saccade.networks.saturation import cpu_properties
 from saccade.networks.spec import InputSpec
 from saccade.networks.without_avx2 import suited
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Model:
@@ -102,13 +99,13 @@ class Model:
         runs = None if quantised is None else _read_quantised(Path(quantised), network)
         network = _with_plain_types(network)
         network.friendly_name = self.name
-        makers = [_maker(port) for port in network.outputs]
+        makers = [maker_of(port) for port in network.outputs]
         declared = ["saccade", "label_base"]  # importers say so where the graph's end does not show it
-        base = _noted(network, declared, int)
-        self.label_base = max((_label_base(maker) for maker in makers), default=0) if base is None else base
+        base = noted(network, declared, int)
+        self.label_base = max((label_base(maker) for maker in makers), default=0) if base is None else base
         head = cut_detection_output(network) if for_parser else None
         if head is not None:
-            makers, names = [_maker(port) for port in network.outputs], output_names(network)
+            makers, names = [maker_of(port) for port in network.outputs], output_names(network)
         self._is_cut, self._threads = head is not None, threads
         runs = suited(network) if runs is None else self._prepared(runs)
         compile = partial(CompileCache(self.name, cache_dir).compile, core())
@@ -120,11 +117,11 @@ class Model:
         if precision not in ("auto", "int8", choice.precision):
             _log.warning("%s cannot compute in %s here: it runs in %s", self.name, precision, choice.precision)
         self.inputs = tuple(
-            _input(port, network, compiled)
+            input_port(port, network, compiled)
             for port, compiled in zip(network.inputs, choice.compiled.inputs, strict=True)
         )
         self.outputs = tuple(
-            _output(name, port, network, compiled, maker)
+            output_port(name, port, network, compiled, maker)
             for name, port, compiled, maker in zip(names, network.outputs, choice.compiled.outputs, makers, strict=True)
         )
         if head is not None:
@@ -232,136 +229,6 @@ def _outline(model: Model) -> list[tuple[str, tuple[int, ...], str]]:
     return [(port.name, port.shape, port.dtype.str) for port in (*model.inputs, *model.outputs)]
 
 
-class LocalRequest:
-    """One run of a model at a time, in memory that belongs to the request.
-
-    Write into `inputs`, run, read `outputs`. Made by `Model.request()`.
-    """
-
-    __slots__ = ("__weakref__", "_callback", "_dynamic", "_has_callback", "_inputs", "_outputs", "_request", "_running")
-
-    def __init__(self, compiled: ov.CompiledModel, inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
-        self._running = False
-        self._request = compiled.create_infer_request()
-        self._callback: Callable[[LocalRequest], None] | None = None
-        self._has_callback = False
-        self._inputs: dict[str, Array] = {}
-        self._outputs: dict[str, NDArray[np.float32]] = {}
-        self._dynamic: list[tuple[int, str]] = []
-        for index, port in enumerate(inputs):
-            array = aligned(port.shape, port.dtype)
-            self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
-            self._inputs[port.name] = array
-        for index, port in enumerate(outputs):
-            if -1 in port.shape:
-                self._dynamic.append((index, port.name))
-                continue
-            array = aligned(port.shape, port.dtype)
-            self._request.set_output_tensor(index, ov.Tensor(array, shared_memory=True))
-            self._outputs[port.name] = array
-
-    @property
-    def inputs(self) -> dict[str, Array]:
-        """Input arrays by name, to be written to; raises while a run is in flight."""
-        self._refuse_in_flight()
-        return self._inputs
-
-    @property
-    def outputs(self) -> dict[str, NDArray[np.float32]]:
-        """Output arrays by name, float32, valid until the next run; raises while a run is in flight."""
-        self._refuse_in_flight()
-        for index, name in self._dynamic:
-            self._outputs[name] = self._request.get_output_tensor(index).data
-        return self._outputs
-
-    def infer(self) -> None:
-        """Run in the caller's thread; other Python threads go on meanwhile."""
-        self._refuse_in_flight()
-        self._running = True
-        try:
-            self._request.infer(share_outputs=True)
-        except RuntimeError as error:
-            raise ModelError(f"inference failed: {reason(error)}") from error
-        finally:
-            self._running = False
-
-    def infer_from(self, name: str, array: Array) -> None:
-        """Run in the caller's thread on an array of the caller's in place of input `name`; nothing is copied.
-
-        array : writable, C-contiguous, of the input's shape and dtype; not to be changed during the run.
-        """
-        own = self.inputs[name]
-        if array.shape != own.shape or array.dtype != own.dtype or not array.flags.c_contiguous:
-            raise ModelError(f"input {name}: got {array.dtype} {array.shape}; expected {own.dtype} {own.shape}")
-        index = list(self._inputs).index(name)
-        self._request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
-        try:
-            self.infer()
-        finally:
-            self._request.set_input_tensor(index, ov.Tensor(own, shared_memory=True))
-
-    def start(self, callback: Callable[[LocalRequest], None] | None = None) -> None:
-        """Begin a run and return at once.
-
-        callback : called with the request, its outputs ready, from a thread of OpenVINO's; it must be short. A run
-            that fails does not call it: `wait()` raises.
-        """
-        self._refuse_in_flight()
-        if callback is not None and not self._has_callback:
-            self._has_callback = True
-            self._request.set_callback(_completion(weakref.ref(self)), None)
-        self._callback = callback
-        self._running = True
-        self._request.start_async()
-
-    def wait(self) -> None:
-        """Until the run is over; at once if none is in flight."""
-        if self._running:
-            try:
-                self._request.wait()
-            except RuntimeError as error:
-                raise ModelError(f"inference failed: {reason(error)}") from error
-            finally:
-                self._running = False
-
-    @property
-    def done(self) -> bool:
-        """True if no run is in flight, or the one in flight is over: `wait()` would return at once."""
-        return not self._running or bool(self._request.wait_for(0))
-
-    def __del__(self) -> None:
-        # OpenVINO must not write into memory that is gone.
-        if getattr(self, "_running", False):
-            self._request.wait()
-
-    def _refuse_in_flight(self) -> None:
-        if self._running:
-            raise ModelError("the request is in flight; call wait() before it is used again")
-
-
-def _completion(request: weakref.ref[LocalRequest]) -> Callable[[object], None]:
-    """What OpenVINO calls at the end of a run. It holds no strong reference: the request would never be freed."""
-
-    def completed(_: object) -> None:
-        done = request()
-        if done is None:
-            return
-        callback, done._callback = done._callback, None
-        done._running = False
-        if callback is not None:
-            callback(done)
-
-    return completed
-
-
-def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """A zeroed array at the start of a memory page."""
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64))
-    memory = mmap.mmap(-1, max(size * dtype.itemsize, 1))
-    return np.frombuffer(memory, dtype, size).reshape(shape)
-
-
 def _read_quantised(path: Path, original: ov.Model) -> ov.Model:
     """A quantised network, which must have the inputs and outputs of the original."""
     try:
@@ -385,124 +252,6 @@ def _config(precision: str, threads: int | None, streams: int | None) -> dict[st
     if streams is not None:
         config["NUM_STREAMS"] = streams
     return config
-
-
-def _input(port: Any, network: ov.Model, compiled: Any) -> Port:
-    name = port_name(port)
-    quantisation = _noted(network, ["saccade", "quantisation", name], _quantisation)
-    if quantisation is None:
-        quantisation = quantised.of_input(port)
-    return Port(name, _shape(compiled), _dtype(compiled), quantisation=quantisation)
-
-
-def _output(name: str, port: Any, network: ov.Model, compiled: Any, maker: Any) -> Port:
-    kind = maker.get_type_name()
-    attributes = dict(maker.get_attributes()) if kind in _TELLING else {}
-    # Importers say so where the graph's end does not show it.
-    attributes |= _noted(network, ["saccade", "output", name], lambda text: dict(json.loads(text))) or {}
-    after = _layers_after_weights(port)
-    facts = MappingProxyType(attributes)
-    return Port(name, _shape(compiled), _dtype(compiled), kind, facts, after, integer=_is_integer(port))
-
-
-def _noted(network: ov.Model, path: list[str], read: Callable[[str], T]) -> T | None:
-    """What an importer has noted in the model; a file may say anything there. None where nothing is noted."""
-    if not network.has_rt_info(path):
-        return None
-    text = str(network.get_rt_info(path).value)
-    try:
-        return read(text)
-    except (ValueError, TypeError, RecursionError):
-        raise ModelError(
-            f"{network.friendly_name}: rt_info {'/'.join(path)[:80]} is {text[:80]!r}, which no importer writes; "
-            "convert the model again, or take it out"
-        ) from None
-
-
-def _quantisation(text: str) -> quantised.Quantisation:
-    scale, zero_point = text.split()
-    return quantised.Quantisation(float(scale), int(zero_point))
-
-
-def _shape(port: Any) -> tuple[int, ...]:
-    return tuple(d.get_length() if d.is_static else -1 for d in port.partial_shape)
-
-
-def _dtype(port: Any) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = np.dtype(port.element_type.to_dtype())
-    return dtype
-
-
-_TELLING = frozenset({"RegionYolo", "DetectionOutput"})
-"""Layers whose attributes say what their numbers mean."""
-
-_WEIGHTED = frozenset(
-    {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
-)
-
-_MOST_LAYERS = 500
-"""Layers that are looked at behind an output: heads have some dozens."""
-
-_RESHAPING = {"Result", "Reshape", "Squeeze", "Unsqueeze", "Convert", "Transpose", "FakeQuantize"}
-
-
-def _maker(output: Any) -> Any:
-    """The node that computes an output of an `ov.Model`, reshaping and storing in integers apart."""
-    node = output.node
-    while True:
-        stored = _stored(node)
-        if stored is not None:
-            node = stored
-        elif node.get_type_name() in _RESHAPING and node.get_input_size():
-            node = node.input_value(0).node
-        else:
-            return node
-
-
-def _stored(node: Any) -> Any:
-    """The integers that a node makes real numbers of, (stored - zero_point) * scale; None where it does not."""
-    for kind in ("Multiply", "Subtract"):
-        if node.get_type_name() == kind and node.input_value(1).node.get_type_name() == "Constant":
-            node = node.input_value(0).node
-    if node.get_type_name() == "Convert" and node.get_element_type().is_real():
-        source = node.input_value(0)
-        return source.node if source.get_element_type().is_integral() else None
-    return None
-
-
-def _is_integer(output: Any) -> bool:
-    """Whether the numbers of an output were whole ones before they were converted and reshaped."""
-    value = output.node.input_value(0)
-    while not value.element_type.is_integral() and value.node.get_type_name() in _RESHAPING:
-        if not value.node.get_input_size():
-            return False
-        value = value.node.input_value(0)
-    return bool(value.element_type.is_integral())
-
-
-def _layers_after_weights(output: Any) -> frozenset[str]:
-    """Types of all layers between an output and the last layers that have weights, those included."""
-    kinds: set[str] = set()
-    seen: set[str] = set()
-    ahead = [output.node]
-    while ahead and len(seen) < _MOST_LAYERS:
-        node = ahead.pop()
-        if node.friendly_name in seen:
-            continue
-        seen.add(node.friendly_name)
-        kind = node.get_type_name()
-        kinds.add(kind)
-        if kind not in _WEIGHTED:
-            ahead.extend(node.input_value(i).node for i in range(node.get_input_size()))
-    return frozenset(kinds - {"Result", "Constant", "Parameter"})
-
-
-def _label_base(node: Any) -> int:
-    """First label of a detector: 1 where label 0 is the background and the network does not count it out."""
-    if node.get_type_name() != "DetectionOutput":
-        return 0
-    attributes = node.get_attributes()
-    return int(attributes.get("background_label_id", 0) == 0 and not attributes.get("decrease_label_id", False))
 
 
 def _real(output: Any, stored: quantised.Quantisation) -> Any:

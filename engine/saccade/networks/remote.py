@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from saccade.capture import jpeg
 from saccade.capture.arrays import read_npz
 from saccade.errors import ConfigError, DeviceError, ModelError, SourceError
-from saccade.networks.local import aligned
 from saccade.networks.network import Array, Inputs, Port
+from saccade.networks.request import aligned
 from saccade.networks.spec import InputSpec, Resize
 from saccade.statistics import Stopwatch, Timing
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from saccade.address import without_credentials
 from saccade.text import plain
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -54,11 +54,6 @@ OF_OUTPUTS = {
 Labels = Mapping[str, str]
 Sample = tuple[str, Labels, float]
 """End of its name, as `_bucket` of a histogram; labels; value."""
-
-
-def without_secrets(source: str) -> str:
-    """A source's name without the user and password that a URL may carry."""
-    return re.sub(r"(?<=//)[^/@\s]*@", "", source)
 
 
 def prometheus_text(*runs: Mapping[str, Any]) -> str:
@@ -114,7 +109,7 @@ def _samples(figures: Mapping[str, Any]) -> Iterator[tuple[str, str, Labels, flo
             yield OF_OUTPUTS[key], "", {"output": output}, its[key]
     about = {key: str(figures[key]) for key in ("app", "device", "precision", "model", "source") if key in figures}
     if "source" in about:
-        about["source"] = without_secrets(about["source"])
+        about["source"] = without_credentials(about["source"])
     yield "info", "", about, 1
 
 

@@ -82,7 +82,7 @@ class Camera:
 @dataclass(frozen=True, slots=True)
 class CameraStatistics:
     """Figures of a camera. run : of its frames. share : of the machine. restarts : times it was opened anew.
-    state : as `CaptureStatistics`, or "paused", "hung", "failed". reason : why no pictures come.
+    state : as `CaptureStatistics`, or "paused", "hung". reason : why no pictures come, or why the newest has no result.
     """
 
     run: PipelineStatistics
@@ -139,14 +139,15 @@ class _Job:
 
 @dataclass(slots=True, eq=False)
 class _Post:
-    """A camera as it runs. hung : threads that have not come back. retry : when to open it again, s.
-    opened : when it was last opened after a hang, s.
+    """A camera as it runs. failure : of its newest frame; told : the newest that was logged. hung : threads that have
+    not come back. retry : when to open it again, s. opened : when it was last opened after a hang, s.
     """
 
     camera: Camera
     lane: Lane
     paused: bool = False
     failure: str = ""
+    told: str = ""
     hung: int = 0
     pause: float = FIRST_PAUSE
     retry: float | None = None
@@ -408,14 +409,18 @@ class Engine:
         try:
             if not job.ticket.revoked:
                 lane.finish(flight)
+                job.post.failure = ""
         finally:
             lane.give_back(flight)
         return True
 
     def _note_failure(self, job: _Job, reason: str) -> None:
         """One line for a camera that begins to fail, however many of its frames do."""
-        if job.post.failure != reason and not job.ticket.revoked:
-            job.post.failure = reason
+        if job.ticket.revoked:
+            return
+        job.post.failure = reason
+        if job.post.told != reason:
+            job.post.told = reason
             log.error("camera %s: %s", job.post.camera.name, reason)
 
     def _watch(self) -> None:

@@ -24,7 +24,10 @@ def parse_address(text: str, *, what: str = "the page") -> tuple[str, int]:
 
 def bind(host: str, port: int) -> socket.socket:
     """A TCP socket bound to the first address of `host`, not yet listening. Raises OSError."""
-    family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except UnicodeError:  # a label that is empty or too long
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is no host name") from None
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

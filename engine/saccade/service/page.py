@@ -34,10 +34,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from saccade.address import without_credentials
 from saccade.errors import OutputError
 from saccade.outputs.display import Display, DrawnPicture, Viewer
 from saccade.outputs.events import to_json
-from saccade.outputs.metrics import CONTENT_TYPE, prometheus_text, without_secrets
+from saccade.outputs.metrics import CONTENT_TYPE, prometheus_text
 from saccade.service.address import bind, parse_address, reason
 from saccade.service.connection import Connection
 from saccade.service.guard import Door, keep_token, query_of
@@ -238,7 +239,7 @@ class _Figures:
     def _work_out(self) -> dict[str, Any]:
         figures = dict(self._statistics())
         if "source" in figures:
-            figures["source"] = without_secrets(str(figures["source"]))
+            figures["source"] = without_credentials(str(figures["source"]))
         display = self._display.statistics()
         figures["display"] = {
             "viewers": display.viewers,

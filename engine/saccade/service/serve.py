@@ -265,8 +265,7 @@ class Server:
     @property
     def url(self) -> str:
         """Base address."""
-        host, port = self.http.host, self.http.port
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return self.http.url
 
     def start(self) -> None:
         """Answer from now on."""

@@ -382,7 +382,7 @@ class Spool:
                 f"spool {self.folder}: an object of {needed} bytes; the whole spool may hold {self.max_bytes}"
             )
         if size + needed > self.max_bytes:
-            return self._evict(
+            entries, size = self._evict(
                 size + needed - self.max_bytes, entries, size, f"it holds {self.max_bytes} bytes at most"
             )
         disk = os.statvfs(self._queue)
