@@ -161,3 +161,32 @@ def test_no_network_in_it(tmp_path: Path) -> None:
     path.write_bytes(flatbuffer({0: Number("I", 3), 1: [], 2: [], 4: []}))
     with pytest.raises(ModelError, match="has no network in it"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "outputs", "options", "most"),
+    [
+        (114, 2, None, "QUANTIZE has outputs: 2, of which it can have 1"),
+        (121, 4, None, "NON_MAX_SUPPRESSION_V5 has outputs: 4, of which it can have 3"),
+        (49, 3, (35, {0: Number("i", 2)}), "SPLIT has outputs: 3, of which it can have 2"),
+        (88, 1, None, "UNPACK has outputs: 1, of which it can have 0"),
+    ],
+)
+def test_an_operator_of_more_outputs_than_it_can_have(
+    code: int, outputs: int, options: tuple[int, dict[int, Number]] | None, most: str, tmp_path: Path
+) -> None:
+    """OpenVINO reads past the end of the outputs that it makes, and the process dies."""
+    network = Network()
+    x = network.input("x", (4, 4))
+    network.outputs = [network.tensor(f"y{i}", (4, 4)) for i in range(outputs)]
+    network.operator(code, [x], network.outputs, options)
+    with pytest.raises(ModelError, match=most):
+        read_model(network.save(tmp_path / "m.tflite"))
+
+
+def test_an_operator_splits_into_as_many_as_it_says(tmp_path: Path) -> None:
+    network = Network()
+    axis, x = network.tensor("axis", (), "int32", 0), network.input("x", (4, 4))
+    network.outputs = [network.tensor(f"y{i}", (2, 4)) for i in range(2)]
+    network.operator(49, [axis, x], network.outputs, (35, {0: Number("i", 2)}))
+    assert len(read_model(network.save(tmp_path / "m.tflite")).outputs) == 2

@@ -229,7 +229,7 @@ def _check_outputs(code: int, table: Table, count: int) -> None:
         options = table.table(4)
         most = 0 if options is None else options.number(0, "i")
     if count > most:
-        raise ModelError(f"is damaged: a {name} has {count} outputs, of which it can have {most}")
+        raise ModelError(f"is damaged: {name} has outputs: {count}, of which it can have {most}")
 
 
 def _numbers(table: Table, field: int, tensors: int, *, least: int) -> tuple[int, ...]:
