@@ -40,6 +40,10 @@ PHASE_GAIN, INTERVAL_GAIN = 0.25, 0.15
 """Weight of the newest picture in when the next are expected: what is late once must not move them."""
 PULL = 0.005
 """Due times give way to a camera's pictures by so much of a period at most: a rate is kept to half a percent."""
+NEW = 3
+"""So many looks a camera is new."""
+STAGGER = 0.618
+"""Of a period, from one camera's due times to those of the next: the golden section leaves no two close together."""
 PATIENCE = 5.0
 """A camera without a rate waits so many times what its look takes for those with one, at most."""
 DEAREST = 3.0
@@ -74,6 +78,7 @@ class _Camera:
     most: int
     due: float
     tag: float
+    stagger: float = 0.0
     paused: bool = False
     fresh: float | None = None
     newest: float | None = None
@@ -197,6 +202,7 @@ class Scheduler:
         self._tickets: list[Ticket] = []
         self.crowded = False
         self._virtual = 0.0
+        self._added = 0
         self._late = float("-inf")
 
     def __contains__(self, name: object) -> bool:
@@ -208,7 +214,9 @@ class Scheduler:
         """
         if name in self._cameras:
             raise ValueError(f"camera {name!r} is there already")
-        self._cameras[name] = _Camera(name, rate, weight, tickets, due=now, tag=self._virtual)
+        stagger = STAGGER * self._added % 1
+        self._added += 1
+        self._cameras[name] = _Camera(name, rate, weight, tickets, due=now, tag=self._virtual, stagger=stagger)
 
     def remove(self, name: str) -> None:
         """Forget a camera; tickets that are out count until they are given back."""
@@ -369,10 +377,12 @@ class Scheduler:
         camera.running += 1
         if camera.rate:
             # A camera that was late may catch up with one picture, not with all it missed. Due times move towards where
-            # its pictures lie: half-way between two of them a little jitter would decide which is served.
-            most = PULL * camera.period if camera.served else camera.period
+            # its pictures lie, at once while it is new: half-way between two of them a little jitter would decide which
+            # is served. Cameras that began together are not due together again, or each would wait for all others.
+            most = PULL * camera.period if camera.served >= NEW else camera.interval / 2
             pull = min(max(camera.fresh - camera.due, -most), most)
-            camera.due = max(camera.due + camera.period + pull, now)
+            earlier = 0.0 if camera.served else camera.stagger * camera.period
+            camera.due = max(camera.due + camera.period + pull, now) - earlier
         camera.fresh = None
         self._virtual = max(self._virtual, min(other.seat.tag for other in self._tickets))
         return ticket

@@ -344,7 +344,7 @@ def _fill_grey(plan: Preprocess, spec: InputSpec, frame: Frame, out: Array) -> N
 
 
 def as_bgr(picture: object) -> Image:
-    """uint8 (H, W, 3) BGR of a picture that may be grey (H, W), (H, W, 1), have transparency (H, W, 4), or be of Pillow.
+    """uint8 (H, W, 3) BGR of a picture: also grey (H, W) or (H, W, 1), with transparency (H, W, 4), or of Pillow.
 
     Raises ConfigError for what is no picture.
     """
