@@ -29,9 +29,7 @@ _MOST_OUTPUTS = {
 _COUNTED = frozenset({"SPLIT", "SPLIT_V", "UNPACK"})
 """Operators whose options begin with the number of their outputs."""
 
-_UNCOUNTED = frozenset(
-    {"CALL", "CALL_ONCE", "DELEGATE", "HASHTABLE_LOOKUP", "IF", "LSTM", "RNN", "SVDF", "WHILE"}
-)
+_UNCOUNTED = frozenset({"CALL", "CALL_ONCE", "DELEGATE", "HASHTABLE_LOOKUP", "IF", "LSTM", "RNN", "SVDF", "WHILE"})
 """Operators that stand for others, and those that used to have their state as outputs too."""
 
 FLOAT32, UINT8, INT8 = 0, 3, 9
