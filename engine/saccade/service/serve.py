@@ -265,7 +265,8 @@ class Server:
     @property
     def url(self) -> str:
         """Base address."""
-        return self.http.url
+        host, port = self.http.host, self.http.port
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self) -> None:
         """Answer from now on."""
