@@ -275,7 +275,7 @@ class Scheduler:
         """A ticket for the camera whose turn it is, or None."""
         if len(self._tickets) >= self._workers:
             return None
-        ready = [camera for camera in self._cameras.values() if self._may_run(camera, now)]
+        ready = [camera for release, camera in self._waiting() if release <= now]
         self.crowded = len(ready) > 1
         if not ready:
             return None
@@ -334,14 +334,10 @@ class Scheduler:
         """How long until a camera that waits for its time may be served, s; None where only a call changes things."""
         if len(self._tickets) >= self._workers:
             return None
-        times = [
-            release
-            for camera in self._cameras.values()
-            if not camera.paused and camera.running < camera.most and (release := camera.release) is not None
-        ]
-        if not times:
+        waiting = self._waiting()
+        if not waiting:
             return None
-        first = min(times)
+        first = min([release for release, _ in waiting])
         # What is ready and was not taken waits for a camera that goes first; that is soon over.
         return first - now if first > now else 0.005
 
@@ -363,6 +359,14 @@ class Scheduler:
             )
             for camera in self._cameras.values()
         }  # fmt: skip
+
+    def _waiting(self) -> list[tuple[float, _Camera]]:
+        """Cameras that may have a ticket from some time on, s, with that time. In one piece: it is asked for often."""
+        return [
+            (release, camera)
+            for camera in self._cameras.values()
+            if not camera.paused and camera.running < camera.most and (release := camera.release) is not None
+        ]
 
     def _may_run(self, camera: _Camera, now: float) -> bool:
         if camera.paused or camera.running >= camera.most:
