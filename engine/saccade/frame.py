@@ -118,7 +118,8 @@ class Frame:
     @property
     def planes(self) -> tuple[Image, ...]:
         """The picture for inference; valid until the release."""
-        self._check()
+        if self._holders <= 0:  # each call costs, right after an inference, when its code is in no cache
+            self._check()
         return self._planes
 
     @property

@@ -49,20 +49,23 @@ class LocalRequest:
     @property
     def inputs(self) -> dict[str, Array]:
         """Input arrays by name, to be written to; raises while a run is in flight."""
-        self._refuse_in_flight()
+        if self._running:
+            raise _in_flight()
         return self._inputs
 
     @property
     def outputs(self) -> dict[str, NDArray[np.float32]]:
         """Output arrays by name, float32, valid until the next run; raises while a run is in flight."""
-        self._refuse_in_flight()
+        if self._running:
+            raise _in_flight()
         for index, name in self._dynamic:
             self._outputs[name] = self._request.get_output_tensor(index).data
         return self._outputs
 
     def infer(self) -> None:
         """Run in the caller's thread; other Python threads go on meanwhile."""
-        self._refuse_in_flight()
+        if self._running:
+            raise _in_flight()
         self._running = True
         try:
             self._request.infer(share_outputs=True)
@@ -92,7 +95,8 @@ class LocalRequest:
         callback : called with the request, its outputs ready, from a thread of OpenVINO's; it must be short. A run
             that fails does not call it: `wait()` raises.
         """
-        self._refuse_in_flight()
+        if self._running:
+            raise _in_flight()
         if callback is not None and not self._has_callback:
             self._has_callback = True
             self._request.set_callback(_completion(weakref.ref(self)), None)
@@ -120,9 +124,9 @@ class LocalRequest:
         if getattr(self, "_running", False):
             self._request.wait()
 
-    def _refuse_in_flight(self) -> None:
-        if self._running:
-            raise ModelError("the request is in flight; call wait() before it is used again")
+
+def _in_flight() -> ModelError:
+    return ModelError("the request is in flight; call wait() before it is used again")
 
 
 def _completion(request: weakref.ref[LocalRequest]) -> Callable[[object], None]:

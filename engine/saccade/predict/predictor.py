@@ -41,7 +41,7 @@ _MOST_PLANS = 64
 """Plans kept at a time: sizes and regions come back, but a moving region is always new."""
 
 
-Fill = Callable[[Frame, Array], None]
+Fill = Callable[[Frame, Array], object]
 """Writes a frame, as a network wants it, to the network's input."""
 
 
@@ -243,13 +243,15 @@ class Predictor:
 
     def _plan(self, frame: Frame, region: Region) -> tuple[Fill, View]:
         """What fills the input from such frames, and how the input lies in the source frame."""
+        planes = frame.planes  # smaller where the frame was decoded at a part of its size
         key = (
             frame.pixels,
             frame.full_range,
             frame.matrix,
             frame.width,
             frame.height,
-            *(p.shape for p in frame.planes),
+            planes[0].shape,
+            planes[-1].shape,
             region,
         )
         found = self._plans.get(key)
@@ -283,13 +285,15 @@ class Prediction:
     def result(self) -> Result:
         """The result, waited for; the requests are free again."""
         predictor, frame = self._predictor, self._frame
+        findings = []
         try:
-            self.wait()
-            findings = [predictor._parsed(request, predictor.settings).placed(view) for request, view in self._started]
+            for request, view in self._started:
+                request.wait()
+                findings.append(predictor._parsed(request, predictor.settings).placed(view))
         finally:
             self.release()
         finding = findings[0] if len(findings) == 1 else merged(findings, predictor, frame)
-        return as_result(finding, frame, predictor.task)
+        return as_result(finding, frame, predictor.parser.task)
 
     def release(self) -> None:
         """Let the requests run out and give them back; once is enough."""
@@ -315,7 +319,7 @@ def fill_for(frame: Frame, spec: InputSpec, region: Region, *, mirror: bool) -> 
     """What writes such frames to an input of that kind, and how the input lies in the source frame."""
     if spec.channels == 3:
         plan, view = make_plan(frame, spec, region, mirror=mirror)
-        return lambda frame, out: cast(None, plan(frame.planes, out)), view
+        return lambda frame, out: plan(frame.planes, out), view
     plain = replace(
         spec,
         channels=3,
