@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from conditions import wait_for
-from saccade.apps.fleet import CamerasFile, Fleet, _looked_at
+from saccade.apps.cameras_file import CamerasFile
+from saccade.apps.fleet import Fleet
+from saccade.apps.running_camera import looked_at
 from saccade.config import read_camera
 from saccade.errors import ConfigError, SaccadeError
 from small_networks import classifier_network, mean_network
@@ -114,7 +116,7 @@ def test_a_file_that_changes_is_followed_and_a_wrong_one_changes_nothing(
     with running(written.path) as fleet:
         wait_for(lambda: frames(fleet, "a") and frames(fleet, "b"))
         network = fleet.engine.statistics().cameras["a"].run.model
-        assert len(fleet._networks) == 1, "one network for all"
+        assert len(fleet._cameras.networks) == 1, "one network for all"
         classifier_network(tmp_path / "later.xml")
         later = str(tmp_path / "later.xml")
         written.say(demo("a", rate=20, weight=3), demo("c", model=later))
@@ -201,9 +203,9 @@ def test_a_camera_that_could_not_run_hinders_no_change_and_may_be_put_right(writ
 def test_motion_counts_where_all_apps_of_a_camera_look() -> None:
     low, high = [0, 0.5, 1, 0.5], [0, 0, 1, 0.5]
 
-    def looked_at(*tables: dict[str, object]) -> object:
+    def of(*tables: dict[str, object]) -> object:
         apps = [{"app": "classify", **table} for table in tables]
-        return _looked_at(read_camera({"source": "demo:", "name": "a", "apps": apps}, where="call"))
+        return looked_at(read_camera({"source": "demo:", "name": "a", "apps": apps}, where="call"))
 
-    assert looked_at({"regions": [low]}, {"regions": [high]}) == (tuple(low), tuple(high))
-    assert looked_at({"regions": [low]}, {}) == ()
+    assert of({"regions": [low]}, {"regions": [high]}) == (tuple(low), tuple(high))
+    assert of({"regions": [low]}, {}) == ()

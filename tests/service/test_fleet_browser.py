@@ -15,7 +15,8 @@ import simplejpeg
 from browsing import MARKS, keep, looking, until
 from conditions import wait_for
 from local_s3 import free_port
-from saccade.apps.fleet import CamerasFile, Fleet
+from saccade.apps.cameras_file import CamerasFile
+from saccade.apps.fleet import Fleet
 from saccade.outputs.crops import Crop
 from saccade.service.session import open_fleet
 from small_networks import classifier_network

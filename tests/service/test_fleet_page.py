@@ -17,7 +17,8 @@ import pytest
 import simplejpeg
 
 from conditions import wait_for
-from saccade.apps.fleet import CamerasFile, Fleet
+from saccade.apps.cameras_file import CamerasFile
+from saccade.apps.fleet import Fleet
 from saccade.cli import main
 from saccade.service.fleet import FleetPage, run_folder, running
 from saccade.service.session import open_fleet

@@ -177,11 +177,24 @@ def _key(camera: CameraConfig) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 
 
-def inference_seconds(app: App) -> float:
-    """Processor time of all that an app does with a decoded picture, but for its outputs: measured now, s.
+def inference_costs(cameras: Mapping[str, CameraConfig], apps: Mapping[str, Sequence[App]]) -> dict[str, float]:
+    """Processor time of one look of each camera with all of its apps, but for decoding and outputs: measured now, s.
 
-    To be called while the process does nothing else. 0.0 for a network on another machine.
+    To be called while the process does nothing else. What a network on another machine takes is not counted.
     """
+    seconds: dict[Any, float] = {}
+    costs = dict.fromkeys(cameras, 0.0)
+    for name, camera in cameras.items():
+        for app, said in zip(apps[name], camera.apps, strict=True):
+            key = (id(app.predictor.network), said.config.tiles, said.config.regions)
+            if key not in seconds:
+                seconds[key] = inference_seconds(app)
+            costs[name] += seconds[key]
+    return costs
+
+
+def inference_seconds(app: App) -> float:
+    """The same of one app's look."""
     return sum(_measured(predictor) for predictor in (app.predictor, getattr(app, "second", None)) if predictor)
 
 

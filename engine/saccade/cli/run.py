@@ -21,7 +21,8 @@ from saccade.text import plain
 
 if TYPE_CHECKING:
     from saccade.apps import Session
-    from saccade.apps.fleet import CamerasFile, Fleet
+    from saccade.apps.cameras_file import CamerasFile
+    from saccade.apps.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ def _several(file: str, options: argparse.Namespace) -> CamerasFile | None:
     only = getattr(options, "camera", "")
     if options.app != CAMERAS or not is_cameras_file(file):
         return None
-    from saccade.apps.fleet import CamerasFile
+    from saccade.apps.cameras_file import CamerasFile
 
     several = CamerasFile(file, environ=dict(os.environ), given=given(options, RunConfig), only=only)
     cameras = several.read() if only else several.runnable(quiet=True)

@@ -27,7 +27,8 @@ from saccade.text import PlainFormatter
 
 if TYPE_CHECKING:
     from saccade.apps import Session
-    from saccade.apps.fleet import CamerasFile, Fleet
+    from saccade.apps.cameras_file import CamerasFile
+    from saccade.apps.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def several(app: str, environ: Mapping[str, str]) -> CamerasFile | None:
     path = environ.get("SACCADE_CONFIG", "")
     if not path or not is_cameras_file(path):
         return None
-    from saccade.apps.fleet import CamerasFile
+    from saccade.apps.cameras_file import CamerasFile
 
     kept = {key: value for key, value in environ.items() if value or not key.startswith("SACCADE_")}
     for key in ("SACCADE_SOURCE", "SACCADE_NAME", "SACCADE_CONFIG"):

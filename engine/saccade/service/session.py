@@ -13,7 +13,8 @@ from saccade.service.telemetry import telemetry
 
 if TYPE_CHECKING:
     from saccade.apps import Session
-    from saccade.apps.fleet import CamerasFile, Fleet
+    from saccade.apps.cameras_file import CamerasFile
+    from saccade.apps.fleet import Fleet
     from saccade.config import RunConfig
     from saccade.outputs.display import Display
     from saccade.outputs.opening import Outputs
