@@ -14,7 +14,7 @@ import pytest
 from script_runs import Device
 
 from conditions import wait_for
-from saccade.compat.host import HostOptions
+from saccade.compat.host_options import HostOptions
 from saccade.compat.sandbox import Sandbox
 from saccade.errors import ConfigError
 from videos import jpeg, mjpeg_avi, numbered_avi, picture

@@ -58,7 +58,7 @@ def _take_the_rest(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start the script's process and wait for it."""
-    from saccade.compat.host import HostOptions
+    from saccade.compat.host_options import HostOptions
 
     script = Path(options.script)
     if not script.is_file():

@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NoReturn
@@ -26,6 +25,7 @@ from typing import Any, NoReturn
 from saccade import compat
 from saccade.compat import children, fifo_file, gone_modules, met, old_libraries, old_python, python2
 from saccade.compat import device as devices
+from saccade.compat.host_options import HostOptions
 from saccade.compat.neighbours import Neighbours, belongs
 from saccade.compat.old_modules import Modules
 from saccade.compat.restarts import Restarts
@@ -50,34 +50,6 @@ _POOL = concurrent.futures.thread.__file__
 """Workers of a pool that have nothing to do wait here."""
 _WAITING = frozenset({threading.__file__, queue.__file__, ""})
 _HANDLERS = ("lambda_handler", "function_handler", "handler")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostOptions:
-    """What `saccade run-script` was told; see its help."""
-
-    script: str
-    source: str = "demo:"
-    source_options: dict[str, Any] = field(default_factory=dict)
-    artifacts: str | None = None
-    models: dict[str, str] = field(default_factory=dict)
-    device: str = "AUTO"
-    precision: str = "auto"
-    frames: int | None = None
-    seconds: float | None = None
-    patience: float | None = None
-    restarts: int = 5
-    realtime: bool | None = None
-    events: str = "-"
-    fifo: str = DEFAULT_FIFO
-    view: str = ""
-    python: python2.Version = "auto"
-    report: str = ""
-    arguments: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        """For the command line of the process."""
-        return json.dumps(asdict(self))
 
 
 class ScriptEnd(SystemExit):

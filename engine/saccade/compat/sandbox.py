@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 import saccade
 from saccade.capture.open import is_camera
-from saccade.compat.host import HostOptions
+from saccade.compat.host_options import HostOptions
 from saccade.config import cache_dir
 from saccade.errors import ConfigError
 from saccade.private import check_place
