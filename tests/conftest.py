@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -21,6 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # would compile the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# `nohup` and some runners have SIGHUP ignored, and processes inherit that; a handler they do not. Tests of what SIGHUP
+# does in a process of its own find it as in a terminal, and here it goes on doing nothing.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 WORKERS_PER_CORE = 2
 """Tests wait for processes, sockets and cameras most of their time."""
@@ -45,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
 
     items.sort(key=place)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Thousands of tests and their modules are there for good: the garbage collector need not look at them."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """From here on it looks at what tests make."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
