@@ -36,11 +36,13 @@ class TestNms:
         levels=st.sampled_from([3, 1000]),
         seed=st.integers(0, 100),
     )
-    def test_like_the_plain_form(self, kernels, n, threshold, top_k, levels, seed):
+    def test_like_the_plain_form(self, variants, n, threshold, top_k, levels, seed):
         rng = np.random.default_rng(seed)
         boxes, scores = random_boxes(rng, n), (rng.integers(0, levels, n) / levels).astype(np.float32)
-        got = kernels.nms(boxes, scores, threshold, top_k)
-        np.testing.assert_array_equal(got, oracles.nms(boxes, scores, threshold, top_k))
+        want = oracles.nms(boxes, scores, threshold, top_k)
+        for kernels in variants:
+            got = kernels.nms(boxes, scores, threshold, top_k)
+            np.testing.assert_array_equal(got, want, err_msg=kernels.variant)
 
     @sweep
     @given(
@@ -50,14 +52,16 @@ class TestNms:
         kinds=st.sampled_from([1, 2, 40]),
         seed=st.integers(0, 100),
     )
-    def test_by_label(self, kernels, n, threshold, top_k, kinds, seed):
+    def test_by_label(self, variants, n, threshold, top_k, kinds, seed):
         rng = np.random.default_rng(seed)
         boxes, scores = random_boxes(rng, n), (rng.integers(0, 30, n) / 30).astype(np.float32)
         labels = rng.choice(rng.integers(-(2**31), 2**31, kinds), n)
-        got = kernels.nms(boxes, scores, threshold, top_k, labels=labels)
         # Boxes of different labels, moved apart, cannot overlap.
         apart = boxes.astype(np.float64) + np.unique(labels, return_inverse=True)[1].reshape(-1, 1) * 8
-        np.testing.assert_array_equal(got, oracles.nms(apart, scores, threshold, top_k))
+        want = oracles.nms(apart, scores, threshold, top_k)
+        for kernels in variants:
+            got = kernels.nms(boxes, scores, threshold, top_k, labels=labels)
+            np.testing.assert_array_equal(got, want, err_msg=kernels.variant)
 
     def test_like_opencv(self, kernels, rng):
         boxes, scores = random_boxes(rng, 2000) * 1000, rng.random(2000, np.float32)
@@ -100,15 +104,16 @@ def detection_output(loc, conf, priors, *, variances, background, score_threshol
 class TestSsd:
     @pytest.mark.parametrize("background", [0, 6])
     @pytest.mark.parametrize(("top_k", "keep_top_k"), [(400, 200), (10, 30), (100, 100)])
-    def test_like_openvinos_detection_output(self, kernels, rng, background, top_k, keep_top_k):
+    def test_like_openvinos_detection_output(self, variants, rng, background, top_k, keep_top_k):
         loc, conf, priors = network(rng, 600, 7)
         options = {
             "variances": (0.1, 0.1, 0.2, 0.2), "background": background, "score_threshold": 0.1, "iou_threshold": 0.45,
             "top_k": top_k, "keep_top_k": keep_top_k,
         }  # fmt: skip
         want = detection_output(loc, conf, priors, **options)
-        got = kernels.decode_ssd(loc, conf, priors, **options)
-        np.testing.assert_allclose(got, want, atol=2e-6)
+        for kernels in variants:
+            got = kernels.decode_ssd(loc, conf, priors, **options)
+            np.testing.assert_allclose(got, want, atol=2e-6, err_msg=kernels.variant)
 
     @pytest.mark.parametrize("clip", [False, True])
     @pytest.mark.parametrize("top_k", [-1, 50])
@@ -132,22 +137,22 @@ class TestSsd:
 
     @sweep
     @given(n=st.integers(0, 60), classes=st.sampled_from([1, 2, 3, 31, 32, 33, 70]), seed=st.integers(0, 50))
-    def test_any_number_of_classes(self, kernels, n, classes, seed):
+    def test_any_number_of_classes(self, variants, n, classes, seed):
         rng = np.random.default_rng(seed)
         loc, conf, priors = network(rng, n, classes)
         background = int(rng.integers(-1, classes))
-        got = kernels.decode_ssd(
-            loc, conf, priors, background=background, score_threshold=0.05, iou_threshold=1, top_k=-1, keep_top_k=-1
-        )
         foreground = np.delete(conf, background, 1) if background >= 0 else conf
-        assert len(got) == (foreground > np.float32(0.05)).sum()
-        assert (np.diff(got[:, 1]) <= 0).all()
-        assert background not in got[:, 0]
+        for kernels in variants:
+            got = kernels.decode_ssd(
+                loc, conf, priors, background=background, score_threshold=0.05, iou_threshold=1, top_k=-1, keep_top_k=-1
+            )
+            assert len(got) == (foreground > np.float32(0.05)).sum(), kernels.variant
+            assert (np.diff(got[:, 1]) <= 0).all(), kernels.variant
+            assert background not in got[:, 0], kernels.variant
 
-    def test_a_hundred_thousand_priors(self, kernels, rng):
+    def test_a_hundred_thousand_priors(self, variants, rng):
         loc, conf, priors = network(rng, 100_000, 5)
         options = {"score_threshold": 0.3, "iou_threshold": 0.45, "top_k": 400, "keep_top_k": 200}
-        got = kernels.decode_ssd(loc, conf, priors, **options)
         parts = []
         for c in range(1, 5):
             best = np.flatnonzero(conf[:, c] > np.float32(0.3))
@@ -157,7 +162,9 @@ class TestSsd:
             parts.append(np.column_stack([np.full(len(kept), c), conf[best[kept], c], boxes[kept]]))
         want = np.concatenate(parts)
         want = want[np.argsort(-want[:, 1], kind="stable")][:200]
-        np.testing.assert_allclose(got, want, atol=2e-6)
+        for kernels in variants:
+            got = kernels.decode_ssd(loc, conf, priors, **options)
+            np.testing.assert_allclose(got, want, atol=2e-6, err_msg=kernels.variant)
 
     def test_out_is_written_and_returned(self, kernels, rng):
         loc, conf, priors = network(rng, 50, 3)
@@ -181,21 +188,22 @@ class TestAnchors:
     @pytest.mark.parametrize("columns", [2, 4])
     @pytest.mark.parametrize("weighted", [False, True])
     @pytest.mark.parametrize("points", [0, 6])
-    def test_like_the_plain_form(self, kernels, rng, points, weighted, columns):
+    def test_like_the_plain_form(self, variants, rng, points, weighted, columns):
         n, size = 896, (128, 96)
         raw = rng.normal(size=(n, 4 + 2 * points)).astype(np.float32) * 10
         raw[:, 2:4] = np.abs(raw[:, 2:4]) + 20
         anchors = np.concatenate([rng.random((n, 2)), 0.5 + rng.random((n, 2))], 1)[:, :columns].astype(np.float32)
         scores = rng.normal(size=n).astype(np.float32) * 3 - 1
-        got = kernels.decode_anchors(
-            raw, scores, anchors, size=size, score_threshold=0.2, iou_threshold=0.3, weighted=weighted
-        )
         rows = oracles.anchor_rows(raw, scores, anchors, size)
         rows = rows[rows[:, 0] >= 0.2]
         rows = rows[np.argsort(-rows[:, 0], kind="stable")]
         want = oracles.average_groups(rows, 0.3) if weighted else rows[oracles.nms(rows[:, 1:5], rows[:, 0], 0.3)]
-        assert got.shape == (len(want), 5 + 2 * points)
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        for kernels in variants:
+            got = kernels.decode_anchors(
+                raw, scores, anchors, size=size, score_threshold=0.2, iou_threshold=0.3, weighted=weighted
+            )
+            assert got.shape == (len(want), 5 + 2 * points), kernels.variant
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=kernels.variant)
 
     def test_limits(self, kernels, rng):
         raw, scores = np.full((30, 4), 5, np.float32), rng.normal(size=30)
