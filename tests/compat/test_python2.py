@@ -98,6 +98,32 @@ def test_python_3_is_not_changed() -> None:
     assert not isinstance(scope["b"], list)
 
 
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_rewritten_assignments_keep_their_order(version: python2.Version) -> None:
+    source = """
+said = []
+def say(word, value):
+    said.append(word)
+    return value
+class A(object):
+    def __init__(self):
+        self.__n, self.d = 1, {"k": 1}
+    def more(self):
+        self.__n = self.d["k"] = 10
+        return 1
+    def run(self):
+        self.__n += self.more()
+        self.d["k"] = 1
+        self.d["k"] += self.more()
+        say("holder", self.d)[say("key", "x")] = say("value", 2)
+        return self.__n, self.d["k"]
+n = A().run()
+"""
+    scope = run(source, version)
+    assert scope["n"] == (10, 2)
+    assert scope["said"] == ["value", "holder", "key"]
+
+
 def test_old_bytes() -> None:
     data = old_python.OldBytes(b"ab c")
     assert data == "ab c"

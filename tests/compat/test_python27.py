@@ -51,7 +51,7 @@ def cases(name: str) -> list[Any]:
     return found
 
 
-OUTPUT = [case for name in ("expressions", "statements", "modules", "wide") for case in cases(name)]
+OUTPUT = [case for name in ("expressions", "statements", "order", "modules", "wide") for case in cases(name)]
 
 
 @pytest.mark.parametrize(("source", "out"), OUTPUT)

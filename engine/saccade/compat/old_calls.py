@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from saccade.compat import old_text
-from saccade.compat.old_operators import as_numpy_1, fitted, ordered
+from saccade.compat.old_operators import Place, as_numpy_1, fitted, ordered
 from saccade.compat.old_text import OldBytes, old, plain, raw, text
 
 _HOLDERS: tuple[dict[Any, Any], ...] = ({}, collections.OrderedDict())
@@ -223,6 +223,11 @@ def attribute(value: Any, name: str) -> Any:
         except (AttributeError, TypeError):
             pass
         raise
+
+
+def attribute_place(value: Any, name: str) -> Place:
+    """`value.name`, before it is changed."""
+    return value, name, attribute(value, name)
 
 
 def _for(kinds: Any, make: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -137,17 +137,33 @@ def operate_in_place(sign: str, left: Any, right: Any) -> Any:
     return _IN_PLACE[sign](left, right)
 
 
-def operate_on_item(sign: str, holder: Any, key: Any, value: Any) -> None:
+Place = tuple[Any, Any, Any]
+"""Holder, key or name, and what stands there."""
+
+
+def item_place(holder: Any, key: Any) -> Place:
+    """`holder[key]`, before it is changed."""
+    return holder, key, holder[key]
+
+
+def attribute_place(holder: Any, name: str) -> Place:
+    """`holder.name`, before it is changed."""
+    return holder, name, getattr(holder, name)
+
+
+def operate_on_item(sign: str, place: Place, value: Any) -> None:
     """`holder[key] SIGN= value`."""
-    set_item(holder, key, operate_in_place(sign, holder[key], value))
+    holder, key, before = place
+    set_item(operate_in_place(sign, before, value), holder, key)
 
 
-def operate_on_attribute(sign: str, holder: Any, name: str, value: Any) -> None:
+def operate_on_attribute(sign: str, place: Place, value: Any) -> None:
     """`holder.name SIGN= value`."""
-    setattr(holder, name, operate_in_place(sign, getattr(holder, name), value))
+    holder, name, before = place
+    setattr(holder, name, operate_in_place(sign, before, value))
 
 
-def set_item(holder: Any, key: Any, value: Any) -> None:
+def set_item(value: Any, holder: Any, key: Any) -> None:
     """`holder[key] = value`; numbers that do not fit into an array's type wrap, as in NumPy 1."""
     try:
         holder[key] = value

@@ -114,11 +114,13 @@ def script_builtins(report: Report, version: int, files: ScriptFiles, modules: M
         HELPERS["operate_in_place"]: old_operators.operate_in_place, HELPERS["set_item"]: old_operators.set_item,
         HELPERS["operate_on_attribute"]: old_operators.operate_on_attribute,
         HELPERS["operate_on_item"]: old_operators.operate_on_item,
+        HELPERS["attribute_place"]: old_operators.attribute_place, HELPERS["item_place"]: old_operators.item_place,
     }  # fmt: skip
     if version != 2:
         return names
     helpers = {
-        "attribute": old_calls.attribute, "bytes": plain, "call": old_calls.call, "caught": old_classes.caught,
+        "attribute": old_calls.attribute, "attribute_place": old_calls.attribute_place, "bytes": plain,
+        "call": old_calls.call, "caught": old_classes.caught,
         "chain": old_operators.compare_chain, "class": old_classes.old_class, "compare": old_operators.compare,
         "contours": lambda result: _listed(three_contours(result)), "decode": _method("decode", old_text.decode),
         "encode": _method("encode", old_text.encode), "exec": _execute_in_function,
@@ -145,6 +147,7 @@ def script_builtins(report: Report, version: int, files: ScriptFiles, modules: M
         "reload": lambda module: module if module.__name__ == "sys" else importlib.reload(module),
         "StandardError": Exception, "coerce": _coerce, "oct": _oct, "hex": _hex, "print": old_text.show,
         "bytes": lambda value="", *_: old_text.str_of(value), "next": _next, "iter": _iter,
+        "format": old_text.formatted,
     }  # fmt: skip
     return names
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -147,17 +148,14 @@ class Unicode(str):
     def __repr__(self) -> str:
         return "u" + ascii(str(self))
 
-    def __add__(self, other: Any) -> Any:
-        return Unicode(str(self) + text(other))
-
     def __radd__(self, other: Any) -> Any:
-        return Unicode(text(other) + str(self))
-
-    def __getitem__(self, key: Any) -> Any:
-        return Unicode(str(self)[key])
+        return unicode_of(text(other) + str(self))
 
     def __mod__(self, values: Any) -> Any:
         return percent(self, values)
+
+    def __iter__(self) -> Any:
+        return map(Unicode, str(self))
 
 
 def _staying(name: str) -> Callable[..., Any]:
@@ -165,14 +163,13 @@ def _staying(name: str) -> Callable[..., Any]:
 
     def method(self: Unicode, *arguments: Any) -> Any:
         out = of_text(str(self), *(text(a) for a in arguments))
-        return [Unicode(part) for part in out] if isinstance(out, list) else Unicode(out)
+        return type(out)(map(unicode_of, out)) if isinstance(out, (list, tuple)) else unicode_of(out)
 
     return method
 
 
-_STAYING = (
-    "strip lstrip rstrip lower upper title swapcase capitalize replace split rsplit splitlines center ljust rjust"
-)
+_STAYING = """__add__ __mul__ __rmul__ __getitem__ strip lstrip rstrip lower upper title swapcase capitalize replace
+    split rsplit splitlines partition rpartition center ljust rjust zfill expandtabs"""
 for _name in _STAYING.split():
     setattr(Unicode, _name, _staying(_name))
 
@@ -195,13 +192,15 @@ def _long(name: str) -> Callable[..., Any]:
 
     def method(self: Long, *others: Any) -> Any:
         made = of_int(self, *others)
+        if type(made) is tuple:
+            return tuple(map(Long, made))
         return Long(made) if type(made) is int else made
 
     return method
 
 
-_ARITHMETIC = """add radd sub rsub mul rmul floordiv rfloordiv mod rmod pow rpow and rand or ror xor rxor lshift rlshift
-    rshift rrshift neg pos abs invert"""
+_ARITHMETIC = """add radd sub rsub mul rmul floordiv rfloordiv mod rmod divmod rdivmod pow rpow and rand or ror xor rxor
+    lshift rlshift rshift rrshift neg pos abs invert"""
 for _name in _ARITHMETIC.split():
     setattr(Long, f"__{_name}__", _long(f"__{_name}__"))
 
@@ -226,7 +225,8 @@ def join(separator: Any, parts: Any) -> Any:
     between: list[Any] = []
     for part in parts:
         between += [separator, part] if between else [part]
-    return _joined(*between) if between else ""
+    made = _joined(*between) if between else ""
+    return unicode_of(text(made)) if is_unicode(separator) else made
 
 
 class _UnicodeType(type):
@@ -264,7 +264,8 @@ def encode(value: Any, encoding: str = "ascii", errors: str = "strict") -> Any:
         encoder: Any = codecs.encode
         return plain(encoder(raw(value), name))
     if name == "string_escape":
-        return repr(raw(value))[2:-1]
+        # With both kinds of quotation marks in it, repr() takes the single ones and escapes those inside.
+        return repr(raw(value) + b'"')[2:-2]
     if isinstance(value, bytes):
         # Python 2 decoded it from ASCII first, and failed; scripts that set the default encoding meant this.
         value = value.decode("utf-8")
@@ -331,7 +332,7 @@ def repr_of(value: Any) -> Any:
     kind: Any = type(value)
     if kind in _WRITERS:
         if id(value) in _open:
-            return _RECURSIVE[kind]
+            return _RECURSIVE.get(kind, "...")
         _open.add(id(value))
         try:
             return _WRITERS[kind](value)
@@ -366,12 +367,17 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     dict: lambda v: "{" + ", ".join(f"{repr_of(k)}: {repr_of(x)}" for k, x in v.items()) + "}",
     set: lambda v: "set([" + ", ".join(repr_of(x) for x in v) + "])",
     frozenset: lambda v: "frozenset([" + ", ".join(repr_of(x) for x in v) + "])",
+    OrderedDict: lambda v: "OrderedDict(" + (repr_of(list(v.items())) if v else "") + ")",
+    defaultdict: lambda v: f"defaultdict({repr_of(v.default_factory)}, {repr_of(dict(v))})",
 }
 
 
 def _twelve(value: float) -> str:
     """A float with twelve digits."""
     digits = f"{value:.12g}"
+    if digits.lstrip("-").isdigit() and len(digits.lstrip("-")) == 12:
+        mantissa, _, exponent = f"{value:.11e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
     return digits if any(c in digits for c in ".en") else digits + ".0"
 
 
@@ -412,8 +418,7 @@ def percent(form: Any, values: Any) -> Any:
         digits = f".{take()}" if match["digits"] == ".*" else match["digits"] or ""
         if match["key"]:
             taken = len(arguments)
-            key = match["key"][1:-1]
-            value = values[key]
+            value = values[literal(match["key"][1:-1])]
         else:
             value = take()
         pieces.append(_converted(match["flags"] + width, digits, kind, value))
@@ -443,42 +448,57 @@ def _converted(width: str, digits: str, kind: str, value: Any) -> Any:
 
 
 class _Shown:
-    """A value within braces: written as then, looked into as it is."""
+    """A value within braces: written as then, looked into as it is.
 
-    def __init__(self, value: Any) -> None:
-        self._value = value
+    in_bytes : for a byte string, with a character for each byte until all is put together.
+    """
+
+    def __init__(self, value: Any, in_bytes: bool) -> None:
+        self._value, self._in_bytes = value, in_bytes
+
+    def _text(self, written: Any) -> str:
+        return raw(written).decode("latin-1") if self._in_bytes else str(text(written))
 
     def __format__(self, form: str) -> str:
         value = self._value
         if isinstance(value, (float, np.floating)):
             return format(float(value), form) if form else _twelve(float(value))
-        return format(text(str_of(value)), form)
+        return format(self._text(str_of(value)), form)
 
     def __str__(self) -> str:
-        return str(text(str_of(self._value)))
+        return self._text(str_of(self._value))
 
     def __repr__(self) -> str:
-        return str(text(repr_of(self._value)))
+        return self._text(repr_of(self._value))
 
     def __getitem__(self, key: Any) -> Any:
-        return _shown(self._value[key])
+        return _shown(self._value[key], self._in_bytes)
 
     def __getattr__(self, name: str) -> Any:
-        return _shown(getattr(self._value, name))
+        return _shown(getattr(self._value, name), self._in_bytes)
 
 
-def _shown(value: Any) -> Any:
-    return _Shown(value) if type(value) in _WRITERS or isinstance(value, (float, np.floating, OldBytes)) else value
+def _shown(value: Any, in_bytes: bool) -> Any:
+    kind: Any = type(value)
+    has_own_form = kind.__format__ is not object.__format__ and kind not in (str, OldBytes)
+    return value if has_own_form and not isinstance(value, (float, np.floating)) else _Shown(value, in_bytes)
 
 
 def braces(form: Any, *values: Any, **named: Any) -> Any:
     """`form.format(...)`."""
-    given = [_shown(v) for v in values]
-    by_name = {key: _shown(v) for key, v in named.items()}
-    if isinstance(form, OldBytes) or any(isinstance(v, OldBytes) for v in (*values, *named.values())):
-        return plain(raw(text(form).format(*given, **by_name)))
-    made = str(form).format(*given, **by_name)
-    return unicode_of(made) if isinstance(form, Unicode) else made
+    in_bytes = not is_unicode(form)
+    pattern = raw(form).decode("latin-1") if in_bytes else str(form)
+    made = pattern.format(
+        *(_shown(v, in_bytes) for v in values), **{key: _shown(v, in_bytes) for key, v in named.items()}
+    )
+    return plain(made.encode("latin-1")) if in_bytes else unicode_of(made)
+
+
+def formatted(value: Any, form: Any = "") -> Any:
+    """`format(value, form)`."""
+    in_bytes = not is_unicode(form)
+    made = format(_shown(value, in_bytes), text(form))
+    return plain(made.encode("latin-1")) if in_bytes else unicode_of(made)
 
 
 # Printing

@@ -24,9 +24,9 @@ def _words(text: str) -> frozenset[str]:
 HELPERS = {
     name: f"__saccade_{name}__"
     for name in _words(
-        """attribute bytes call caught chain class compare contours decode encode exec format
-    instance item iterate join load lookup operate operate_in_place operate_on_attribute operate_on_item print raised
-    repr set_item star str to_bytes type unicode import_module"""
+        """attribute attribute_place bytes call caught chain class compare contours decode encode exec format
+    instance item item_place iterate join load lookup operate operate_in_place operate_on_attribute operate_on_item
+    print raised repr set_item star str to_bytes type unicode import_module"""
     )
 }
 """Names of the helpers as rewritten code calls them."""
@@ -65,6 +65,39 @@ def _call(name: str, where: Any, *arguments: ast.expr) -> ast.Call:
     return ast.copy_location(ast.Call(ast.Name(HELPERS[name], ast.Load()), list(arguments), []), where)
 
 
+def _is_inert(node: ast.expr) -> bool:
+    """True for what may be worked out at any time: it runs nothing and fails nowhere."""
+    return isinstance(node, (ast.Constant, ast.Name)) or (
+        isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant)
+    )
+
+
+def _chain(signs: list[str], operands: list[ast.expr]) -> ast.expr:
+    """`a < b < c`, where `c` is worked out only if `a < b`."""
+    links: list[ast.expr] = []
+    left = operands[0]
+    for i, (sign, right) in enumerate(zip(signs, operands[1:], strict=True)):
+        between = f"__saccade_between_{i}__"
+        given = right if i == len(signs) - 1 else ast.NamedExpr(ast.Name(between, ast.Store()), right)
+        links.append(_call("compare", right, ast.Constant(sign), left, given))
+        left = ast.Name(between, ast.Load())
+    return ast.BoolOp(ast.And(), links)
+
+
+def _chain_in_lambdas(signs: list[str], operands: list[ast.expr]) -> ast.expr:
+    """The same in a comprehension, where names cannot be set everywhere."""
+    left, right, *others = operands
+    if not others:
+        return _call("compare", right, ast.Constant(signs[0]), left, right)
+    names = ["__saccade_left__", "__saccade_right__"]
+    one, two = (ast.Name(name, ast.Load()) for name in names)
+    both = [_call("compare", right, ast.Constant(signs[0]), one, two), _chain_in_lambdas(signs[1:], [two, *others])]
+    taken = ast.arguments(
+        posonlyargs=[], args=[ast.arg(name) for name in names], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    return ast.Call(ast.Lambda(taken, ast.BoolOp(ast.And(), both)), [left, right], [])
+
+
 def _is_value(node: ast.expr) -> bool:
     if isinstance(node, ast.UnaryOp):
         node = node.operand
@@ -82,6 +115,7 @@ class _Common(ast.NodeTransformer):
 
     def __init__(self, constants: Callable[[str], str], changes: Changes) -> None:
         self._constants, self._changes = constants, changes
+        self._classes: list[str] = []
 
     def _note(self, kind: str, node: ast.AST) -> None:
         self._changes.setdefault(kind, []).append(getattr(node, "lineno", 0))
@@ -107,11 +141,25 @@ class _Common(ast.NodeTransformer):
         if isinstance(target, ast.Name):
             value = _call("operate_in_place", node, sign, ast.Name(target.id, ast.Load()), node.value)
             return ast.copy_location(ast.Assign([target], value), node)
+        # What stands there is looked at before the other side is worked out.
         if isinstance(target, ast.Attribute):
-            made = _call("operate_on_attribute", node, sign, target.value, ast.Constant(target.attr), node.value)
+            place = _call("attribute_place", node, target.value, ast.Constant(self._mangled(target.attr)))
+            made = _call("operate_on_attribute", node, sign, place, node.value)
         else:
-            made = _call("operate_on_item", node, sign, target.value, _key(target.slice), node.value)
+            place = _call("item_place", node, target.value, _key(target.slice))
+            made = _call("operate_on_item", node, sign, place, node.value)
         return ast.copy_location(ast.Expr(made), node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        self._classes.append(node.name.lstrip("_"))
+        self.generic_visit(node)
+        self._classes.pop()
+        return node
+
+    def _mangled(self, name: str) -> str:
+        """An attribute's name as the compiler has it: private ones of a class begin with the name of that."""
+        is_private = name.startswith("__") and not name.endswith("__")
+        return f"_{self._classes[-1]}{name}" if is_private and self._classes and self._classes[-1] else name
 
     def _sign(self, node: ast.BinOp | ast.AugAssign) -> str:
         """Name of an operator; Div is the division that floors integers."""
@@ -141,7 +189,8 @@ class _Common(ast.NodeTransformer):
             self._note("three results of findContours", node)
             node.value = _call("contours", node, node.value)
         if len(node.targets) == 1 and isinstance(target, ast.Subscript):
-            put = _call("set_item", node, target.value, _key(target.slice), node.value)
+            # In the order in which Python works out the three.
+            put = _call("set_item", node, node.value, target.value, _key(target.slice))
             return ast.copy_location(ast.Expr(put), node)
         return node
 
@@ -176,6 +225,7 @@ class _Old(_Common):
         self._bound = _bound(tree)
         self._errors: set[str] = set()
         self._functions = 0
+        self._comprehensions = 0
         self._docs = {id(node) for node in _docstrings(tree)}
 
     # Values
@@ -207,7 +257,17 @@ class _Old(_Common):
             return made
         if len(signs) == 1:
             return _call("compare", node, ast.Constant(signs[0]), *operands)
-        return _call("chain", node, ast.Tuple([ast.Constant(sign) for sign in signs], ast.Load()), *operands)
+        if all(_is_inert(operand) for operand in operands[2:]):
+            return _call("chain", node, ast.Tuple([ast.Constant(sign) for sign in signs], ast.Load()), *operands)
+        return ast.copy_location((_chain_in_lambdas if self._comprehensions else _chain)(signs, operands), node)
+
+    def _visit_comprehension_expression(self, node: ast.AST) -> ast.AST:
+        self._comprehensions += 1
+        self.generic_visit(node)
+        self._comprehensions -= 1
+        return node
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension_expression
 
     # Names, calls
 
@@ -251,6 +311,14 @@ class _Old(_Common):
         return node
 
     # Statements
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        call = node.value
+        is_print = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "print"
+        if not is_print or not self._printing or "print" in self._bound:
+            return self.generic_visit(node)
+        assert isinstance(call, ast.Call)
+        return [self.generic_visit(each) for each in _prints(node, call)]
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         target = node.targets[0]
@@ -299,7 +367,8 @@ class _Old(_Common):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        self.generic_visit(node)
+        _ListsOfClass(node).run()
+        super().visit_ClassDef(node)
         node.decorator_list.insert(0, ast.copy_location(ast.Name(HELPERS["class"], ast.Load()), node))
         return node
 
@@ -334,6 +403,25 @@ class _Old(_Common):
             else:
                 made.append(ast.copy_location(ast.Import([alias]), node))
         return made
+
+
+def _prints(node: ast.Expr, call: ast.Call) -> list[ast.stmt]:
+    """A print statement as it was carried out: the stream first, then each value was worked out and printed."""
+    values, named = call.args, {keyword.arg: keyword.value for keyword in call.keywords}
+    if all(_is_inert(value) for value in (values[1:] if "file" not in named else values)) or any(
+        isinstance(value, ast.Starred) for value in values
+    ):
+        return [node]
+    made: list[ast.stmt] = []
+    stream = named.get("file")
+    if stream is not None and not _is_inert(stream):
+        made.append(ast.Assign([ast.Name("__saccade_stream__", ast.Store())], stream))
+        named["file"] = ast.Name("__saccade_stream__", ast.Load())
+    for value in values:
+        own = named if value is values[-1] else {**named, "end": ast.Constant(" ")}
+        keywords = [ast.keyword(name, copy.deepcopy(given)) for name, given in own.items()]
+        made.append(ast.Expr(ast.copy_location(ast.Call(call.func, [value], keywords), call)))
+    return [ast.copy_location(each, node) for each in made]
 
 
 def _key(node: ast.expr) -> ast.expr:
@@ -528,6 +616,41 @@ class _Leaking(ast.NodeTransformer):
             if kept:
                 generator.ifs.insert(0, ast.copy_location(ast.List(list(kept), ast.Load()), node))
         return node
+
+
+class _ListsOfClass(ast.NodeTransformer):
+    """Hands list comprehensions of a class body the names of the class that they read: they were no scope of theirs."""
+
+    def __init__(self, node: ast.ClassDef) -> None:
+        self._class = node
+        self._own = {
+            name.id for name in _in_scope(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+        } | {each.name for each in _in_scope(node) if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
+
+    def run(self) -> None:
+        """Rewrite the class body."""
+        self._class.body = [self.visit(statement) for statement in self._class.body]
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.args.defaults = [self.visit(default) for default in node.args.defaults]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return node
+
+    visit_Lambda = visit_GeneratorExp = visit_ClassDef  # type: ignore[assignment]
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
+        names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+        bound = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        read = sorted({name.id for name in names if name.id in self._own} - bound)
+        if not read:
+            return node
+        taken = ast.arguments(
+            posonlyargs=[], args=[ast.arg(name) for name in read], kwonlyargs=[], kw_defaults=[], defaults=[]
+        )
+        given: list[ast.expr] = [ast.Name(name, ast.Load()) for name in read]
+        return ast.copy_location(ast.Call(ast.Lambda(taken, node), given, []), node)
 
 
 def _outside_comprehensions(scope: ast.AST) -> Iterator[ast.AST]:
