@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from conditions import listens, wait_for
+from saccade.cli import main
+from saccade.cli.files import check_file, check_folder, write_file
 from small_networks import classifier_network, mean_network, spots_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
 
@@ -90,6 +92,50 @@ def test_the_log_of_a_run_says_when(video: Path, classifier: Path) -> None:
     )  # fmt: skip
     assert by_hand.returncode == 0, by_hand.stderr
     assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARNING ", by_hand.stderr, re.MULTILINE)
+
+
+OUTPUT_FILES = (
+    ("run", "detect", "--source", "no.mp4", "--model", "no.xml", "--summary"),
+    ("run-script", "SCRIPT", "--source", "no.mp4", "--report"),
+    ("tune", "no.xml", "--source", "no.mp4", "--chart"),
+    ("cloud", "local", "--lambdas", "no", "--summary"),
+    ("cloud", "zip", "no.jpg", "--local", "--out"),
+    ("device", "lock", "--wheel", "no.whl", "--out"),
+)
+OUTPUT_FOLDERS = (
+    ("tune", "no.xml", "--source", "no.mp4", "--keep-frames"),
+    ("convert", "no.xml", "--output"),
+    ("cloud", "build", "--out"),
+    ("cloud", "deploy", "--out"),
+    ("device", "deploy", "door", "--out"),
+)
+
+
+@pytest.mark.parametrize("words", OUTPUT_FILES + OUTPUT_FOLDERS, ids=" ".join)
+def test_what_cannot_be_written_is_said_before_anything_else(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("print 'ran'")
+    named = [str(script) if word == "SCRIPT" else word for word in words]
+    wrong = [f"{script}/below"] if words in OUTPUT_FOLDERS else [f"{script}/below", f"{tmp_path}/no/file", tmp_path]
+    for place in wrong:
+        assert main([*named, str(place)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{words[-1]} {place}: cannot be written (" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+def test_pipes_and_new_files_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "behind")
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "new", tmp_path / "link", tmp_path / "pipe", Path("/dev/null"), tmp_path / "new"):
+        check_file("--out", place)
+        if place.name == "new":
+            write_file("--out", place, "text")
+    check_folder("--out", tmp_path / "some" / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "new", "pipe"]
+    assert (tmp_path / "new").read_text() == "text"
 
 
 @pytest.mark.parametrize("modules", ["saccade", "saccade.cli.run_script, saccade.compat.host_options"])

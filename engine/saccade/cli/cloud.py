@@ -13,6 +13,7 @@ from typing import Any
 
 from saccade.address import without_credentials
 from saccade.cli import add_command, cloud_endpoint, style
+from saccade.cli.files import check_file, check_folder, write_file
 from saccade.cli.stacks import (
     action,
     add_place,
@@ -113,6 +114,8 @@ def _local(options: argparse.Namespace) -> int:
         raise ConfigError(f"--page is {options.page!r}; expected HOST:PORT, as 127.0.0.1:8090")
     if options.processes < 1 or not 0 <= options.port <= 65535 or not options.interval > 0:
         raise ConfigError("--processes must be 1 or more, --port 0 to 65535, --interval more than 0")
+    if options.summary not in (None, "-"):
+        check_file("--summary", options.summary)
     sources = [source for source in options.source or ["demo:"] if source != "none"]
     lambdas = find_lambdas(options.lambdas)
     ended = threading.Event()
@@ -156,7 +159,7 @@ def _report(summary: dict[str, Any], target: str | None) -> None:
         print(text)
         return
     if target:
-        Path(target).write_text(text + "\n", encoding="utf-8")
+        write_file("--summary", target, text + "\n")
     print(
         f"{summary['sent']} crops in {summary['seconds']:.0f} s -> {summary['faces']} faces in {summary['pictures']}, "
         f"{summary['points']} data points, {summary['dead_letters']} dead letters"
@@ -172,6 +175,7 @@ def _report(summary: dict[str, Any], target: str | None) -> None:
 def _build(options: argparse.Namespace) -> int:
     from saccade.deploy import package, template
 
+    check_folder("--out", options.out)
     for folder in template.functions(find_lambdas(options.lambdas)):
         made = package.build(folder, Path(options.out), package.Target(), python=options.python)
         code = "with byte code" if made.compiled else "without byte code"
@@ -184,6 +188,7 @@ def _deploy(options: argparse.Namespace) -> int:
     from saccade.deploy.account import open_account
 
     parameters = pairs(options.set)
+    check_folder("--out", options.out)
     lambdas = find_lambdas(options.lambdas)
     file = lambdas / "template.yaml"
     account = open_account(options.profile, options.region)
@@ -253,6 +258,8 @@ def _zip(options: argparse.Namespace) -> int:
     from saccade.deploy.photo import READ_TIMEOUT, zip_faces
 
     photo, out = Path(options.photo), Path(options.out) if options.out else None
+    if out is not None:
+        check_file("--out", out)
     if options.local:
         from saccade.deploy.analyst import FaceAnalyst
         from saccade.deploy.local import LocalAws

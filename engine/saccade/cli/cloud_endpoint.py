@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saccade.cli import style
+from saccade.cli.files import check_folder
 from saccade.cli.parser import add_options, given
 from saccade.cli.stacks import action, add_place, amount, ask, find_lambdas, show_costs, show_status
 from saccade.config import resolve
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
+    check_folder("--out", Path(options.out).parent)
     made = _packed(options, Path(options.out))
     print(plain(f"{made.path}  {made.bytes / 1e6:.2f} MB, to {made.task}: {', '.join(made.files)}"))
     return 0

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from saccade.cli import add_command
+from saccade.cli.files import check_folder
 from saccade.cli.shapes import add_input_shape, input_shapes
 from saccade.text import plain
 
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from saccade.formats.load import ReadOptions
     from saccade.networks import catalogue
 
+    check_folder("--output", options.output)
     path = catalogue.resolve(options.model)
     target = convert(
         path,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import saccade
 from saccade.cli import add_command
+from saccade.cli.files import check_file, check_folder
 from saccade.cli.stacks import ask, explain_missing, find_lambdas, pairs
 from saccade.errors import ConfigError
 from saccade.text import plain
@@ -123,6 +124,7 @@ def _deploy(options: argparse.Namespace) -> int:
     device.check_name(options.name)
     function = find_lambdas(options.lambdas) / component.FOLDERS[options.app]
     given = pairs(options.set)
+    check_folder("--out", options.out)
     # Wrong settings, and an account that cannot be, are told before anything is built.
     component.configuration(component.recipe(function, "bucket/folder", "0.0.0"), given)
     account = None if options.dry_run else _account(options)
@@ -218,6 +220,7 @@ def _lock(options: argparse.Namespace) -> int:
 
     target = wheelhouse.Platform(options.python, options.glibc)
     path = Path(options.out) if options.out else find_lambdas(options.lambdas) / wheelhouse.LOCK
+    check_file("--out", path)
     needed = wheelhouse.requirements(Path(options.wheel) if options.wheel else _checkout())
     text = wheelhouse.lock(needed, target)
     atomic.write(path, text.encode(), mode=0o644)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saccade.cli import add_command, style
+from saccade.cli.files import check_file, write_file
 from saccade.cli.parser import add_options, given
 from saccade.config import APPS, RunConfig, is_cameras_file, load_cameras, resolve
-from saccade.errors import ConfigError, OutputError, SaccadeError
-from saccade.private import check_place
+from saccade.errors import ConfigError, SaccadeError
 from saccade.process import StopSignals, is_writable
 from saccade.text import plain
 
@@ -80,6 +80,8 @@ def _run(options: argparse.Namespace, app: str, config: RunConfig, opening: Call
     """Run what `opening` opens to its end, or to that of the user's patience."""
     if config.summary == "-" and not is_writable(1):
         raise ConfigError("--summary -: standard output is closed; give a file")
+    if config.summary not in ("", "-"):
+        check_file("--summary", config.summary)
     report = _Report(app, config)
     reread = None if app else report.reread
     with StopSignals(report.last, final=options.ends_process, reread=reread) as signals:
@@ -211,12 +213,7 @@ def _write_summary(path: str, summary: dict[str, Any]) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
-    try:
-        check_place(path)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise OutputError(f"--summary {path}: cannot be written ({error.strerror})") from None
+    write_file("--summary", path, text)
 
 
 def _readable(summary: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.cli import add_command
+from saccade.cli.files import check_file
 from saccade.cli.parser import add_options, given
 from saccade.config import SOURCE_OPTIONS, resolve
 from saccade.config.commands import ScriptConfig
@@ -66,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
     config = resolve(ScriptConfig, file=options.config, environ=os.environ, given=given(options, ScriptConfig)).config
     if config.artifacts and not Path(config.artifacts).is_dir():
         raise ConfigError(f"--artifacts {config.artifacts}: no such folder")
+    if config.report:
+        check_file("--report", config.report)
     settings = HostOptions(
         script=str(script.absolute()), source=config.source,
         artifacts=str(Path(config.artifacts).resolve()) if config.artifacts else None, models=_models(config.model),

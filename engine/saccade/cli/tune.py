@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from saccade.address import without_credentials
 from saccade.cli import add_command, style
+from saccade.cli.files import check_file, check_folder, write_file
 from saccade.cli.parser import add_options, given
 from saccade.config import SOURCE_OPTIONS, RunConfig, resolve
 from saccade.config.settings import DEFAULT
-from saccade.errors import ConfigError, OutputError
-from saccade.private import check_place
+from saccade.errors import ConfigError
 from saccade.text import plain
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
             "no --source: tuning wants frames like those that the network will see: a camera, a film, a folder of "
             "pictures (demo: for a try)"
         )
+    if options.chart:
+        check_file("--chart", options.chart)
+    if options.keep_frames:
+        check_folder("--keep-frames", options.keep_frames)
     outcome = _tune(options, settings.config)
     chart = _write_chart(outcome, options.chart)
     if options.json:
@@ -96,11 +100,7 @@ def _write_chart(outcome: Outcome, wanted: str | None) -> Path:
     note = (
         f"{profile.frames} frames of {without_credentials(profile.source)} that were held out; lines are 95 % intervals"
     )
-    try:
-        check_place(target)
-        target.write_text(report.chart(outcome.rows, title, note), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"--chart {target}: cannot be written ({error.strerror})") from None
+    write_file("--chart", target, report.chart(outcome.rows, title, note))
     return target
 
 

@@ -442,7 +442,11 @@ class Host:
                 "seconds": round(seconds, 2), "ended": self._why, "restarts": self._restarts.count,
                 "adapted": lines, "problem": self._problem,
             }  # fmt: skip
-            Path(self.options.report).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            try:
+                Path(self.options.report).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            except OSError as error:
+                self._status = self._status or 2
+                self._problem = self._problem or f"--report {self.options.report}: cannot be written ({error.strerror})"
         of = f" of {self.options.frames}" if self.options.frames is not None else ""
         times = self._restarts.count
         again = f"; restarted {times} time{'s' if times > 1 else ''} by its Timer" if times else ""
