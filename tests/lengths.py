@@ -1,7 +1,7 @@
-"""How much is tried by tests that could go on for ever: kills at random moments, mutated files, frames in a row, sweeps.
+"""How much is tried by tests that could go on for ever: kills at random moments, mutated files, frames, sweeps.
 
-By default as much as shows that the thing holds. `SACCADE_EXHAUSTIVE=1` tries all of it, for a release or after a change
-to what such a test is about.
+By default as much as shows that the thing holds. `SACCADE_EXHAUSTIVE=1` tries all of it, for a release or after a
+change to what such a test is about.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from implementations import VARIANTS, WANTED, Kernels
 
-
 HERE = [name for name in VARIANTS if name in WANTED]
 
 
