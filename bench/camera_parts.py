@@ -29,15 +29,28 @@ CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(slots=True)
-class Seen:
-    """Keeps of each frame how many faces it has, its time, s, and how old it was when that was known, s.
-
-    since, until : in what time they are counted, monotonic, s.
+class Window:
+    """The time in which results count: `seconds` from `warm` after the first result of any camera on, s. To open many
+    cameras takes seconds, which a run does not count either.
     """
 
+    warm: float = 0.0
+    seconds: float = float("inf")
+    first: float | None = None
+
+    def holds(self, now: float) -> bool:
+        """Whether a result counts that is there now, monotonic, s."""
+        if self.first is None:
+            self.first = now
+        return self.warm <= now - self.first < self.warm + self.seconds
+
+
+@dataclass(slots=True)
+class Seen:
+    """Keeps of each frame how many faces it has, its time, s, and how old it was when that was known, s."""
+
     leases: int = 0
-    since: float = 0.0
-    until: float = float("inf")
+    window: Window = field(default_factory=Window)
     faces: list[int] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -45,7 +58,7 @@ class Seen:
     def accept(self, frame: Frame, result: Result) -> None:
         """Count."""
         now = time.monotonic()
-        if self.since <= now < self.until:
+        if self.window.holds(now):
             assert result.detections is not None
             self.faces.append(len(result.detections))
             self.ages.append(now - frame.captured)
@@ -61,12 +74,13 @@ class Site:
     def __init__(self) -> None:
         self._networks = Networks(threads=CORES, streams=CORES)
         self.seen: dict[str, Seen] = {}
+        self._window = Window()
 
     def camera(
         self, name: str, source: Callable[[], Source], app: Callable[[Predictor], Faces] = Faces, **options: object
     ) -> Camera:
         """One more; options as for `Camera`."""
-        seen = self.seen[name] = Seen()
+        seen = self.seen[name] = Seen(window=self._window)
         branch = Branch(app(open_predictor(MODEL, networks=self._networks)), [seen])
         return Camera(
             name=name,
@@ -76,10 +90,8 @@ class Site:
         )
 
     def count(self, warm: float, seconds: float) -> None:
-        """Count only what comes after `warm` seconds, and so long."""
-        now = time.monotonic()
-        for seen in self.seen.values():
-            seen.since, seen.until = now + warm, now + warm + seconds
+        """Count only what comes `warm` seconds after the first result, and so long."""
+        self._window.warm, self._window.seconds = warm, seconds
 
 
 def demo() -> Source:

@@ -71,7 +71,9 @@ OVERLOAD = 4.0
 """Of the row of priorities: so many times what the machine can do is wanted of it."""
 RATE = 5.0
 WARM = 2.0
-"""Seconds at the start of a run that do not count."""
+"""Seconds after the first result that do not count."""
+TAIL = 1.0
+"""Seconds that a run goes on after those that count: its own begin with its first picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ def fleet(plan: Plan) -> Iterator[Figure]:
             engine = Engine(cameras)
             site.count(WARM, seconds)
             start, began = use(), time.monotonic()
-            figures = engine.run(seconds=seconds + WARM)
+            figures = engine.run(seconds=seconds + WARM + TAIL)
             cores = (use().cpu - start.cpu) / (time.monotonic() - began)
             for camera in figures.cameras.values():
                 pictures = dict(camera.run.pictures)
@@ -361,7 +363,7 @@ def _good(plan: Plan, bad: str | None, source: Callable[[], Any]) -> Good:
     if bad is not None:
         cameras.append(site.camera("bad", source, app if bad == "hang" else Faces))
     engine = Engine(cameras)
-    seconds = plan.seconds + WARM
+    seconds = plan.seconds + WARM + TAIL
     site.count(WARM, plan.seconds)
     uses: list[float] = []
     with _watching(seconds / 3, lambda: uses.append(use().memory)):
@@ -452,7 +454,7 @@ def _looks(firsts: int, others: int, source: Callable[[], Any], rate: float, sec
     cameras += [site.camera(f"c{i}", source, rate=rate) for i in range(others)]
     engine = Engine(cameras)
     site.count(WARM, seconds)
-    engine.run(seconds=seconds + WARM)
+    engine.run(seconds=seconds + WARM + TAIL)
     return Looks(sum(len(seen.ages) for seen in site.seen.values()) / seconds,
                  site.seen["first0"].ages if firsts else [])  # fmt: skip
 
