@@ -160,6 +160,24 @@ realtime = true
         load_cameras(tmp_path / "c.toml", environ={"SACCADE_SORCE": "1"}, given={"source": "x"})
 
 
+def test_what_lies_in_one_spool_goes_to_one_bucket(tmp_path: Path) -> None:
+    fault = "c.toml: cameras a and b share a spool and not what becomes of it; give them one bucket and encryption, or"
+    for a, b, sound in (
+        ('bucket = "one"', 'bucket = "one"', True),
+        ('bucket = "one"', 'bucket = "two"', False),
+        ('bucket = "one"', 'bucket = "one"\nencryption = "none"', False),
+        ('bucket = "one"\nspool = "/s/{camera}"', 'bucket = "two"\nspool = "/s/{camera}"', True),
+        ('bucket = "one"\nspool = "/s"', 'spool = "/s"', False),
+        ('bucket = "one"', "", True),
+        ('spool = "/s"', 'spool = "/s"\nencryption = "none"', True),
+    ):
+        text = "".join(
+            f'[[camera]]\nname = "{name}"\nsource = "demo:"\napp = "faces"\n{options}\n'
+            for name, options in (("a", a), ("b", b))
+        )
+        assert [line.startswith(fault) for line in problems(tmp_path, text)] == [True] * (not sound), (a, b)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -167,7 +167,7 @@ def test_troubles_that_pass_are_waited_out(tmp_path: Path, code: str, says: str)
         spool.put(b"x", KEY)
         up = Uploader(spool, "bucket", client=Client(), back_off=QUICK)
         original = up._report
-        up._report = lambda problem: (problems.append(problem), original(problem))[1]  # type: ignore[method-assign]
+        up._report = lambda problem, counts: (problems.append(problem), original(problem, counts))[1]  # type: ignore[method-assign]
         assert up.flush(10)
         assert up.statistics().failures == 3
     assert says in problems[0]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saccade.frame import Frame
     from saccade.pipeline import App, Output
     from saccade.results import Result
+    from saccade.storage.uploads import Uploads
 
 PROCESS = ("view", "summary", "frames", "seconds")
 """Options that hold for the process and not for a camera."""
@@ -78,12 +79,14 @@ class RunningCamera:
         engine: Engine,
         *,
         events: EventFiles,
+        uploads: Uploads,
         shown: bool,
         make_outputs: Callable[[RunConfig], Outputs],
     ) -> RunningCamera:
         """Open a camera with its outputs and have the engine run it; raises SaccadeError, and nothing is left then.
 
-        apps : those of the configuration, in its order. shown : on a page. make_outputs : those of one of its apps.
+        apps : those of the configuration, in its order. events, uploads : of all cameras. shown : on a page.
+        make_outputs : makes the outputs of one of its apps.
         """
         with ExitStack() as opened:
             capture: Capture | None = _capture(config)
@@ -98,7 +101,7 @@ class RunningCamera:
                 opened.callback(made.close)
                 results.append(made)
                 followed = config.config.track and app.name in FOLLOWED
-                made.open(app.name, wait=every, objects=followed, model=app.model_name)
+                made.open(app.name, wait=every, objects=followed, model=app.model_name, uploads=uploads)
                 for output in made.by_name.values():
                     opened.callback(output.close)
                 by_name = made.by_name | events.output(config)

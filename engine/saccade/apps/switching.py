@@ -16,6 +16,7 @@ from saccade.apps.running_camera import EventFiles, RunningCamera
 from saccade.config import CameraConfig, Cameras, RunConfig
 from saccade.errors import ConfigError, SaccadeError
 from saccade.networks.sharing import Networks
+from saccade.storage.uploads import Uploads
 
 if TYPE_CHECKING:
     from saccade.outputs.opening import Outputs
@@ -53,7 +54,7 @@ class RunningCameras:
         self._engine, self._shown, self._make_outputs = engine, shown, make_outputs
         self._running: dict[str, RunningCamera] = {}
         self._paused: set[str] = set()
-        self._events = EventFiles()
+        self._events, self._uploads = EventFiles(), Uploads()
 
     def get(self, name: str) -> RunningCamera | None:
         """One that runs; None where none of that name does."""
@@ -168,8 +169,9 @@ class RunningCameras:
 
     def _start(self, camera: CameraConfig, apps: Sequence[App]) -> None:
         running = RunningCamera.start(
-            camera, apps, self._engine, events=self._events, shown=self._shown, make_outputs=self._make_outputs
-        )
+            camera, apps, self._engine, events=self._events, uploads=self._uploads, shown=self._shown,
+            make_outputs=self._make_outputs,
+        )  # fmt: skip
         if camera.name in self._paused:  # and only opened anew
             self._engine.pause(camera.name)
         self._running[camera.name] = running

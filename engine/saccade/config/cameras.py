@@ -170,7 +170,7 @@ def runnable_cameras(
 
 
 def between_cameras(cameras: Sequence[CameraConfig], where: str) -> list[str]:
-    """What is wrong with cameras that are sound one by one: a name, a device or a FIFO for two of them."""
+    """What is wrong with cameras that are sound one by one: a name, a device, a FIFO or a spool for two of them."""
     by_name, by_device, by_fifo = (
         _shared(cameras, key) for key in (lambda c: c.name.casefold(), lambda c: c.device, lambda c: c.config.fifo)
     )
@@ -183,7 +183,21 @@ def between_cameras(cameras: Sequence[CameraConfig], where: str) -> list[str]:
         ),
         *(f"{where}: cameras {_names(same)} share the FIFO {same[0].config.fifo}; write {{camera}} into its name"
           for same in by_fifo),
+        *(f"{where}: cameras {_names(same)} share a spool and not what becomes of it; give them one bucket and "
+          "encryption, or write {camera} into spool"
+          for same in _shared(cameras, _spool) if len({_destination(camera) for camera in same}) > 1),
     ]  # fmt: skip
+
+
+def _spool(camera: CameraConfig) -> str:
+    """Where its crops wait for their upload; empty where they do not."""
+    return camera.config.spool or ("the default" if camera.config.bucket else "")
+
+
+def _destination(camera: CameraConfig) -> tuple[str, ...]:
+    """What becomes of a spool; nothing without a bucket."""
+    config = camera.config
+    return (config.bucket, config.encryption, config.kms_key) if config.bucket else ()
 
 
 def _shared(cameras: Sequence[CameraConfig], key: Any) -> list[list[CameraConfig]]:

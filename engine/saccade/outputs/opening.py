@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saccade.outputs.publish import Publisher
     from saccade.outputs.publish.camera import Body, CameraMessages, HomeAssistant
     from saccade.storage.spool import Spool
-    from saccade.storage.uploader import Uploader
+    from saccade.storage.uploads import CameraUploads, Uploads
 
 STOPPED_SECONDS = 0.4
 """How long messages and an upload in hand have left after a signal, s."""
@@ -66,7 +66,7 @@ class Outputs:
         self._publishers: list[Publisher] = []
         self._best_of: Callable[[int], str | None] = lambda track: ""
         self._spool: Spool | None = None
-        self._uploader: Uploader | None = None
+        self._uploader: CameraUploads | None = None
         self._last: dict[str, dict[str, Any]] = {}
         self._ends: list[Callable[[], object]] = []
         self._lock = threading.Lock()
@@ -77,16 +77,17 @@ class Outputs:
             self.close()
             raise
 
-    def open(self, app: str, *, wait: bool, objects: bool, model: str = "") -> None:
+    def open(self, app: str, *, wait: bool, objects: bool, model: str = "", uploads: Uploads | None = None) -> None:
         """Open all that the configuration asks for; raises SaccadeError, and nothing is left open then.
 
         app : its name. wait : every frame counts, so that an output that is busy holds the stream up rather than skip.
-        objects : the app follows objects. model : name of its network.
+        objects : the app follows objects. model : name of its network. uploads : those of all cameras of the process;
+        None: there are no others.
         """
         try:
             self._open_files(wait=wait)
             if self._config.bucket or self._config.spool:
-                self._open_spool(app, wait=wait)
+                self._open_spool(app, wait=wait, uploads=uploads)
             self._open_display()
             for number, publisher in enumerate(self._publishers, 1):
                 self._open_messages(publisher, "" if number == 1 else f"_{number}", objects, model)
@@ -191,16 +192,16 @@ class Outputs:
 
                 self.by_name["pictures"] = PictureWriter(config.out, every=config.pictures, wait=wait)
 
-    def _open_spool(self, app: str, *, wait: bool) -> None:
+    def _open_spool(self, app: str, *, wait: bool, uploads: Uploads | None) -> None:
         from saccade.outputs.upload import CropsToSpool
         from saccade.storage.spool import Spool, default_folder
-        from saccade.storage.uploader import Uploader
+        from saccade.storage.uploads import Uploads
 
         config = self._config
         spool = self._spool = Spool(
             Path(config.spool) if config.spool else default_folder(),
             max_bytes=config.spool_bytes, min_free=config.spool_free, max_age=config.spool_days * 86400,
-            when_full=config.spool_full,
+            when_full=config.spool_full, owner=config.camera,
         )  # fmt: skip
         self._ends.append(self._close_spool)
         name = "crops" if "crops" not in self.by_name else "spooled_crops"
@@ -210,7 +211,8 @@ class Outputs:
         self._best_of = crops.best_of
         if config.bucket:
             encryption = "" if config.encryption == "none" else config.encryption
-            uploader = Uploader(spool, config.bucket, encryption=encryption, kms_key=config.kms_key).start()
+            uploads = Uploads() if uploads is None else uploads
+            uploader = uploads.start(spool, config.bucket, encryption=encryption, kms_key=config.kms_key)
             self._uploader = uploader
             self._ends.append(lambda: uploader.stop(*self._patience))
 

@@ -33,7 +33,7 @@ class SpoolEntry:
 
     number : place in the order of arrival. key : S3 key. content_type : MIME type. digest : SHA-256 of `data`, hex.
     time : POSIX time of arrival as the clock showed it, s. boot, uptime : boot id and seconds since boot at arrival,
-    which tell the age whatever the clock does meanwhile.
+    which tell the age whatever the clock does meanwhile. owner : who put it, for the counts of those who share a spool.
     """
 
     number: int
@@ -44,6 +44,7 @@ class SpoolEntry:
     boot: str
     uptime: float
     data: bytes
+    owner: str = ""
 
     @property
     def name(self) -> str:
@@ -54,7 +55,7 @@ class SpoolEntry:
         """The file's content."""
         head = {
             "key": self.key, "type": self.content_type, "sha256": self.digest, "bytes": len(self.data),
-            "time": self.time, "boot": self.boot, "uptime": self.uptime,
+            "time": self.time, "boot": self.boot, "uptime": self.uptime, "owner": self.owner,
         }  # fmt: skip
         return _MAGIC + json.dumps(head).encode() + b"\n" + self.data
 
@@ -130,7 +131,7 @@ def _parsed(path: Path, stream: BinaryIO) -> SpoolEntry:
             str(head["key"]), str(head["type"]), str(head["sha256"]), float(head["time"]),
             str(head["boot"]), float(head["uptime"]),
         )  # fmt: skip
-        length = int(head["bytes"])
+        length, owner = int(head["bytes"]), str(head.get("owner", ""))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise EntryError(f"{path.name}: its header is damaged") from None
     if _key_problem(fields[0]) or not _TYPE.fullmatch(fields[1]):
@@ -141,4 +142,4 @@ def _parsed(path: Path, stream: BinaryIO) -> SpoolEntry:
     data = stream.read(length)
     if hashlib.sha256(data).hexdigest() != fields[2]:
         raise EntryError(f"{path.name}: its content does not match its digest")
-    return SpoolEntry(int(path.name[:16]), *fields, data)
+    return SpoolEntry(int(path.name[:16]), *fields, data, owner)

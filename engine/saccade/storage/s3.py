@@ -22,11 +22,14 @@ def hint(code: str, permission: str) -> str:
 
 
 def client(*, connect_timeout: float, read_timeout: float, attempts: int, connections: int) -> Any:
-    """A client for S3. Time limits in s; attempts : requests in all, with botocore's pauses between them."""
+    """A client for S3, with credentials looked up anew.
+
+    Time limits in s; attempts : requests in all, with botocore's pauses between them. connections : kept open at most.
+    """
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    return boto3.Session().client(
         "s3",
         config=Config(
             connect_timeout=connect_timeout,

@@ -91,6 +91,7 @@ class Spool:
     max_age : seconds after which an entry is deleted unsent, or None. Measured against the time since boot, so a
         clock that is set does not age anything.
     when_full : ``oldest`` deletes the oldest entries to make room, ``refuse`` raises `SpoolFull`; both are counted.
+    owner : whose entries these are, where several put theirs into one folder.
 
     Raises OutputError where the folder cannot be used, ConfigError for bounds that make no sense.
     """
@@ -103,6 +104,7 @@ class Spool:
         min_free: int = 64 << 20,
         max_age: float | None = 30 * 86400.0,
         when_full: WhenFull = "oldest",
+        owner: str = "",
     ) -> None:
         if when_full not in ("oldest", "refuse"):
             raise ConfigError(f"when_full: got {when_full!r}; expected oldest or refuse")
@@ -113,6 +115,7 @@ class Spool:
             )
         self.folder = Path(folder)
         self.max_bytes, self.min_free, self.max_age, self.when_full = max_bytes, min_free, max_age, when_full
+        self.owner = owner
         self._queue, self._quarantine = self.folder / "queue", self.folder / "quarantine"
         self._lock = threading.Lock()
         self._boot = _boot_id()
@@ -153,7 +156,7 @@ class Spool:
             number, entries, size = self._counters()
             entry = SpoolEntry(
                 number, key, content_type, hashlib.sha256(data).hexdigest(),
-                round(time.time(), 3), self._boot, round(_uptime(), 3), data,
+                round(time.time(), 3), self._boot, round(_uptime(), 3), data, self.owner,
             )  # fmt: skip
             blob = entry.encoded()
             try:

@@ -24,6 +24,9 @@ from saccade.storage.spool import Spool
 
 log = logging.getLogger(__name__)
 
+MOST_CONNECTIONS = 64
+"""Connections that are kept open, if there are so many threads at work; more than these are closed after each use."""
+
 
 class UploadRefused(Exception):
     """S3 will never take this object; the message says why."""
@@ -46,15 +49,46 @@ class UploadStatistics:
     upload: Timing
 
 
+class UploadCounts:
+    """What was uploaded of one owner's entries; only the thread that uploads writes to it."""
+
+    def __init__(self) -> None:
+        self.uploaded = self.repeats = self.failures = 0
+        self.upload = Stopwatch()
+
+
+class SharedClient:
+    """A client of S3 for all who upload: made when the first of them does, and used by all of their threads."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def get(self) -> Any:
+        """The client; whatever boto3 raises where none can be made."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._make()
+            return self._client
+
+    def forget(self, client: Any) -> None:
+        """Its credentials are refused: the next one asks for them anew, as they may have been renewed."""
+        with self._lock:
+            if self._client is client:
+                self._client = None
+
+
 class Uploader:
     """Drains a spool into a bucket, in order, from one thread.
 
     Parameters
     ----------
     spool : where from. bucket : where to.
-    client : a boto3 S3 client; by default one is made by `s3_client()` and shared by all uploads.
+    client : a boto3 S3 client, or one that is shared; by default its own, which `s3_client` makes.
     encryption : ``AES256`` (SSE-S3), ``aws:kms``, or "" for stores that know none. kms_key : key id with ``aws:kms``.
     back_off : (first, longest) pause after a failed attempt, s; doubled each time, with full jitter.
+    counts_of : where an entry is counted; by default all are counted here.
 
     A failure never loses an entry: it stays first in the queue and is tried again, with growing pauses. Only what S3
     refuses for good (a key or content that it can never take) is quarantined, so that it cannot block the rest.
@@ -69,19 +103,23 @@ class Uploader:
         encryption: str = "AES256",
         kms_key: str = "",
         back_off: tuple[float, float] = (0.5, 60.0),
+        counts_of: Callable[[SpoolEntry], UploadCounts] | None = None,
     ) -> None:
         self.spool, self.bucket = spool, _checked_bucket(bucket)
-        self._client = client
+        if isinstance(client, SharedClient):
+            self._client = client
+        else:
+            self._client = SharedClient(s3_client if client is None else lambda: client)
         self._options: dict[str, str] = {"ServerSideEncryption": encryption} if encryption else {}
         if kms_key:
             self._options["SSEKMSKeyId"] = kms_key
         self._first, self._longest = back_off
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._uploaded = self._repeats = self._failures = 0
+        self.counts = UploadCounts()
+        self._counts_of = counts_of or (lambda entry: self.counts)
         self._problem = ""
         self._draining = False
-        self._watch = Stopwatch()
 
     def start(self) -> Uploader:
         """Upload in the background until `stop()`."""
@@ -114,8 +152,9 @@ class Uploader:
 
     def statistics(self) -> UploadStatistics:
         """Counts so far."""
+        counts = self.counts
         return UploadStatistics(
-            self._uploaded, self._repeats, self._failures, self._problem, self._draining, self._watch.statistics()
+            counts.uploaded, counts.repeats, counts.failures, self._problem, self._draining, counts.upload.statistics()
         )
 
     @contextlib.contextmanager
@@ -144,7 +183,7 @@ class Uploader:
                         self.spool.arrived.wait(1.0)
             except Exception as error:
                 # The queue's folder may be unreadable for a while; the thread must outlive that.
-                self._report(f"{type(error).__name__}: {error}")
+                self._report(f"{type(error).__name__}: {error}", self.counts)
             self._stop.wait(1.0)
 
     def _drain(self, end: float | None, progress: Callable[[SpoolEntry], None] | None) -> bool:
@@ -152,10 +191,8 @@ class Uploader:
         for path in self._batch():
             pause = self._first
             while not self._stop.is_set() and (end is None or time.monotonic() < end):
-                problem = self._try(path.name, progress)
-                if problem is None:
+                if self._try(path.name, progress):
                     break
-                self._report(problem)
                 wait = random.uniform(0.0, pause)  # jitter, so that a fleet does not come back at once
                 pause = min(self._longest, pause * 2)
                 self._stop.wait(wait if end is None else min(wait, max(0.0, end - time.monotonic())))
@@ -163,25 +200,28 @@ class Uploader:
                 return False
         return not self.spool.passed_over()
 
-    def _try(self, name: str, progress: Callable[[SpoolEntry], None] | None) -> str | None:
-        """Upload one entry, if it is one; returns what stood in the way for now, None where it is dealt with."""
+    def _try(self, name: str, progress: Callable[[SpoolEntry], None] | None) -> bool:
+        """Upload one entry, if it is one; whether it is dealt with, or has to be tried again."""
         try:
             entry = self.spool.load(name)
         except OSError as error:
-            return f"{name} cannot be read now: {error.strerror}"
+            self._report(f"{name} cannot be read now: {error.strerror}", self.counts)
+            return False
         if entry is None:
-            return None
+            return True
+        counts = self._counts_of(entry)
         try:
-            self._upload(entry)
+            self._upload(entry, counts)
         except UploadRefused as error:
             self.spool.quarantine(name, f"S3 refused {entry.key}: {error}")
-            return None
+            return True
         except Exception as error:  # whatever a network, credentials or a proxy can do: the entry is kept
-            return _reason(error, self.bucket)
+            self._report(_reason(error, self.bucket), counts)
+            return False
         self.spool.remove(entry)
         if progress is not None:
             progress(entry)
-        return None
+        return True
 
     def _batch(self) -> Iterator[Path]:
         """Entries in order, including those that arrive meanwhile."""
@@ -191,37 +231,41 @@ class Uploader:
                 return
             yield from paths
 
-    def _upload(self, entry: SpoolEntry) -> None:
-        from botocore.exceptions import ClientError, ParamValidationError
+    def _upload(self, entry: SpoolEntry, counts: UploadCounts) -> None:
+        from botocore.exceptions import ClientError, NoCredentialsError, ParamValidationError
 
-        if self._client is None:
-            self._client = s3_client()
+        client = self._client.get()
         try:
-            with self._watch.measure():
-                self._client.put_object(
+            with counts.upload.measure():
+                client.put_object(
                     Bucket=self.bucket, Key=entry.key, Body=entry.data, ContentType=entry.content_type,
                     IfNoneMatch="*", ChecksumSHA256=base64.b64encode(bytes.fromhex(entry.digest)).decode(),
                     Metadata={"sha256": entry.digest}, **self._options,
                 )  # fmt: skip
         except ParamValidationError as error:
             raise UploadRefused(str(error)) from None
+        except NoCredentialsError:
+            self._client.forget(client)
+            raise
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             code = error.response.get("Error", {}).get("Code", "")
             if status == 412 or code == "PreconditionFailed":
-                self._repeats += 1
+                counts.repeats += 1
             elif code in _FOR_GOOD:
                 raise UploadRefused(f"{code}: {error.response['Error'].get('Message', '')}") from None
             else:
+                if code in _CREDENTIALS:
+                    self._client.forget(client)
                 raise
         else:
-            self._uploaded += 1
+            counts.uploaded += 1
         if self._problem:
             log.warning("spool: uploads to %s work again", self.bucket)
             self._problem = ""
 
-    def _report(self, problem: str) -> None:
-        self._failures += 1
+    def _report(self, problem: str, counts: UploadCounts) -> None:
+        counts.failures += 1
         if problem != self._problem:
             # Once for each new trouble, not once for each attempt.
             log.warning("spool: cannot upload: %s (everything is kept and tried again)", problem)
@@ -233,9 +277,14 @@ _FOR_GOOD = frozenset(
 )
 
 
+_CREDENTIALS = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
+
+
 def s3_client(*, connect_timeout: float = 5.0, read_timeout: float = 15.0) -> Any:
-    """The S3 client for uploads: one connection kept open, short timeouts, retries left to the spool."""
-    return s3.client(connect_timeout=connect_timeout, read_timeout=read_timeout, attempts=1, connections=2)
+    """The S3 client for uploads: short timeouts, retries left to the spool, a connection kept open for each thread."""
+    return s3.client(
+        connect_timeout=connect_timeout, read_timeout=read_timeout, attempts=1, connections=MOST_CONNECTIONS
+    )
 
 
 def _reason(error: Exception, bucket: str) -> str:
