@@ -6,12 +6,14 @@ import gc
 import logging
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from saccade.cli import main
 from saccade.config import cache_dir
 from saccade.networks.catalogue import find
 
@@ -28,6 +30,10 @@ sys.dont_write_bytecode = False
 # does in a process of its own find it as in a terminal, and here it goes on doing nothing.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+# Hundreds of short processes load NumPy and OpenCV and multiply no matrices: a pool of threads for that costs each a
+# tenth of its start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 WORKERS_PER_CORE = 2
 """Tests wait for processes, sockets and cameras most of their time."""
@@ -107,6 +113,21 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
         if not all(entry.is_pulled() for entry in find(name)):
             pytest.skip(f"a classifier is not here: run `saccade models pull {name}`")
     return _USERS_CACHE
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The `saccade` command in this process: for words that it answers before it does anything."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        arguments = [str(word) for word in words]
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(autouse=True)

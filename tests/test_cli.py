@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ COMMANDS = (
     "run", "cameras", "why", "service", "models", "inspect", "convert", "infer", "run-script", "spool", "serve",
     "archive", "cloud", "device", "config", "doctor", "completion", "bench",
 )  # fmt: skip
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def saccade(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
@@ -43,8 +47,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    done = saccade(command, "--help")
+def test_every_command_has_help_with_an_example(told: Command, command: str) -> None:
+    done = told(command, "--help")
     assert done.returncode == 0, done.stderr
     assert "example:" in done.stdout
     assert f"saccade {command}" in done.stdout
@@ -193,10 +197,10 @@ def test_detect_with_the_options_of_its_network(video: Path, tmp_path: Path) -> 
     ],
 )
 def test_options_of_detect_that_do_not_fit_are_named(
-    options: tuple[str, ...], message: str, video: Path, tmp_path: Path
+    told: Command, options: tuple[str, ...], message: str, video: Path, tmp_path: Path
 ) -> None:
     network = spots_network(tmp_path / "spots.xml")
-    done = saccade("run", "detect", "--source", video, "--model", network, *options)
+    done = told("run", "detect", "--source", video, "--model", network, *options)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -212,8 +216,8 @@ def test_classify_has_a_network_of_its_own(classifiers: Path, corpus: Path) -> N
 
 
 @pytest.mark.parametrize("app", ["detect", "faces", "segment", "classify", "head-pose"])
-def test_every_app_has_help_with_an_example(app: str) -> None:
-    done = saccade("run", app, "--help")
+def test_every_app_has_help_with_an_example(told: Command, app: str) -> None:
+    done = told("run", app, "--help")
     assert done.returncode == 0, done.stderr
     assert f"saccade run {app} --" in done.stdout
 
@@ -262,8 +266,11 @@ def test_nine_direction_classifier_gives_a_pose(video: Path, classifier: Path) -
         (["convert", "/no/such.xml"], "/no/such.xml"),
     ],
 )
-def test_a_mistake_gives_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = saccade(*arguments, cwd=tmp_path)
+def test_a_mistake_gives_one_line_and_status_2(
+    told: Command, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = told(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
     lines = [line for line in done.stderr.splitlines() if line]
