@@ -25,6 +25,7 @@ from script_runs import Device, Run
 
 import local_s3
 from conditions import PATIENCE
+from lengths import EXHAUSTIVE
 
 PROJECTS = Path(__file__).parent / "projects"
 
@@ -302,13 +303,16 @@ LANGUAGE = """blob_parameter cmp_method comprehension_variable contours contours
 
 
 @pytest.mark.corpus
-@pytest.mark.parametrize("name", LANGUAGE.split())
-def test_cases(device: Device, corpus: Path, name: str) -> None:
-    script = device.folder / f"{name}.py"
-    shutil.copy(_cases(corpus) / f"{name}.py", script)
-    run = device.run(script, frames=1)
+@pytest.mark.parametrize("names", LANGUAGE.split() if EXHAUSTIVE else [LANGUAGE])
+def test_cases(device: Device, corpus: Path, names: str) -> None:
+    """As modules of one script, which are read as it is itself; in the exhaustive form each in a run of its own."""
+    for name in names.split():
+        shutil.copy(_cases(corpus) / f"{name}.py", device.folder)
+    script = device.script("".join(f"import {name}\nprint '{name}'\n" for name in names.split()))
+    run = device.run(script, frames=len(names.split()))
     assert run.report["problem"] == ""
-    assert run.report["frames"] == 1
+    assert [line for line in run.out.splitlines() if line in names.split()] == names.split()
+    assert run.report["frames"] == len(names.split())
 
 
 def test_sorter(device: Device) -> None:
