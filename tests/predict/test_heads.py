@@ -19,11 +19,12 @@ FAMILIES = {
     "ultraface_rfb320_raw": "ultraface", "yolo11_det_nc4": "yolov8", "yolo11_obb": "yolov8-obb",
     "yolo11_seg": "yolov8-seg", "yolo26_e2e": "yolo-rows", "yolov10_e2e": "yolo-rows", "yolov2_region_ir": "yolov2",
     "yolov3_region_ir": "yolov3", "yolov5_obj": "yolov5", "yolov5u_det_nc1": "yolov8", "yolov8_det": "yolov8",
-    "yolov8_int8_tflite": "yolov8", "yolov8_pose": "yolov8-pose", "yolox_decoded": "yolox", "yolox_nano": "yolox", "yunet_320": "yunet",
+    "yolov8_int8_tflite": "yolov8", "yolov8_pose": "yolov8-pose", "yolox_decoded": "yolox", "yolox_nano": "yolox",
+    "yunet_320": "yunet",
 }  # fmt: skip
 """Who reads what is in a folder."""
 UNRECORDED = ("tflite_ssd_postprocess_uint8", "yolov8_int8_tflite", "aizoo_mask_tflite", "yolox_nano")
-"""Their recorded outputs are the file's integers, of an operator that is cut off, of another picture's size, or none."""
+"""Their recorded outputs are the file's integers, of an operator that is cut off, of another size, or none."""
 
 
 @pytest.mark.corpus
