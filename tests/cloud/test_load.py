@@ -5,18 +5,18 @@ SACCADE_LOAD_CROPS sets how many; 1,000 take about 15 s on two quiet cores.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from pathlib import Path
 
 from conditions import PATIENCE
+from lengths import length
 from saccade.deploy.local import LocalAws
 
 from .conftest import crop, face, points, put, rows
 
-CROPS = int(os.environ.get("SACCADE_LOAD_CROPS", "200"))
-WARM = 60
+CROPS = length(80, 1000, "SACCADE_LOAD_CROPS")
+WARM = 40
 PICTURE = crop(face({"HAPPY": 70.0, "CALM": 30.0}))
 
 

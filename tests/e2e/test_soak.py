@@ -1,11 +1,12 @@
 """A camera in a bad week: all faults at once, and nothing is lost.
 
-By default half a minute; `SACCADE_SOAK=600 pytest tests/e2e/test_soak.py -s` runs ten minutes and prints what it saw.
+By default ten seconds; `SACCADE_SOAK=600 pytest tests/e2e/test_soak.py -s` runs ten minutes and prints what it saw.
 
 The faces function runs on a live demo stream. Meanwhile S3 answers late, with errors, half or not at all, the broker is
 restarted, viewers of the FIFO come, stall and die, rubbish falls into the spool's folder, and the process is killed
 with SIGKILL again and again. In the end each crop whose put had returned is in the bucket, once. A second function runs
-beside it without any trouble: the frame rates of the two are compared over the same moments of the same machine.
+beside it without any trouble: in the exhaustive form the frame rates of the two are compared over the same moments
+of the same machine.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ import pytest
 
 import local_s3
 from conditions import wait_for
+from lengths import EXHAUSTIVE, length
 from local_broker import MOSQUITTO, Mosquitto, Subscriber
 from saccade.storage.spool import Spool
 from saccade.storage.uploader import Uploader
 
-SECONDS = float(os.environ.get("SACCADE_SOAK", "24"))
+SECONDS = length(10, 60, "SACCADE_SOAK")
 START_SECONDS = 120.0
 """How long a life may take to its first crop: no measure of speed, only the end of a hang."""
 FRAME_RATE = 30.0
@@ -241,7 +243,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     memory, threads = (max(max(getattr(life, name), default=0) for life in lives) for name in ("rss", "threads"))
     rates = ", ".join(f"{life.rate:.1f}" for _, _, life in spans)
     print(
-        f"\n{SECONDS:.0f} s, {len(lives)} kills, {len(counted)} crops counted, {len(stored)} objects, "
+        f"\n{SECONDS} s, {len(lives)} kills, {len(counted)} crops counted, {len(stored)} objects, "
         f"{waiting} were left to upload, {quarantined} files quarantined; faults met {proxy.seen}; "
         f"{received} messages, {seen[0] / 1e6:.1f} MB of stream seen; frames over those of the undisturbed {ratio:.3f} "
         f"({undisturbed.rate:.1f}/s; {rates}); at most {memory} MB, {threads} threads"
@@ -253,7 +255,8 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert quarantined > 0
     assert received > 0
     assert seen[0] > 0
-    if undisturbed.rate >= 0.95 * FRAME_RATE:  # else the machine has too little left for both, whoever is disturbed
+    # Of a machine that has too little left for both, whoever is disturbed, nothing is asked.
+    if EXHAUSTIVE and undisturbed.rate >= 0.95 * FRAME_RATE:
         assert spans
         assert ratio >= 0.9
     for life in lives:

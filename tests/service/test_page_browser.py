@@ -20,13 +20,16 @@ from scenes import Feeder
 
 JPEG = simplejpeg.encode_jpeg(np.full((48, 48, 3), 90, np.uint8))
 
+RATE = 12.0
+"""Pictures a second: what they are is looked at, and a browser without a GPU draws each."""
+
 pytestmark = MARKS
 
 
 @contextmanager
 def serving(app: str = "faces", address: str = "127.0.0.1:0") -> Iterator[tuple[LivePage, Feeder, Display]]:
     display = Display()
-    with Feeder(display.accept, app=app) as feeder:
+    with Feeder(display.accept, RATE, app) as feeder:
         page = LivePage(address, display, feeder.statistics).start()
         try:
             yield page, feeder, display
@@ -85,7 +88,7 @@ def test_says_when_frames_stop_and_come_back(browser: Any) -> None:
 def test_says_why_the_source_is_away_over_its_last_picture(browser: Any, width: int) -> None:
     state: dict[str, Any] = {"state": "up", "reason": "", "last_picture": 1795000000.0}
     display = Display()
-    with Feeder(display.accept) as feeder:
+    with Feeder(display.accept, RATE) as feeder:
         page = LivePage("127.0.0.1:0", display, lambda: feeder.statistics() | state).start()
         for way in ("open", "new"):
             with looking(browser, page.url, viewport={"width": width, "height": 844}) as tab:
@@ -140,7 +143,7 @@ def test_says_when_the_stream_has_ended(browser: Any) -> None:
 
 def test_says_when_saccade_has_gone_and_goes_on_when_it_is_back(browser: Any) -> None:
     display = Display()
-    with Feeder(display.accept) as feeder:
+    with Feeder(display.accept, RATE) as feeder:
         page = LivePage("127.0.0.1:0", display, feeder.statistics).start()
         with looking(browser, page.url) as tab:
             wait_for_state(tab, "live")
@@ -163,7 +166,7 @@ def test_holds_a_moment_and_looks_back(browser: Any, tmp_path: Path, width: int,
         crop = Crop(JPEG, 1795000000.0 + number, number, number + 1, 1, 0.8, 1.0, (0, 0, 9, 9), label)
         (tmp_path / crop.name).write_bytes(crop.file)
     display = Display()
-    with Feeder(display.accept) as feeder:
+    with Feeder(display.accept, RATE) as feeder:
         page = LivePage("127.0.0.1:0", display, feeder.statistics, crops=tmp_path).start()
         size = {"width": width, "height": 844}
         with looking(browser, page.url, viewport=size, color_scheme=scheme) as tab:
@@ -179,7 +182,7 @@ def test_holds_a_moment_and_looks_back(browser: Any, tmp_path: Path, width: int,
             until(tab, "document.querySelector('#still').naturalWidth > 0 && !document.querySelector('#still').hidden")
             told = tab.inner_text("#latest-title")
             before = feeder.frames
-            wait_for(lambda: feeder.frames > before + 40)
+            wait_for(lambda: feeder.frames > before + 15)
             assert tab.inner_text("#latest-title") == told
             assert "moment=" in tab.get_attribute("#snapshot", "href")
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
