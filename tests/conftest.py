@@ -6,14 +6,12 @@ import gc
 import logging
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from saccade.cli import main
 from saccade.config import cache_dir
 from saccade.networks.catalogue import find
 
@@ -113,21 +111,6 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
         if not all(entry.is_pulled() for entry in find(name)):
             pytest.skip(f"a classifier is not here: run `saccade models pull {name}`")
     return _USERS_CACHE
-
-
-@pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The `saccade` command in this process: for words that it answers before it does anything."""
-
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        arguments = [str(word) for word in words]
-        try:
-            status = main(arguments)
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(autouse=True)

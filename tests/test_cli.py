@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from commands import told
 from conditions import listens, wait_for
 from saccade.cli import main
 from saccade.cli.files import check_file, check_folder, write_file
@@ -24,9 +24,6 @@ COMMANDS = (
     "run", "cameras", "why", "service", "models", "inspect", "convert", "infer", "run-script", "spool", "serve",
     "archive", "cloud", "device", "config", "doctor", "completion", "bench",
 )  # fmt: skip
-
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def saccade(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
@@ -47,7 +44,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(told: Command, command: str) -> None:
+def test_every_command_has_help_with_an_example(command: str) -> None:
     done = told(command, "--help")
     assert done.returncode == 0, done.stderr
     assert "example:" in done.stdout
@@ -197,7 +194,7 @@ def test_detect_with_the_options_of_its_network(video: Path, tmp_path: Path) -> 
     ],
 )
 def test_options_of_detect_that_do_not_fit_are_named(
-    told: Command, options: tuple[str, ...], message: str, video: Path, tmp_path: Path
+    options: tuple[str, ...], message: str, video: Path, tmp_path: Path
 ) -> None:
     network = spots_network(tmp_path / "spots.xml")
     done = told("run", "detect", "--source", video, "--model", network, *options)
@@ -216,7 +213,7 @@ def test_classify_has_a_network_of_its_own(classifiers: Path, corpus: Path) -> N
 
 
 @pytest.mark.parametrize("app", ["detect", "faces", "segment", "classify", "head-pose"])
-def test_every_app_has_help_with_an_example(told: Command, app: str) -> None:
+def test_every_app_has_help_with_an_example(app: str) -> None:
     done = told("run", app, "--help")
     assert done.returncode == 0, done.stderr
     assert f"saccade run {app} --" in done.stdout
@@ -267,7 +264,7 @@ def test_nine_direction_classifier_gives_a_pose(video: Path, classifier: Path) -
     ],
 )
 def test_a_mistake_gives_one_line_and_status_2(
-    told: Command, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = told(*arguments)

@@ -28,10 +28,11 @@ import mxnet_files  # noqa: E402
 import tensorflow_files  # noqa: E402
 import tflite_files  # noqa: E402
 
+from lengths import length  # noqa: E402
 from saccade.errors import ModelError  # noqa: E402
 from saccade.formats import caffe, mxnet, tensorflow, tflite  # noqa: E402
 
-COUNT = int(os.environ.get("SACCADE_FUZZ", "120"))
+COUNT = length(80, 1_000, "SACCADE_FUZZ")
 SEED = int(os.environ.get("SACCADE_FUZZ_SEED", "1"))
 SLOWEST = 10.0  # s for one file: far above the slowest sound one, far below a hang
 pytestmark = pytest.mark.timeout(max(300, COUNT))  # s

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "60"))
+from lengths import length
+
+EXAMPLES = length(40, 200, "SACCADE_EXAMPLES")
 sizes = st.tuples(st.integers(1, 120), st.integers(1, 150))
 targets = st.tuples(st.integers(1, 90), st.one_of(st.integers(1, 120), st.sampled_from([511, 512, 513, 700])))
 sweep = settings(

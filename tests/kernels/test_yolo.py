@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 
 import cv2
 import numpy as np
@@ -10,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from lengths import length
 from saccade.kernels import grid_cells, numba_kernels
 from saccade.kernels.yolo import CODINGS
 
-EXAMPLES = int(os.environ.get("SACCADE_EXAMPLES", "60"))
+EXAMPLES = length(40, 200, "SACCADE_EXAMPLES")
 sweep = settings(
     max_examples=EXAMPLES,
     deadline=None,

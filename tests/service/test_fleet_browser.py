@@ -14,6 +14,7 @@ import simplejpeg
 
 from browsing import MARKS, keep, looking, until
 from conditions import wait_for
+from lengths import EXHAUSTIVE
 from local_s3 import free_port
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
@@ -23,7 +24,7 @@ from small_networks import classifier_network
 
 pytestmark = MARKS
 
-SIZES = [(1280, "dark"), (1280, "light"), (390, "dark"), (390, "light")]
+SIZES = [(1280, "dark"), (390, "light")] + [(1280, "light"), (390, "dark")] * EXHAUSTIVE
 
 
 @pytest.fixture(scope="module")

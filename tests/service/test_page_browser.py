@@ -42,6 +42,13 @@ def wait_for_state(tab: Any, wanted: str) -> None:
     until(tab, f"document.querySelector('#state').innerText.trim() === {wanted!r}")
 
 
+def fits(tab: Any, width: int) -> None:
+    """On a screen so wide nothing of the page lies beside it."""
+    tab.set_viewport_size({"width": width, "height": 844})
+    until(tab, f"innerWidth === {width}")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def pixels(tab: Any) -> list[int]:
     return tab.evaluate(
         """() => { const c = document.createElement('canvas'); c.width = 64; c.height = 36;
@@ -84,14 +91,13 @@ def test_says_when_frames_stop_and_come_back(browser: Any) -> None:
         assert tab.is_hidden("#notice")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_says_why_the_source_is_away_over_its_last_picture(browser: Any, width: int) -> None:
+def test_says_why_the_source_is_away_over_its_last_picture(browser: Any) -> None:
     state: dict[str, Any] = {"state": "up", "reason": "", "last_picture": 1795000000.0}
     display = Display()
     with Feeder(display.accept, RATE) as feeder:
         page = LivePage("127.0.0.1:0", display, lambda: feeder.statistics() | state).start()
         for way in ("open", "new"):
-            with looking(browser, page.url, viewport={"width": width, "height": 844}) as tab:
+            with looking(browser, page.url) as tab:
                 if way == "open":
                     wait_for_state(tab, "live")
                     until(tab, "document.querySelector('#stream').naturalWidth > 0")
@@ -108,8 +114,9 @@ def test_says_why_the_source_is_away_over_its_last_picture(browser: Any, width: 
                 until(tab, "document.querySelector('#stream').naturalWidth > 0")
                 assert any(pixels(tab)[:3])
                 until(tab, "getComputedStyle(document.querySelector('#stream')).filter === 'grayscale(1)'")
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width
-                keep(tab, f"lost-{way}-{width}")
+                for width in (1280, 390):
+                    fits(tab, width)
+                    keep(tab, f"lost-{way}-{width}")
         with looking(browser, page.url) as tab:
             wait_for_state(tab, "lost")
             state |= {"state": "up", "reason": ""}
@@ -237,22 +244,20 @@ def test_says_when_its_token_is_old(browser: Any) -> None:
     ],
 )
 def test_what_each_app_says_fits_a_phone(browser: Any, app: str, shown: list[str]) -> None:
-    with serving(app) as (page, _, _):
+    with serving(app) as (page, _, _), looking(browser, page.url) as tab:
+        wait_for_state(tab, "live")
+        for text in shown:
+            until(tab, f"document.querySelector('main').textContent.includes({text!r})")
         for name, width in (("desktop", 1280), ("phone", 390)):
-            with looking(browser, page.url, viewport={"width": width, "height": 844}) as tab:
-                wait_for_state(tab, "live")
-                for text in shown:
-                    until(tab, f"document.querySelector('main').textContent.includes({text!r})")
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width
-                keep(tab, f"{app}-{name}")
+            fits(tab, width)
+            keep(tab, f"{app}-{name}")
 
 
 def test_small_and_large_screens(browser: Any) -> None:
     with serving() as (page, _, _):
-        phone = {"width": 390, "height": 844}
-        with looking(browser, page.url, viewport=phone, device_scale_factor=1) as tab:
+        with looking(browser, page.url, device_scale_factor=1) as tab:
             wait_for_state(tab, "live")
-            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+            fits(tab, 390)
             keep(tab, "phone")
         with looking(browser, page.url, viewport={"width": 1900, "height": 1000}) as tab:
             until(tab, "document.querySelector('#stream').naturalHeight === 720")
