@@ -16,6 +16,7 @@ from fractions import Fraction
 from itertools import chain, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
+from saccade.archive.edits import change_nothing
 from saccade.capture.clock import FALLBACK_RATE, Clock
 from saccade.capture.source import Picture, SourceOptions
 from saccade.capture.video import FileSource
@@ -57,7 +58,17 @@ class VideoFile(FileSource):
 
     def _format_options(self) -> dict[str, str]:
         # A playlist in a video's clothes must not reach for addresses.
-        return {"protocol_whitelist": "file"}
+        options = {"protocol_whitelist": "file"}
+        return options | {"advanced_editlist": "0"} if self._is_whole() else options
+
+    def _is_whole(self) -> bool:
+        """Whether it is an MP4 that is shown from its first frame to its last."""
+        if isinstance(self._target, str):
+            with open(self._target, "rb") as file:
+                return change_nothing(file)
+        whole = change_nothing(self._target)
+        self._target.seek(0)
+        return whole
 
     def _begin(self, stream: Any) -> None:
         # A worker has a core: threads of the decoder would only hold more frames.

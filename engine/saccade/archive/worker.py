@@ -28,10 +28,12 @@ def main() -> int:
     def say(**answer: Any) -> None:
         answers.write(json.dumps(answer) + "\n")
 
+    from saccade.archive.memory import give_back_large_blocks
     from saccade.archive.order import Order
     from saccade.archive.shard import Shard, task_from
     from saccade.errors import SaccadeError
 
+    give_back_large_blocks()
     try:
         first = json.loads(sys.stdin.readline())
         shard = Shard(Order(**first["order"]), first["out"])

@@ -125,6 +125,7 @@ def _order(options: argparse.Namespace) -> Order:
 
 def _plan(options: argparse.Namespace) -> int:
     from saccade.archive.find import Filter, moment
+    from saccade.archive.memory import give_back_large_blocks
     from saccade.archive.plan import plan
     from saccade.archive.run import cores, duration, estimate
 
@@ -133,6 +134,7 @@ def _plan(options: argparse.Namespace) -> int:
         since=moment(options.since) if options.since else None, until=moment(options.until) if options.until else None,
     )  # fmt: skip
     order = _order(options) if options.estimate else None
+    give_back_large_blocks()
     made = plan(options.sources, options.target, chosen=chosen, seconds=options.segment, pictures=options.pictures)
     frames, seconds = estimate(options.target, order) if order else (0.0, 0.0)
     if options.json:
