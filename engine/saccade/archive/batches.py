@@ -86,6 +86,6 @@ def _whole(value: Any) -> int | None:
 def _kind(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return kind_of(file.read(4096))
+            return kind_of(file.read(4096), path)
     except OSError:
         return "picture"  # reading it again says what is wrong

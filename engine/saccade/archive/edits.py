@@ -37,8 +37,8 @@ class _Unproven(Exception):
 def change_nothing(file: IO[bytes], worth: int | None = None) -> bool:
     """Whether the frames of a file, and their times, are the same without its edit lists, times shifted.
 
-    file : seekable, at any position. worth : least size of a head to look into, bytes; None: `WORTH_BYTES`. False also for other formats,
-    and for what is damaged or fragmented.
+    file : seekable, at any position. worth : least size of a head to look into, bytes; None: `WORTH_BYTES`.
+    False also for other formats, and for what is damaged or fragmented.
     """
     try:
         head = _head(file)

@@ -9,15 +9,18 @@ as long as no wanted frame at the begin of the next group refers back (open grou
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
 from saccade.archive.edits import change_nothing
-from saccade.capture.clock import FALLBACK_RATE, Clock
+from saccade.archive.random_access import begins_whole, length_size
+from saccade.capture.clock import Clock
 from saccade.capture.source import Picture, SourceOptions
 from saccade.capture.video import FileSource
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 GROUP_BYTES = 16 << 20
 """Most packets that are held at a time; of longer groups every frame that others refer to is decoded."""
+_IN_ORDER_OF_DECODING = frozenset(("avi", "asf"))
+"""Containers without times at which frames are shown. FFmpeg finds these out for codecs that have frame types at the
+begin of their packets; H.264 and H.265 get those of the packets, whatever their order."""
 
 
 class VideoFile(FileSource):
@@ -50,6 +56,8 @@ class VideoFile(FileSource):
         self._keys = keys
         self._clock = Clock(Fraction(1), 0, Fraction(1), None, True)
         self._stream: Any = None
+        self._length: int | None = None
+        self._stamps: deque[int | None] = deque()
         self._wanted: set[float] | None = None
         self._slot: int | None = None
 
@@ -74,7 +82,10 @@ class VideoFile(FileSource):
         # A worker has a core: threads of the decoder would only hold more frames.
         stream.codec_context.thread_count = 1
         self._stream, self._clock = stream, Clock.of(stream)
+        context = stream.codec_context
+        self._length = length_size(context.extradata) if context.name == "h264" else None
         super()._begin(stream)
+        self._keys_only = self._keys and not self.orderly
 
     def packets(self) -> Iterator[av.Packet[VideoStream]]:
         """The packets of the open file, not decoded."""
@@ -86,31 +97,78 @@ class VideoFile(FileSource):
         """Times of the open file."""
         return self._clock
 
+    @property
+    def orderly(self) -> bool:
+        """Whether the packets of the open file say when frames are shown."""
+        assert self._container is not None
+        context = self._stream.codec_context
+        return not self._clock.counted and not (
+            self._container.format.name in _IN_ORDER_OF_DECODING
+            and context.name in ("h264", "hevc")
+            and context.has_b_frames
+        )
+
+    def begins_group(self, packet: av.Packet[VideoStream]) -> bool:
+        """Whether decoding may begin at a packet."""
+        return packet.is_keyframe and (self._length is None or begins_whole(bytes(packet), self._length))
+
     # What is decoded
 
     def _demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
         assert self._container is not None
-        if self._clock.counted:
+        if not self.orderly:
             # Nobody knows the time of a frame before it is decoded.
-            yield from self._container.demux(stream)
+            for packet in self._container.demux(stream):
+                if packet.size and not self._clock.counted:
+                    self._stamps.append(packet.pts if packet.dts is None else packet.dts)
+                yield packet
             return
         self._wanted = set()
         packets = self.packets() if self._start is None else self._from_start(stream)
         yield from self._chosen(stream, packets)
 
+    def _when(self, clock: Clock, stamp: int | None) -> float:
+        # Frames come out in the order in which they are shown, so that the first has the first time.
+        return super()._when(clock, self._stamps.popleft() if self._stamps else stamp)
+
     def _from_start(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
         """The packets from the key frame on that begins the segment, wherever seeking leads to."""
         container: InputContainer = self._container  # type: ignore[assignment]
         back = round(5 / stream.time_base) if stream.time_base else 0
-        assert self._start is not None
-        for target in (self._start, self._start - back, self._start - 12 * back, self._clock.start - 12 * back):
-            container.seek(target, stream=stream, backward=True, any_frame=False)
+        start = self._start
+        assert start is not None
+        # Where a slot has begun before the segment, the frames before it tell whether it has had its frame.
+        slot = self._slot_of(start)
+        shared = slot is not None and slot == self._slot_of(start - 1)
+        for target in (start - 1 if shared else start, start - back, start - 12 * back, self._clock.start - 12 * back):
+            if not self._seek(container, target):
+                continue
+            before: int | None = None
             for packet in self.packets():
-                if packet.pts == self._start and packet.is_keyframe:
+                stamp = packet.pts
+                begins = stamp is not None and packet.is_keyframe and self.begins_group(packet)
+                if stamp == start and begins:
+                    if shared and before is None and target > self._clock.start:
+                        break
+                    self._slot = self._slot_of(before)
                     return chain([packet], self.packets())
-                if packet.is_keyframe and packet.pts is not None and packet.pts > self._start:
+                if stamp is None or packet.is_discard:
+                    continue
+                if begins and stamp > start:
                     break
+                if stamp < start and (before is not None or begins):
+                    before = stamp if before is None else max(before, stamp)
         return iter(())
+
+    def _seek(self, container: InputContainer, target: int) -> bool:
+        """To a key frame at or before the target, to the first one where there is none; whether that was possible."""
+        import av
+
+        for backward in (True, False):
+            with contextlib.suppress(av.error.FFmpegError):
+                container.seek(target, stream=self._stream, backward=backward, any_frame=False)
+                return True
+        return False
 
     def _chosen(self, stream: VideoStream, packets: Iterable[av.Packet[VideoStream]]) -> Iterator[Any]:
         import av
@@ -119,7 +177,7 @@ class VideoFile(FileSource):
         compressed = context.name == "mjpeg"
         decoded = left_out = False
         for (group, wanted), (following, wanted_then) in pairwise(chain(self._groups(packets), [((), frozenset())])):
-            cut = not following or following[0].is_keyframe
+            cut = not following or self.begins_group(following[0])
             first = (following[0].pts or 0) if following else 0
             if cut and not any(stamp < first for stamp in wanted_then):
                 last = max((i for i, packet in enumerate(group) if packet.pts in wanted), default=-1)
@@ -174,32 +232,38 @@ class VideoFile(FileSource):
         self, packets: Iterable[av.Packet[VideoStream]]
     ) -> Iterator[tuple[list[av.Packet[VideoStream]], frozenset[int]]]:
         """Groups of pictures, each with the time stamps of the frames in it that are looked at."""
-        if self._start is not None:
-            # The frame before the segment was the last of another.
-            step = round(self._clock.step) if self._clock.step else round(1 / FALLBACK_RATE / self._clock.unit)
-            self._slot = self._slot_of(self._start - step) if self._start > self._clock.start else None
-        for group in split(packets):
-            key = group[0].pts if group[0].is_keyframe else None
+        for number, group in enumerate(split(packets, self.begins_group)):
+            key = group[0].pts if self.begins_group(group[0]) else None
             ended = self._end is not None and key is not None and key >= self._end
-            stamps = sorted(p.pts for p in group if p.pts is not None and (p.is_keyframe or not self._keys))
-            own = [s for s in stamps if (self._start is None or s >= self._start) and (not self._end or s < self._end)]
+            # What an edit list leaves out is decoded, and not shown.
+            shown = [packet for packet in group if packet.pts is not None and not packet.is_discard]
+            stamps = sorted(p.pts for p in shown if not self._keys or self.begins_group(p))
+            if number == 0 and self._start is not None and stamps[0] < self._start:
+                # Frames of an open group that are shown before its key frame belong to the segment before.
+                self._slot = self._slot_of(max(stamp for stamp in stamps if stamp < self._start))
+            own = [s for s in stamps if self._is_own(s)]
             if ended and not own:
                 return
             yield group, frozenset(stamp for stamp in own if self._fresh(self._slot_of(stamp)))
             if ended:
                 return
 
+    def _is_own(self, stamp: int) -> bool:
+        return (self._start is None or stamp >= self._start) and (self._end is None or stamp < self._end)
+
     def read(self) -> Picture | None:
         """The next frame that is looked at."""
         return super().read()
 
 
-def split(packets: Iterable[av.Packet[VideoStream]]) -> Iterator[list[av.Packet[VideoStream]]]:
-    """Groups of pictures, from a key frame to the next; groups of too many bytes are cut."""
+def split(
+    packets: Iterable[av.Packet[VideoStream]], begins: Callable[[av.Packet[VideoStream]], bool]
+) -> Iterator[list[av.Packet[VideoStream]]]:
+    """Groups of pictures; groups of too many bytes are cut. begins : whether a packet is the first of one."""
     group: list[av.Packet[VideoStream]] = []
     size = 0
     for packet in packets:
-        if group and (packet.is_keyframe or size > GROUP_BYTES):
+        if group and (size > GROUP_BYTES or begins(packet)):
             yield group
             group, size = [], 0
         group.append(packet)

@@ -46,7 +46,7 @@ def survey(found: Found, seconds: float) -> list[Item] | LeftOut:
     try:
         if is_s3(found.path):
             kind, version = _kind_by_name(found.path), found.version
-            kind = kind or kind_of(head_of(found.path, HEAD_BYTES))
+            kind = kind or kind_of(head_of(found.path, HEAD_BYTES), found.path)
         else:
             kind, version = _read_through(found.path)
     except Unavailable as error:
@@ -69,13 +69,13 @@ def needs_look(found: Found) -> bool:
     return not is_s3(found.path) or _kind_by_name(found.path) != "picture"
 
 
-def kind_of(head: bytes) -> str:
-    """picture, video or "" by the first bytes of a file."""
+def kind_of(head: bytes, path: str) -> str:
+    """picture, video or "" by the first bytes of a file. path : tells a row of JPEG pictures from a single one."""
     known = formats.format_of(head)
     if known is not None:
         return "video" if known.name == "GIF" else "picture"
     if head.startswith(formats.JPEG):
-        return "picture"
+        return "video" if path.lower().endswith((".mjpeg", ".mjpg")) else "picture"
     signatures = (b"\x1aE\xdf\xa3", b"FLV", b"\x00\x00\x01\xba", b"0&\xb2u\x8ef\xcf\x11", b"OggS", b"\x00\x00\x00\x01")
     boxes = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")
     packets = head[:1] == b"G" and head[188:189] == b"G" and head[376:377] in (b"G", b"")
@@ -99,7 +99,7 @@ def _read_through(path: str) -> tuple[str, str]:
     """Kind of a local file and what its content is."""
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
-        kind = kind_of(head) or _kind_by_name(path)
+        kind = kind_of(head, path) or _kind_by_name(path)
         return kind, version_of(head, file) if kind else ""
 
 
@@ -151,19 +151,21 @@ def _cut(item: Item, video: VideoFile, seconds: float) -> list[Item]:
     """
     clock = video.clock
     found: list[Item] = []
-    orderly = not clock.counted
+    orderly = video.orderly
     count = frames = 0
     begin: int | None = None
     latest: int | None = None
     at = clock.start
     keys: tuple[int | None, int | None] = (None, None)
     for packet in video.packets():
+        if packet.is_discard:
+            continue
         count += 1
         stamp = packet.pts
         if stamp is None or not orderly:
             orderly = False
             continue
-        if packet.is_keyframe:
+        if packet.is_keyframe and video.begins_group(packet):
             orderly = latest is None or stamp > latest
             keys = keys[1], stamp
             if frames and (stamp - at) * clock.unit >= seconds:

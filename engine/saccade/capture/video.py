@@ -193,6 +193,8 @@ class ContainerSource(Source):
                 # The view keeps the packet alive, and the packet its bytes.
                 view = memoryview(packet)
                 when = self._when(clock, stamp)
+                if not self._wants(when):
+                    continue
                 yield Picture(time=when, captured=captured, size=packet.size, jpeg=view, orientation=turn)
 
     def _lies(self, packet: av.Packet[VideoStream]) -> int:
@@ -247,7 +249,7 @@ class ContainerSource(Source):
                 del frame  # decoded pictures are 3 MB: none is kept until the next one has come
 
     def _wants(self, when: float) -> bool:
-        """Whether a decoded picture of this time goes out; what does not is never converted."""
+        """Whether a picture of this time goes out; what does not is never converted."""
         return True
 
     def _advice(self) -> str:
