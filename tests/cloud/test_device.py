@@ -20,6 +20,7 @@ import boto3
 import pytest
 import yaml
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ConnectTimeoutError
 
 from saccade.apps import classify, faces, head_pose
 from saccade.cli import main
@@ -228,6 +229,51 @@ def test_a_failed_registration_leaves_nothing(account: Account, tmp_path: Path) 
         device.register(account, "saccade", "door", tmp_path / "new")
     assert account.client("iot").list_things()["things"] == []
     assert account.client("iot").list_certificates()["certificates"] == []
+
+
+@pytest.mark.parametrize(
+    ("call", "is_there"), [("AttachThingPrincipal", False), ("DescribeEndpoint", True), ("write", False)]
+)
+def test_a_registration_that_breaks_off_leaves_neither_files_nor_certificate(
+    call: str, is_there: bool, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, written = tmp_path / "door", []
+    if is_there:
+        folder.mkdir(mode=0o755)
+    write = device.atomic.write
+
+    def full(target: Path, data: bytes, **options: Any) -> None:
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        written.append(target)
+        write(target, data, **options)
+
+    def refused(**_: Any) -> None:
+        raise ConnectTimeoutError(endpoint_url="https://iot")
+
+    event = f"before-call.iot.{call}"
+    with monkeypatch.context() as patched:
+        if call == "write":
+            patched.setattr(device.atomic, "write", full)
+        account.session.events.register_first(event, refused)
+        with pytest.raises(ConfigError, match=r"cannot be registered: Connect timeout|door: No space left"):
+            device.register(account, "saccade", "door", folder)
+        account.session.events.unregister(event, refused)
+    assert list(tmp_path.rglob("*")) == ([folder] if is_there else [])
+    iot = account.client("iot")
+    assert (iot.list_things()["things"], iot.list_certificates()["certificates"]) == ([], [])
+    assert device.register(account, "saccade", "door", folder).folder == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_is_refused_keeps_its_rights(account: Account, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir(mode=0o755)
+    (folder / "x").touch()
+    folder.chmod(0o755)
+    with pytest.raises(ConfigError, match="mine is not empty"):
+        device.register(account, "saccade", "door", folder)
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_device_acts_under_its_own_name_only_and_its_policy_is_short_enough() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from saccade.deploy import bucket, costs, package, stack, template
 from saccade.deploy.account import Account, open_account
@@ -229,3 +230,33 @@ def test_costs_grow_with_what_is_looked_at() -> None:
     assert monthly["together"] == pytest.approx(sum(monthly.values()) / 2)
     assert costs.monthly(use, emotions=False)["together"] < 10
     assert costs.monthly(costs.Use(interval=6))["Rekognition"] == pytest.approx(288)
+
+
+def test_a_bucket_of_more_than_a_page_is_emptied() -> None:
+    account = Account(boto3.Session("local", "local", region_name="eu-central-1"), "123456789012")
+    s3 = account.client("s3")
+    own = {"Bucket": "b", "ExpectedBucketOwner": account.id}
+    below = {**own, "Prefix": "p/"}
+    with Stubber(s3) as stub:
+        for page in (0, 1):
+            items = [{"Key": f"p/{page}-{i}", "VersionId": "1"} for i in range(3)]
+            rest = {"KeyMarker": "p/0-2", "VersionIdMarker": "1"} if page else {}
+            more = {"IsTruncated": True, "NextKeyMarker": "p/0-2", "NextVersionIdMarker": "1"}
+            listed: Any = {"Versions": items[:2], "DeleteMarkers": items[2:], **({} if page else more)}
+            stub.add_response("list_object_versions", listed, {**below, **rest})
+            stub.add_response("delete_objects", {}, {**own, "Delete": {"Objects": items, "Quiet": True}})
+        for page in (0, 1):
+            rest = {"KeyMarker": "p/0", "UploadIdMarker": "u0"} if page else {}
+            more = {"IsTruncated": True, "NextKeyMarker": "p/0", "NextUploadIdMarker": "u0"}
+            upload = {"Key": f"p/{page}", "UploadId": f"u{page}"}
+            listed = {"Uploads": [upload], **({} if page else more)}
+            stub.add_response("list_multipart_uploads", listed, {**below, **rest})
+            stub.add_response("abort_multipart_upload", {}, {**own, **upload})
+        assert bucket.empty(s3, account, "b", "p/")
+        for page in (0, 1):
+            rest = {"ContinuationToken": "t"} if page else {}
+            listed = {"CommonPrefixes": [{"Prefix": f"p/{page}/"}]} | ({} if page else {"NextContinuationToken": "t"})
+            listed["IsTruncated"] = not page
+            stub.add_response("list_objects_v2", listed, {**below, "Delimiter": "/", **rest})
+        assert bucket.folders(s3, account, "b", "p/") == ["0", "1"]
+        stub.assert_no_pending_responses()

@@ -65,8 +65,9 @@ def empty(s3: Any, account: Account, bucket: str, prefix: str = "") -> bool:
             ]
             if keys and (trouble := _deleted(s3, own, keys)):
                 raise ConfigError(f"{bucket}/{trouble}")
-        for upload in s3.list_multipart_uploads(**below).get("Uploads", ()):
-            s3.abort_multipart_upload(**own, Key=upload["Key"], UploadId=upload["UploadId"])
+        for page in s3.get_paginator("list_multipart_uploads").paginate(**below):
+            for upload in page.get("Uploads", ()):
+                s3.abort_multipart_upload(**own, Key=upload["Key"], UploadId=upload["UploadId"])
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NoSuchBucket", "404"):
             raise
@@ -112,9 +113,10 @@ def folders(s3: Any, account: Account, bucket: str, prefix: str) -> list[str]:
     """Names of the folders directly below a prefix that ends in a slash; none where there is no such bucket."""
     own = {"Bucket": bucket, "ExpectedBucketOwner": account.id, "Prefix": prefix, "Delimiter": "/"}
     try:
-        found = s3.list_objects_v2(**own).get("CommonPrefixes", ())
+        pages = s3.get_paginator("list_objects_v2").paginate(**own)
+        found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ())]
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NoSuchBucket", "404"):
             raise
         return []
-    return [each["Prefix"].removeprefix(prefix).rstrip("/") for each in found]
+    return [each.removeprefix(prefix).rstrip("/") for each in found]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ import certifi
 from botocore.exceptions import BotoCoreError, ClientError
 
 from saccade.deploy.account import Account
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, SaccadeError
+from saccade.private import private_folder
 from saccade.storage import atomic
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,8 @@ def register(account: Account, stack: str, thing: str, folder: Path, *, csr: str
         if _thing(iot, thing):
             raise ConfigError(f"device {thing} is registered already; `saccade device remove {thing}` takes it away")
         alias = _alias(iot, stack)
-        _private_folder(folder)
+        is_new = _private_folder(folder)
+        certificate, files = "", {"device.pem.crt": "", "AmazonRootCA1.pem": _root_certificate()}
         try:
             iot.create_thing(thingName=thing)
             made = (
@@ -133,19 +134,28 @@ def register(account: Account, stack: str, thing: str, folder: Path, *, csr: str
                 if csr
                 else iot.create_keys_and_certificate(setAsActive=True)
             )
-            certificate, name = made["certificateArn"], policy_name(stack, thing)
+            certificate, name = str(made["certificateArn"]), policy_name(stack, thing)
             # Exclusive: the certificate speaks for this thing and no other.
             iot.attach_thing_principal(thingName=thing, principal=certificate, thingPrincipalType="EXCLUSIVE_THING")
             iot.create_policy(policyName=name, policyDocument=document)
             iot.attach_policy(policyName=name, target=certificate)
-            files = {"device.pem.crt": made["certificatePem"], "AmazonRootCA1.pem": _root_certificate()}
+            files["device.pem.crt"] = made["certificatePem"]
             if not csr:
                 files["private.pem.key"] = made["keyPair"]["PrivateKey"]
             files["config.yaml"] = _configuration(iot, account, alias, thing, nucleus or "classic")
-            for file, text in files.items():
-                atomic.write(folder / file, text.encode(), mode=0o600)
+            _write(folder, files)
         except BaseException:
-            remove(account, stack, thing)
+            # A key whose certificate is gone is of no use, and would be in the way of the next try.
+            for file in files:
+                (folder / file).unlink(missing_ok=True)
+            if is_new:
+                folder.rmdir()
+            try:
+                remove(account, stack, thing)
+                if certificate and _absent(iot.describe_certificate, certificateId=_identity(certificate)) is not None:
+                    _end_certificate(iot, certificate)  # it was not the thing's yet
+            except (SaccadeError, ClientError, BotoCoreError) as error:
+                log.warning("device %s: what was made of it stays: %s; saccade device remove %s", thing, error, thing)
             raise
     return Registered(thing, certificate, name, folder)
 
@@ -161,13 +171,13 @@ def remove(account: Account, stack: str, thing: str) -> list[str]:
         except (ClientError, BotoCoreError) as error:
             log.debug("core device %s: %s", thing, error)  # one that never connected is none
         if _thing(iot, thing):
-            for principal in iot.list_thing_principals(thingName=thing)["principals"]:
+            for principal in _all(iot, "list_thing_principals", "principals", thingName=thing):
                 iot.detach_thing_principal(thingName=thing, principal=principal)
                 done.append(_end_certificate(iot, principal))
             iot.delete_thing(thingName=thing)
             done.append("thing")
         if _absent(iot.get_policy, policyName=name) is not None:
-            for target in iot.list_targets_for_policy(policyName=name)["targets"]:
+            for target in _all(iot, "list_targets_for_policy", "targets", policyName=name):
                 iot.detach_policy(policyName=name, target=target)
             iot.delete_policy(policyName=name)
             done.append("policy")
@@ -175,12 +185,16 @@ def remove(account: Account, stack: str, thing: str) -> list[str]:
 
 
 def _end_certificate(iot: Any, principal: str) -> str:
-    identity = principal.rpartition("/")[2]
-    for policy in iot.list_attached_policies(target=principal)["policies"]:
+    identity = _identity(principal)
+    for policy in _all(iot, "list_attached_policies", "policies", target=principal):
         iot.detach_policy(policyName=policy["policyName"], target=principal)
     iot.update_certificate(certificateId=identity, newStatus="INACTIVE")
     iot.delete_certificate(certificateId=identity, forceDelete=True)
     return "certificate"
+
+
+def _identity(certificate: str) -> str:
+    return certificate.rpartition("/")[2]
 
 
 def _thing(iot: Any, thing: str) -> bool:
@@ -194,6 +208,11 @@ def _alias(iot: Any, stack: str) -> str:
     return alias
 
 
+def _all(iot: Any, call: str, what: str, **arguments: str) -> list[Any]:
+    """What a call lists, of all its pages."""
+    return [item for page in iot.get_paginator(call).paginate(**arguments) for item in page[what]]
+
+
 def _absent(call: Any, **arguments: str) -> Any:
     """The answer, or None where there is no such thing."""
     try:
@@ -204,12 +223,23 @@ def _absent(call: Any, **arguments: str) -> Any:
         return None
 
 
-def _private_folder(folder: Path) -> None:
+def _write(folder: Path, files: Mapping[str, str]) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.chmod(folder, 0o700)
+        for file, text in files.items():
+            atomic.write(folder / file, text.encode(), mode=0o600)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}; give another folder with --out") from None
+
+
+def _private_folder(folder: Path) -> bool:
+    """Make a folder that is its owner's only, or make an empty one so; True for a new one."""
+    try:
+        is_new = not folder.exists()
+        private_folder(folder)
         if any(folder.iterdir()):
             raise ConfigError(f"{folder} is not empty; give another folder with --out")
+        folder.chmod(0o700)
+        return is_new
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}; give another folder with --out") from None
 

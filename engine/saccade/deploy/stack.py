@@ -185,7 +185,8 @@ def _endpoints(account: Account, name: str) -> list[str]:
     """Endpoints that would break: their models lie in the stack's bucket, and their stacks' policies hold its role."""
     found = set(buckets.folders(account.client("s3"), account, account.artifacts(name), ENDPOINTS))
     if role := device_role(account, name):
-        names = account.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
+        pages = account.client("iam").get_paginator("list_role_policies").paginate(RoleName=role)
+        names = [name for page in pages for name in page["PolicyNames"]]
         found |= {n.removeprefix(ENDPOINT_POLICY) for n in names if n.startswith(ENDPOINT_POLICY)}
     return sorted(found)
 
