@@ -37,6 +37,7 @@ classes = ["person", "a,b"]
 [[camera.apps]]
 app = "faces"
 model = "blazeface-full"
+labels = "labels/{camera}.txt"
 """
 
 
@@ -64,6 +65,7 @@ def test_cameras_are_their_table_over_the_defaults(tmp_path: Path) -> None:
     assert [(app.app, app.config.model, app.config.classes) for app in yard.apps] == [
         ("detect", "yolo.onnx", ("person", "a,b")), ("faces", "blazeface-full", ()),
     ]  # fmt: skip
+    assert yard.apps[1].config.labels == "labels/video0.txt"
     assert all(app.config.source == "0" and app.config.out == "crops/video0" for app in yard.apps)
     assert (cameras.defaults.seconds, cameras.defaults.threshold) == (9.0, 0.4)
     assert cameras["door"] is door

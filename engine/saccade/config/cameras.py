@@ -392,7 +392,7 @@ def _app(entry: Mapping[str, Any], config: RunConfig, where: str) -> CameraApp:
         if option is not None and option.section != "network":
             raise ConfigError(f"{where}: {key} belongs to the camera; an app's table speaks of its network only")
     layer = from_table(RunConfig, {key: value for key, value in entry.items() if key != "app"}, where)
-    return CameraApp(entry["app"], config.replace(**{name: said.value for name, said in layer.items()}))
+    return CameraApp(entry["app"], _filled(config.replace(**{name: said.value for name, said in layer.items()})))
 
 
 def _filled(config: RunConfig) -> RunConfig:
