@@ -447,13 +447,22 @@ def test_another_server_is_told_apart(says: bytes, monkeypatch: pytest.MonkeyPat
             thread.join()
 
 
-def test_the_command_takes_a_bad_address_for_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_takes_a_bad_address_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from saccade.cli import serve
     from saccade.cli.serve import _address, _sagemaker_model
 
     assert _address("0.0.0.0:80") == ("0.0.0.0", 80)
     monkeypatch.setitem(os.environ, "SAGEMAKER_BIND_TO_PORT", "8081")
-    assert _address(None) == ("127.0.0.1", 8081)
-    for text in ("8080", ":8080", "host:port", "host:99999"):
+    assert _address("") == ("127.0.0.1", 8081)
+    monkeypatch.setattr(serve, "SAGEMAKER_MODEL", tmp_path)
+    assert _address("") == ("0.0.0.0", 8081)
+    monkeypatch.setitem(os.environ, "SAGEMAKER_BIND_TO_PORT", "")
+    assert _address("") == ("0.0.0.0", 8080)
+    for text in ("http", "99999", "-1", "8080 ", "²"):
+        monkeypatch.setitem(os.environ, "SAGEMAKER_BIND_TO_PORT", text)
+        with pytest.raises(ConfigError, match=r"SAGEMAKER_BIND_TO_PORT is '.*'; expected a port"):
+            _address("")
+    for text in ("8080", ":8080", "host:port", "host:99999", "host:²", f"host:{'9' * 5000}"):
         with pytest.raises(ConfigError, match="expected HOST:PORT"):
             _address(text)
     with pytest.raises(ConfigError, match="give --model"):

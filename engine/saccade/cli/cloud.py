@@ -107,10 +107,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _local(options: argparse.Namespace) -> int:
     from saccade.deploy.demo import CloudDemo
-    from saccade.service.address import is_loopback
+    from saccade.service.address import is_loopback, is_port
 
     host, _, port = options.page.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not is_port(port):
         raise ConfigError(f"--page is {options.page!r}; expected HOST:PORT, as 127.0.0.1:8090")
     if options.processes < 1 or not 0 <= options.port <= 65535 or not options.interval > 0:
         raise ConfigError("--processes must be 1 or more, --port 0 to 65535, --interval more than 0")

@@ -83,11 +83,16 @@ def configuration(options: argparse.Namespace) -> ServeConfig:
 
 
 def _address(text: str) -> tuple[str, int]:
+    from saccade.service.address import is_port
+
     if not text:
         inside = SAGEMAKER_MODEL.is_dir()
-        return ("0.0.0.0" if inside else "127.0.0.1", int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
+        port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
+        if not is_port(port):
+            raise ConfigError(f"SAGEMAKER_BIND_TO_PORT is {port!r}; expected a port, as 8080")
+        return ("0.0.0.0" if inside else "127.0.0.1", int(port))
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not is_port(port):
         raise ConfigError(f"--address is {text!r}; expected HOST:PORT, as 127.0.0.1:8080")
     return host, int(port)
 

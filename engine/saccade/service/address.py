@@ -17,9 +17,14 @@ def parse_address(text: str, *, what: str = "the page") -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         host, port = "", "ambiguous"
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not is_port(port):
         raise ConfigError(f"{text!r} is not an address to serve {what} on; give HOST:PORT, for example 127.0.0.1:8080")
     return host or "127.0.0.1", int(port)
+
+
+def is_port(text: str) -> bool:
+    """True for the number of a port, 0 among them."""
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
 
 
 def bind(host: str, port: int) -> socket.socket:
