@@ -236,11 +236,12 @@ class VideoFile(FileSource):
             key = group[0].pts if self.begins_group(group[0]) else None
             ended = self._end is not None and key is not None and key >= self._end
             # What an edit list leaves out is decoded, and not shown.
-            shown = [packet for packet in group if packet.pts is not None and not packet.is_discard]
-            stamps = sorted(p.pts for p in shown if not self._keys or self.begins_group(p))
-            if number == 0 and self._start is not None and stamps[0] < self._start:
+            shown = [p for p in group if not p.is_discard and (not self._keys or self.begins_group(p))]
+            stamps = sorted(p.pts for p in shown if p.pts is not None)
+            if number == 0 and self._start is not None:
                 # Frames of an open group that are shown before its key frame belong to the segment before.
-                self._slot = self._slot_of(max(stamp for stamp in stamps if stamp < self._start))
+                before = [stamp for stamp in stamps if stamp < self._start]
+                self._slot = self._slot_of(before[-1]) if before else self._slot
             own = [s for s in stamps if self._is_own(s)]
             if ended and not own:
                 return
