@@ -71,9 +71,9 @@ def command(*words: object) -> list[str]:
 
 
 def saccade(*words: object, status: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
-    if words[0] == "run":
+    if words[0] == "run" or options:
         done = subprocess.run(command(*words), capture_output=True, text=True, check=False, **options)
-    else:  # it starts no workers
+    else:  # it starts no workers and has no environment of its own
         done = told("archive", *words)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
