@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lengths import EXHAUSTIVE
 from saccade.config import cache_dir
 from saccade.networks.catalogue import find
 
@@ -120,6 +121,12 @@ def log_level() -> Iterator[None]:
     level = logger.level
     yield
     logger.setLevel(level)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Beside what was skipped: what was not tried to its end."""
+    if not EXHAUSTIVE:
+        terminalreporter.write_line("Long tests were short (tests/lengths.py); SACCADE_EXHAUSTIVE=1 tries all of them")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,8 +21,8 @@ OTHERS: Mapping[str, str] = {
 """Variables that are no option of a command, with their meaning."""
 
 BUILDING = (
-    "BOUNDS_CHECK", "SANITIZE", "CORPUS", "EMULATED", "EXAMPLES", "FUZZ", "KILLS", "LOAD", "NO_SKIPS", "ORIGINAL",
-    "RECIPE", "SCREENSHOT", "SEED", "SOAK", "TEST", "TRY",
+    "BOUNDS_CHECK", "SANITIZE", "CORPUS", "EMULATED", "EXAMPLES", "EXHAUSTIVE", "FUZZ", "KILLS", "LOAD", "NO_SKIPS",
+    "ORIGINAL", "RECIPE", "SCREENSHOT", "SEED", "SOAK", "TEST", "TRY",
 )  # fmt: skip
 """How those of the build, the tests and the benchmarks go on behind SACCADE_."""
 
