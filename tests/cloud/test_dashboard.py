@@ -18,6 +18,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from conditions import PATIENCE
 from saccade.deploy.demo import CloudDemo, EdgeProcess
 from saccade.networks.catalogue import pull
 
@@ -51,7 +52,7 @@ def data(demo: CloudDemo) -> dict[str, Any]:
 
 
 def wait_for(demo: CloudDemo, faces: int) -> dict[str, Any]:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + PATIENCE
     while True:
         found = data(demo)
         if found["counts"]["faces"] >= faces and any(found["emotions"].values()):
@@ -134,7 +135,7 @@ def test_a_photo_is_zipped_by_the_function_in_its_own_runtime(
 
 def wait(page: Any, condition: str) -> None:
     """Until a JavaScript expression is true; the page's own policy forbids Playwright's way of waiting."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
         page.wait_for_timeout(50)
