@@ -18,6 +18,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from conditions import PATIENCE
 from local_s3 import free_port
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -57,7 +58,7 @@ class Mosquitto:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def __enter__(self) -> Mosquitto:
@@ -86,7 +87,7 @@ class Subscriber:
 
     def __enter__(self) -> Subscriber:
         self._client.loop_start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,7 +149,7 @@ class Nucleus:
                     connection.shutdown(socket.SHUT_RDWR)
                 connection.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE)
         self._connections, self._threads, self._listener = [], [], None
         self.path.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from commands import told
-from conditions import listens, wait_for
+from conditions import PATIENCE, listens, wait_for
 from saccade.cli import main
 from saccade.cli.files import check_file, check_folder, write_file
 from small_networks import classifier_network, mean_network, spots_network
@@ -29,7 +29,7 @@ COMMANDS = (
 def saccade(*arguments: object, **keywords: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "saccade", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False, **keywords,  # type: ignore[call-overload]
+        capture_output=True, text=True, timeout=PATIENCE, check=False, **keywords,  # type: ignore[call-overload]
     )  # fmt: skip
 
 
@@ -69,7 +69,12 @@ def test_a_shell_completes_commands_options_and_values() -> None:
     script = saccade("completion", "bash")
     assert script.returncode == 0, script.stderr
     done = subprocess.run(
-        ["bash", "--norc", "-c", COMPLETES], input=script.stdout, capture_output=True, text=True, check=True, timeout=60
+        ["bash", "--norc", "-c", COMPLETES],
+        input=script.stdout,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     )
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["run", "run-script"], ["faces"], ["--mqtt-schema"], ["frigate"],
@@ -318,7 +323,7 @@ def test_sighup_reads_cameras_again_and_sigterm_ends_them(classifier: Path, tmp_
             assert any("was read again: a, b" in line for line in run.stderr)
             begun = time.monotonic()
             run.send_signal(signal.SIGTERM)
-            assert run.wait(30) == 0
+            assert run.wait(PATIENCE) == 0
             assert time.monotonic() - begun < 15, "it hangs"
         finally:
             run.kill()
@@ -411,7 +416,7 @@ def test_a_signal_ends_the_run_with_its_summary_and_whole_lines(
     while not (events.exists() and events.stat().st_size > 500) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    out, errors = process.communicate(timeout=10)
+    out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert "frames in" in out
     assert "Traceback" not in errors
@@ -428,7 +433,7 @@ def test_a_signal_during_start_up_is_a_clean_end(number: signal.Signals, video: 
         wait_for(lambda: listens(process.pid))  # noqa: B023 - called at once
         time.sleep(delay)
         process.send_signal(number)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert "frames in" in out
         assert "Traceback" not in errors, (delay, errors)
@@ -437,7 +442,7 @@ def test_a_signal_during_start_up_is_a_clean_end(number: signal.Signals, video: 
 def test_a_reader_that_goes_away_ends_the_events_quietly(tmp_path: Path, classifier: Path) -> None:
     video = numbered_avi(tmp_path / "long.avi", 300)
     command = f"{sys.executable} -m saccade run classify --source {video} --model {classifier} --events - | head -n 2"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert len(done.stdout.splitlines()) == 2
     assert "Traceback" not in done.stderr
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade import process
 from saccade.config import cache_dir, users_folder
 from saccade.errors import ConfigError
@@ -21,7 +21,7 @@ from saccade.process import StopSignals, is_service, is_writable
 
 def run(code: str, *, status: int = 0, **options: object) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=PATIENCE, check=False,
         **options,  # type: ignore[call-overload]
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -121,7 +121,7 @@ def test_closed_streams_are_not_given_to_files(tmp_path: Path) -> None:
         "child = os.spawnl(os.P_WAIT, sys.executable, 'python', '-c', 'import os; os.fstat(1)');"
         "os.write(file, f'{file} {[is_writable(n) for n in (0, 1, 2)]} {child}'.encode())"
     )
-    subprocess.run(["sh", "-c", 'exec 0<&- 1>&- 2>&- "$0" -c "$1"', sys.executable, code], check=True, timeout=60)
+    subprocess.run(["sh", "-c", 'exec 0<&- 1>&- 2>&- "$0" -c "$1"', sys.executable, code], check=True, timeout=PATIENCE)
     descriptor, _, writable = out.read_text().partition(" ")
     assert int(descriptor) > 2
     assert writable == "[True, False, False] 0"

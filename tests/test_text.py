@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from conditions import PATIENCE
 from saccade.cli import main
 from saccade.outputs.metrics import prometheus_text
 from saccade.text import PlainFormatter, plain
@@ -98,7 +99,7 @@ def test_no_log_of_a_run_does_either(names: dict[str, str]) -> None:
     command = ["run", "classify", "--model", "MODEL", "--task", "classify", "--source", "FOLDER", "--summary", "NAME"]
     done = subprocess.run(
         [sys.executable, "-m", "saccade", "-v", *(names.get(word, word) for word in command)],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert "damaged PNG" in done.stderr
     check(done.stdout + done.stderr)

@@ -156,10 +156,8 @@ def test_faces_reach_s3(tmp_path: Path, s3_server: str) -> None:
 
 def test_faces_stay_in_the_spool_without_a_network(tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{local_s3.free_port()}"
-    begin = time.monotonic()
     run("faces_to_s3", AWS_ENDPOINT_URL=dead, SACCADE_BUCKET="some-bucket", SACCADE_SPOOL=str(tmp_path / "spool"),
         SACCADE_SUMMARY=str(tmp_path / "summary"))  # fmt: skip
-    assert time.monotonic() - begin < 60
     summary = json.loads((tmp_path / "summary").read_text())
     assert summary["spool"]["pending"] == summary["crops"]["written"] >= 1
     assert "EndpointConnectionError" in summary["uploads"]["problem"]

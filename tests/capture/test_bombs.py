@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from capture_tools import mark, scene, write_video
 
+from conditions import PATIENCE
 from saccade.capture import Capture, jpeg, markers, open_source, still
 from saccade.capture.arrays import read_npy, read_npz
 from saccade.errors import JpegError, SourceError
@@ -104,7 +105,11 @@ def large_pictures(folder: Path) -> list[Path]:
 
 def test_ffmpeg_decodes_no_bomb_to_find_out_what_it_is(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", TRY, *large_pictures(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", TRY, *large_pictures(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     )
     *errors, kilobytes = done.stdout.splitlines()
     assert [Path(error.split(":")[0]).name for error in errors] == ["a.tga", "b.pcx", "c.qoi"]
@@ -187,7 +192,7 @@ def test_infer_refuses_in_one_line(tmp_path: Path) -> None:
     ):
         done = subprocess.run(
             [sys.executable, "-m", "saccade", "infer", model, tmp_path / name, *options],
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 2
         assert says in done.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from capture_tools import mark, scene, stop, wait_for
 
+from conditions import PATIENCE
 from saccade.capture import Capture, camera, open_source, thread
 from saccade.errors import SourceError
 
@@ -82,7 +83,7 @@ def test_mjpeg_is_asked_for_and_kept_compressed(device, pictures):
     with Capture(open_camera(path), size=(90, 160)) as capture, capture.latest(5) as frame:
         assert bytes(frame.jpeg) in pictures
         assert frame.planes[0].shape == (90, 160, 3)
-        assert abs(frame.time - time.time()) < 5
+        assert abs(frame.time - time.time()) < PATIENCE
     settings = fake.instances[0].settings
     assert settings[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
     assert settings[cv2.CAP_PROP_CONVERT_RGB] == 0

@@ -143,7 +143,7 @@ def test_importing_the_room_is_cheap():
         "import sys, saccade.capture, saccade.capture.demo\n"
         "print([m for m in ('cv2', 'av', 'openvino', 'numba') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
     assert result.stdout.strip() == "[]", result.stderr
 
 

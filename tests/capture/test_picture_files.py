@@ -14,6 +14,7 @@ import pytest
 from capture_tools import mark, scene, write_video
 from test_still import BOMBS
 
+from conditions import PATIENCE
 from saccade.capture import Capture, CaptureStatistics, jpeg, open_source
 from saccade.capture.camera import CameraSource
 from saccade.capture.pipe import MjpegFileSource
@@ -200,7 +201,7 @@ def read_by_shell(command: str, text: str, **options) -> str:
     result = subprocess.run(
         ["bash", "-c", command, "reader", sys.executable, "-c", READER, text],
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
         **options,
     )

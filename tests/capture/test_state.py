@@ -10,6 +10,7 @@ import odd_jpeg
 import pytest
 from capture_tools import Scripted, wait_for
 
+from conditions import PATIENCE
 from saccade.capture import Capture, changes, thread
 from saccade.capture.changes import ChangeLog
 from saccade.capture.later import LaterSource
@@ -33,7 +34,7 @@ def test_from_connecting_to_the_end(pictures):
         wait_for(lambda: capture.statistics().state == "lost")
         figures = capture.statistics()
         assert figures.reason == "cable pulled"
-        assert abs(figures.last_picture - time.time()) < 5
+        assert abs(figures.last_picture - time.time()) < PATIENCE
         away.set()
         capture.latest(5).release()
         wait_for(lambda: capture.statistics().state == "ended")

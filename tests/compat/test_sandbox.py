@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from script_runs import Device
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade.compat.host_options import HostOptions
 from saccade.compat.sandbox import Sandbox
 from saccade.errors import ConfigError
@@ -114,7 +114,7 @@ def test_a_viewer_sees_the_stream_and_a_signal_ends_the_script(device: Device, p
         with device.fifo.open("rb") as pipe:
             assert pipe.read(3) == b"\xff\xd8\xff"
         child.send_signal(signal.SIGTERM)
-        _, said = child.communicate(timeout=20)
+        _, said = child.communicate(timeout=PATIENCE)
     finally:
         child.kill()
     assert child.returncode == 0, said

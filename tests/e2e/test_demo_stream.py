@@ -28,7 +28,7 @@ def demo_files() -> None:
 
 def saccade(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "saccade", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.mark.parametrize(

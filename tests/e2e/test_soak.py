@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import local_s3
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from lengths import EXHAUSTIVE, length
 from local_broker import MOSQUITTO, Mosquitto, Subscriber
 from saccade.storage.spool import Spool
@@ -186,7 +186,7 @@ def running(*threads: threading.Thread) -> Iterator[None]:
         yield
     finally:
         for thread in threads:
-            thread.join(15)
+            thread.join(PATIENCE)
 
 
 @pytest.mark.slow

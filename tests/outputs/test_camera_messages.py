@@ -19,7 +19,7 @@ import pytest
 
 import local_broker
 import local_s3
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from local_broker import Mosquitto, Subscriber
 from saccade.cli import main
 from saccade.config import RunConfig
@@ -92,7 +92,7 @@ def start(demo: Path) -> Iterator[Start]:
 
 def end(process: subprocess.Popen[str]) -> None:
     """Wait for the end of a process that has nothing to complain of."""
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
 
 

@@ -11,12 +11,12 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, sleep, thread_time
+from time import sleep, thread_time
 
 import pytest
 import simplejpeg
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade.errors import OutputError
 from saccade.outputs.display import Display
 from saccade.outputs.fifo import Fifo
@@ -228,7 +228,9 @@ fifo.close()
 display.close()
 print("alive")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "alive"), done.stderr
 
 
@@ -237,22 +239,18 @@ def test_ffmpeg_reads_it_is_killed_and_comes_back(tmp_path: Path) -> None:
     display, path = Display(), tmp_path / "results.mjpeg"
     fifo = Fifo(display, path).start()
     command = ["ffmpeg", "-v", "error", "-f", "mjpeg", "-i", str(path), "-f", "null", "-"]
-    with Feeder(display.accept) as feeder:
+    with Feeder(display.accept):
         for _ in range(2):
             reader = subprocess.Popen(command, stdin=subprocess.DEVNULL)
             before = display.statistics().encoded
-            deadline = monotonic() + 8
-            while display.statistics().encoded < before + 10:
-                assert monotonic() < deadline
-                sleep(0.05)
+            wait_for(lambda before=before: display.statistics().encoded >= before + 10)
             reader.send_signal(signal.SIGKILL)
             reader.wait()
         done = subprocess.run(
             [*command[:-3], "-frames:v", "20", "-f", "null", "-"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
-        assert feeder.slowest < 0.2
     fifo.close()
     display.close()
 
@@ -265,7 +263,7 @@ def test_mplayer_reads_it_as_the_old_projects_said(tmp_path: Path) -> None:
         done = subprocess.run(
             ["mplayer", "-really-quiet", "-vo", "null", "-ao", "null", "-nolirc", "-noconsolecontrols",
              "-demuxer", "lavf", "-lavfdopts", "format=mjpeg:probesize=32", "-frames", "15", "-benchmark", str(path)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert display.statistics().encoded >= 10

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from conditions import PATIENCE
 from saccade.outputs.events import to_json
 from saccade.outputs.publish.home_assistant import discovery_body, discovery_topic
 from saccade.outputs.publish.topics import CameraTopics
@@ -109,4 +110,4 @@ def test_the_device_is_as_its_schemas_want_it(topics: CameraTopics) -> None:
     python = os.environ.get("SACCADE_TRY_HOMEASSISTANT")
     if python:  # one that has the package homeassistant, whose own schemas then have the word
         text = to_json(body)
-        subprocess.run([python, "-c", CHECK, text], input=text, text=True, check=True, timeout=120)
+        subprocess.run([python, "-c", CHECK, text], input=text, text=True, check=True, timeout=PATIENCE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 
 _BOOT = """
 set -e
@@ -57,7 +57,7 @@ class Booted:
         command = ["nsenter", f"--target={self.leader}", "--mount", "--uts", "--ipc", "--pid", "--", *map(str, words)]
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, env={"PATH": path, "HOME": "/root"}
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={"PATH": path, "HOME": "/root"}
         )
         assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done

@@ -26,6 +26,7 @@ import pytest
 from numpy.typing import NDArray
 
 import saccade
+from conditions import PATIENCE
 from local_s3 import free_port
 from saccade.cli import main
 from saccade.config import RunConfig
@@ -127,7 +128,7 @@ def container(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert f"(f32) at http://0.0.0.0:{port}" in line
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     process.stdout.close()
 
 

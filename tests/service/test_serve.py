@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conditions import PATIENCE
 from saccade.config import RunConfig
 from saccade.errors import ConfigError, DeviceError, ModelError
 from saccade.networks import catalogue, open_network
@@ -209,7 +210,7 @@ def test_a_stopped_server_finishes_what_it_has(tmp_path: Path, portrait: NDArray
     process.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     assert answers == [24] * 4
     assert "4 requests, 96 pictures, 0 refused" in process.stdout.read()
     process.stdout.close()
@@ -362,7 +363,7 @@ class Crowd(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         if len(self.lines) < 4:
             self.lines.append(self.connection)
-            self.together.wait(20)
+            self.together.wait(PATIENCE)
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()

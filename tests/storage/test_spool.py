@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from conditions import PATIENCE
 from saccade.errors import ConfigError, OutputError
 from saccade.storage import atomic
 from saccade.storage import spool as module
@@ -441,7 +442,7 @@ WRITER = textwrap.dedent("""
 def test_processes_share_a_spool(tmp_path: Path) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name, "60"], stdout=subprocess.DEVNULL)
                for name in "abc"]  # fmt: skip
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0, 0, 0]
     with make(tmp_path) as spool:
         entries = [read_entry(path) for path in spool.entries()]
         assert spool.statistics().pending == 180

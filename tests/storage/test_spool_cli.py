@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import local_s3
+from conditions import PATIENCE
 from saccade.storage.spool import Spool
 
 
@@ -24,7 +25,7 @@ def server() -> Iterator[str]:
 
 def saccade(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "saccade", "spool", *arguments], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "saccade", "spool", *arguments], capture_output=True, text=True, timeout=PATIENCE,
         env=os.environ | local_s3.CREDENTIALS | environment,
     )  # fmt: skip
     assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
+from conditions import PATIENCE
 from saccade.errors import UnsupportedError
 from saccade.formats import legacy_ir
 from saccade.networks import Model
@@ -125,7 +126,7 @@ def test_the_deeplens_graph_runs_in_the_frame_pipeline(corpus: Path, tmp_path: P
     events = tmp_path / "events.jsonl"
     command = [sys.executable, "-m", "saccade", "--quiet", "run", "faces", "--every-frame"]
     command += ["--source", str(corpus / "images"), "--frames", "3", "--model", str(model), "--events", str(events)]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=PATIENCE)
     rows = [json.loads(line) for line in events.read_text().splitlines()]
     assert [row["frame"] for row in rows] == [0, 1, 2]
     boxes = [d for row in rows for d in row["detections"]]
