@@ -12,12 +12,15 @@ PATIENCE = 180.0
 """How long a test waits for what should be there at once, s: no measure of speed, only the end of a hang."""
 
 
-def wait_for(what: Callable[[], object], seconds: float = PATIENCE) -> bool:
-    """True as soon as `what()` is; fails the test after `seconds`."""
+def wait_for(what: Callable[[], object], seconds: float = PATIENCE, *, pause: float = 0.002) -> bool:
+    """True as soon as `what()` is; fails the test after `seconds`.
+
+    pause : between two looks, s; longer ones for looks that start a process.
+    """
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
+        time.sleep(pause)
     return True
 
 

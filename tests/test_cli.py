@@ -15,6 +15,7 @@ import pytest
 
 from commands import told
 from conditions import PATIENCE, listens, wait_for
+from lengths import EXHAUSTIVE
 from saccade.cli import main
 from saccade.cli.files import check_file, check_folder, write_file
 from small_networks import classifier_network, mean_network, spots_network
@@ -425,7 +426,7 @@ def test_a_signal_ends_the_run_with_its_summary_and_whole_lines(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_start_up_is_a_clean_end(number: signal.Signals, video: Path, classifier: Path) -> None:
-    for delay in (0.0, 0.3, 0.6, 1.0):
+    for delay in (0.0, 0.3, 0.6, 1.0) if EXHAUSTIVE or number == signal.SIGINT else (0.15, 0.45):
         process = subprocess.Popen(
             [sys.executable, "-m", "saccade", "run", "classify", "--source", video, "--model", classifier],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -172,7 +172,9 @@ def test_signals_end_it_at_once(device: Device, number: signal.Signals, does: st
 
 def test_a_library_that_lets_no_thread_run_is_killed(device: Device) -> None:
     text = HEAD + "awscam.getLastFrame()\nclient.publish(topic='t', payload='x')\n"
-    text += "from itertools import repeat\nfrom collections import deque\ndeque(repeat(0), 0)\n"
+    # It holds Python's lock and waits for its own, which no signal ends.
+    text += "import ctypes\nlibrary = ctypes.PyDLL(None)\nmutex = ctypes.create_string_buffer(64)\n"
+    text += "library.pthread_mutex_lock(mutex)\nlibrary.pthread_mutex_lock(mutex)\n"
     process = started(device, text)
     try:
         process.send_signal(signal.SIGTERM)

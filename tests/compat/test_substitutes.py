@@ -115,9 +115,11 @@ def test_a_network_of_more_classes_through_mo(device: Device) -> None:
 
 
 @pytest.mark.usefixtures("demo")
-@pytest.mark.parametrize(("table", "number"), [("{1: 'face'}", 1), ("['face']", 0), ("{0: 'face', 1: 'body'}", 0)])
-@pytest.mark.parametrize("through", ["mo", "path"])
-def test_a_detector_of_the_catalogue(device: Device, table: str, number: int, through: str) -> None:
+@pytest.mark.parametrize(
+    ("through", "table", "number"),
+    [("mo", "{1: 'face'}", 1), ("mo", "['face']", 0), ("mo", "{0: 'face', 1: 'body'}", 0), ("path", "{1: 'face'}", 1)],
+)
+def test_a_detector_of_the_catalogue(device: Device, through: str, table: str, number: int) -> None:
     path = "mo.optimize('deploy_ssd', 300, 300)[1]" if through == "mo" else "'/opt/awscam/artifacts/deploy_ssd.xml'"
     text = HEAD + f"names = {table}\nkind = 'ssd'\npath = {path}\n"
     text += LOOP.replace("TEXT", "[(o['label'], names[o['label']], o['prob'], o['xmin'], o['xmax']) for o in parsed]")

@@ -73,7 +73,7 @@ class Booted:
         """Boot it again, and wait for it."""
         before = self.leader
         self.run("systemctl", "reboot", check=False)
-        wait_for(lambda: self.leader not in (0, before) and self.is_up(), 60)
+        wait_for(lambda: self.leader not in (0, before) and self.is_up(), pause=0.1)
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def booted(folder: Path, shown: Mapping[Path, str]) -> Iterator[Booted]:
         )  # fmt: skip
         system = Booted(process)
         try:
-            wait_for(system.is_up, 60)
+            wait_for(system.is_up, pause=0.1)
             yield system
         finally:
             process.kill()

@@ -223,7 +223,7 @@ def test_the_service_waits_for_its_camera_starts_again_and_survives_a_reboot(sys
         wait_for(lambda: state_at(view) == "up")
         # Killed, it comes back; after a reboot nobody has to start it.
         system.run("kill", "-9", first)
-        wait_for(lambda: service.show("MainPID") not in ("0", first) and state_at(view) == "up")
+        wait_for(lambda: service.show("MainPID") not in ("0", first) and state_at(view) == "up", pause=0.1)
         assert service.show("NRestarts") == "1"
         lines = len(system.run("cat", "/var/lib/saccade/events.jsonl").stdout.splitlines())
         assert lines
@@ -241,8 +241,8 @@ def test_the_service_waits_for_its_camera_starts_again_and_survives_a_reboot(sys
         "no-such-head",
     )  # fmt: skip
     # On a slow machine it fails after `install` has stopped looking.
-    wait_for(lambda: "no-such-head" in said + system.run("journalctl", "--unit", "saccade").stdout)
-    wait_for(lambda: service.show("ActiveState") == "activating")
+    wait_for(lambda: "no-such-head" in said + system.run("journalctl", "--unit", "saccade").stdout, pause=0.1)
+    wait_for(lambda: service.show("ActiveState") == "activating", pause=0.1)
     assert service.show("StartLimitIntervalUSec") == "0"
     service("uninstall", "--purge")
     assert MARK not in system.run("ls", "-R", "/etc/systemd/system", "/etc/saccade", "/var/lib").stdout
