@@ -135,13 +135,11 @@ def test_a_signal_while_pictures_come(run: Callable[..., Run], camera: HttpCamer
 def test_a_signal_while_connecting(
     run: Callable[..., Run], camera: HttpCamera, silence: threading.Event, number: signal.Signals
 ) -> None:
-    camera.paths["/silent"] = lambda request: silence.wait(60) and None
+    camera.paths["/silent"] = lambda request: silence.wait(PATIENCE) and None
     one = run(camera.url("/silent"))
     one.wait_for(lambda: camera.requests)
-    start = time.monotonic()
     one.end((number,))
-    # The server says nothing for a minute, and FFmpeg's patience is ten seconds.
-    assert time.monotonic() - start < 8
+    assert "no answer" not in one.errors, "it was not the signal but patience with the server that came to its end"
     assert (one.frames(), one.summary()["up"], one.summary()["last_picture"]) == ([], False, None)
 
 
