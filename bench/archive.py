@@ -1,6 +1,6 @@
 """Archives: against Ray's obvious pipeline, over more workers, on long videos, and through a hundred kills.
 
-    python -m bench.archive [--rounds N] [--kills N] [--keys N] [--only NAME] [--json FILE] [--check]
+    python -m bench.archive [--rounds N] [--films N] [--kills N] [--keys N] [--only NAME] [--json FILE] [--check]
 
 The comparison with `ray.data.read_videos` + `map_batches` needs Ray and decord, the kills need moto; what is not
 installed is left out and said. Each run is a process of its own, as people start it.
@@ -33,7 +33,8 @@ from bench.spool import s3_at
 
 MODEL = "blazeface-full"
 RATE = 5
-SECONDS, FILES = 20, 8
+SECONDS, FILES = 20, 48
+"""Of a film, and films: tasks of a minute are to be many, or the last ones leave workers without one."""
 LONG_HOURS = 24
 
 
@@ -88,10 +89,12 @@ class Usage:
     """CPU time and memory of a command and of all that it starts, by looking now and then: looking costs, too.
 
     cpu : s, by process. peak : most resident memory, bytes, by process. workers : processes of the pool.
-    others : s of the cores that the rest of the machine took meanwhile, also beneath a virtual machine.
+    others : s of the cores that the rest of the machine took meanwhile, also beneath a virtual machine. seconds : by
+    the clock, from the command to its end.
     """
 
     def __init__(self) -> None:
+        self.seconds = -time.monotonic()
         self.cpu: dict[int, float] = {}
         self.peak: dict[int, int] = {}
         self.workers: set[int] = set()
@@ -111,6 +114,7 @@ class Usage:
 
     def end(self) -> None:
         """The command is over."""
+        self.seconds += time.monotonic()
         self.others += _busy() - self.total
 
     @property
@@ -166,12 +170,12 @@ def archive(*words: object) -> tuple[dict[str, Any], Usage]:
 
 
 def ours(manifest: Path, out: Path, workers: int, *more: str) -> tuple[dict[str, Any], Usage]:
-    """A run. Its seconds are those from the first task to the last report, to which opening networks belongs."""
+    """A run."""
     return archive("run", manifest, "--model", MODEL, "--rate", RATE, "--out", out, "--workers", workers, *more)
 
 
 PIPELINE = """
-import json, os, sys, time
+import json, os, sys
 import numpy as np, ray
 folder, model, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=40)
@@ -187,24 +191,22 @@ class Look:
         boxes = [json.dumps(r.detections.boxes.tolist()) for r in found]
         return {"path": batch["path"], "frame_index": batch["frame_index"], "boxes": np.array(boxes, object)}
 
-begin = time.perf_counter()
 frames = ray.data.read_videos(folder, fps=5, include_paths=True)
 pool = ActorPoolStrategy(size=max(1, workers // 2))
 rows = frames.map_batches(Look, batch_size=8, num_cpus=1, compute=pool).take_all()
-seconds = time.perf_counter() - begin
 found = [[os.path.basename(row["path"]), int(row["frame_index"]), json.loads(row["boxes"])] for row in rows]
-print(json.dumps({"seconds": seconds, "found": found}))
+print(json.dumps({"found": found}))
 """
 """The pipeline of Ray's own guide, with the network of the comparison. Frames come as RGB."""
 
 Found = dict[tuple[str, int], list[list[float]]]
 
 
-def obvious(folder: Path, workers: int) -> tuple[float, Found, Usage]:
-    """Seconds, boxes and CPU time of Ray's pipeline on the same files."""
+def obvious(folder: Path, workers: int) -> tuple[Found, Usage]:
+    """Boxes of Ray's pipeline on the same files, and what it took."""
     told, usage = watched([sys.executable, "-c", PIPELINE, str(folder), MODEL, str(workers)])
     report = json.loads(told.splitlines()[-1])
-    return float(report["seconds"]), {(name, index): boxes for name, index, boxes in report["found"]}, usage
+    return {(name, index): boxes for name, index, boxes in report["found"]}, usage
 
 
 def boxes_of(manifest: Path, out: Path) -> Found:
@@ -389,42 +391,46 @@ def memory(folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
         ("memory of a worker, 1080p without key frames (MB)", whole, []),
     ):
         manifest = folder / f"{path.stem}.parquet"
-        plan, _ = archive("plan", path, "-o", manifest)
+        plan, usage = archive("plan", path, "-o", manifest)
+        planning = max(usage.peak.values()) / 1e6
         report, usage = ours(manifest, folder / f"{path.stem}-out", 1, *more)
         if report["errors"] or not report["frames"]:
             raise RuntimeError(f"{path.name}: {report}")
         peak = max(usage.peak[worker] for worker in usage.workers) / 1e6
-        detail = f"{plan['seconds'] / 3600:.2f} h in {plan['segments']} segments, {report['frames']} frames looked at"
+        detail = (
+            f"{plan['seconds'] / 3600:.2f} h in {plan['segments']} segments, {report['frames']} frames looked at; "
+            f"the plan took {planning:.0f} MB"
+        )
         figures.append(Figure(name, peak, peak, peak, 300, False, detail))
         say(as_line(figures[-1]))
     return figures
 
 
-def films(folder: Path) -> None:
+def films(folder: Path, count: int) -> None:
     """The videos that are compared."""
     folder.mkdir()
     film(folder / "0.mp4", SECONDS)
-    for number in range(1, FILES):
+    for number in range(1, count):
         shutil.copy(folder / "0.mp4", folder / f"{number}.mp4")
 
 
-def speed(rounds: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+def speed(rounds: int, folder: Path, count: int = FILES, say: Callable[[str], None] = print) -> list[Figure]:
     """Two workers against one, Ray against the pool, and the pool against the obvious pipeline.
 
-    Each by the clock and by CPU time, which also means something where others use the machine.
+    Each by the clock, from command to prompt, and by CPU time, which also means something where others use the machine.
     """
     source = folder / "films"
-    films(source)
+    films(source, count)
     manifest = folder / "films.parquet"
     archive("plan", source, "-o", manifest)
     with_ray = find_spec("ray") is not None
     with_decord = with_ray and find_spec("decord") is not None
     took: dict[str, list[float]] = {}
 
-    def note(name: str, seconds: float, usage: Usage) -> None:
-        took.setdefault(f"{name}, clock", []).append(seconds)
+    def note(name: str, usage: Usage) -> None:
+        took.setdefault(f"{name}, clock", []).append(usage.seconds)
         took.setdefault(f"{name}, CPU", []).append(usage.total)
-        say(f"     round {number}, {name}: {seconds:.1f} s by the clock, {usage.total:.1f} s of CPU; "
+        say(f"     round {number}, {name}: {usage.seconds:.1f} s by the clock, {usage.total:.1f} s of CPU; "
             f"the rest of the machine took {usage.others:.1f} s of CPU")  # fmt: skip
 
     same, frames = 1.0, 0
@@ -433,14 +439,14 @@ def speed(rounds: int, folder: Path, say: Callable[[str], None] = print) -> list
             out = folder / f"out{number}-{workers}"
             report, usage = ours(manifest, out, workers)
             frames = report["frames"]
-            note(f"{workers}", report["seconds"], usage)
+            note(f"{workers}", usage)
             took.setdefault(f"{workers}, way", []).append(usage.longest_way)
         if with_ray:
-            report, usage = ours(manifest, folder / f"ray{number}", 2, "--ray", "local")
-            note("ray", report["seconds"], usage)
+            _, usage = ours(manifest, folder / f"ray{number}", 2, "--ray", "local")
+            note("ray", usage)
         if with_decord:
-            seconds, theirs, usage = obvious(source, 2)
-            note("obvious", seconds, usage)
+            theirs, usage = obvious(source, 2)
+            note("obvious", usage)
             same = min(same, agreement(boxes_of(manifest, out), theirs))
     if same < 0.95:
         raise RuntimeError(f"the pipelines see the same in {same:.0%} of the frames only")
@@ -471,14 +477,20 @@ def _ratio(name: str, above: list[float], below: list[float], target: float, at_
 
 
 def measure(
-    rounds: int, *, count: int = 100, keys: int = 1_000_000, only: str = "", say: Callable[[str], None] = print
+    rounds: int,
+    *,
+    count: int = 100,
+    keys: int = 1_000_000,
+    number: int = FILES,
+    only: str = "",
+    say: Callable[[str], None] = print,
 ) -> list[Figure]:
     """All figures of this suite."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="saccade-bench-") as name:
         folder = Path(name)
         if only in ("", "speed"):
-            figures += speed(rounds, folder, say)
+            figures += speed(rounds, folder, number, say)
         if only in ("", "memory"):
             figures += memory(folder, say)
         if only in ("", "keys"):
@@ -491,11 +503,12 @@ def measure(
 def main() -> int:
     """Measure and report."""
     parser = command_line(__doc__)
+    parser.add_argument("--films", type=int, default=FILES, help=f"of {SECONDS} s each, to measure speed with")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("speed", "memory", "keys", "kills"), default="")
     options = parser.parse_args()
-    figures = measure(options.rounds, count=options.kills, keys=options.keys, only=options.only)
+    figures = measure(options.rounds, count=options.kills, keys=options.keys, number=options.films, only=options.only)
     return finish(figures, options)
 
 

@@ -219,6 +219,41 @@ def test_no_code_comes_out_of_the_folder_that_is_worked_in(
     assert report.rows == 3
 
 
+def test_only_workers_open_the_network(tmp_path: Path, pictures: Path, network: str) -> None:
+    plan.plan([str(pictures)], str(tmp_path / "m.parquet"), pictures=4)
+    words = [
+        "archive",
+        "run",
+        f"{tmp_path}/m.parquet",
+        "--model",
+        network,
+        "--out",
+        f"{tmp_path}/out",
+        "--workers",
+        "2",
+    ]
+    program = f"import sys; from saccade.cli import main; print(main({words!r}), 'openvino' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
+    # With nothing left to do it still says whether the results are those of this network.
+    again = json.loads(saccade(*words[1:], "--json").stdout)
+    assert (again["done_before"], again["done"]) == (3, 0)
+    another = spots_network(tmp_path / "other.xml", size=320)
+    other = saccade(*words[1:4], another, *words[5:], status=2).stderr
+    assert "another choice of model" in other
+
+
+def test_a_network_that_cannot_be_opened_ends_the_run(tmp_path: Path, pictures: Path) -> None:
+    plan.plan([str(pictures)], str(tmp_path / "m.parquet"))
+    (tmp_path / "no.onnx").write_bytes(b"no network")
+    run = ("run", tmp_path / "m.parquet", "--out", tmp_path / "out", "--workers", 2, "--model")
+    for model in ("no.onnx", "missing.onnx"):
+        said = saccade(*run, tmp_path / model, status=2).stderr
+        assert model in said
+        assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out" / "archive.json").exists()
+
+
 def test_a_full_disk_ends_the_run_and_the_next_goes_on(tmp_path: Path, pictures: Path, network: str) -> None:
     manifest, out = tmp_path / "m.parquet", tmp_path / "out"
     saccade("plan", pictures, "-o", manifest, "--pictures", 4)

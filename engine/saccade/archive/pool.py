@@ -59,11 +59,12 @@ class Pool:
     """Runs tasks in processes of this machine. workers : how many. Ends them all at the end of the `with` block."""
 
     def __init__(self, order: Order, out: str, workers: int) -> None:
-        self._order, self._out, self._count = order, out, workers
+        self._order, self._out, self.count = order, out, workers
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._deaths: Counter[tuple[bytes, bool]] = Counter()
         self._unready = 0
+        self._digest = ""
         self._again: list[Task] = []
         self._left: dict[int, dict[str, str]] = {}
         self.stopped = False
@@ -72,22 +73,51 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+        self._selector.close()
+
+    def close(self) -> None:
+        """End all workers."""
         for worker in self._workers.values():
             worker.process.kill()
         for worker in list(self._workers.values()):
             self._forget(worker)
-        self._selector.close()
 
     def stop(self) -> None:
         """Give out no more; from any thread."""
         self.stopped = True
 
+    def start(self, most: int = 1) -> None:
+        """Start workers, `most` at most of those that there are to be: they open the network meanwhile."""
+        while len(self._workers) < min(self.count, most):
+            self._start()
+
+    def digest(self, most: int = 1) -> str:
+        """What the results are made with, see `order.digest_of`, as the first worker says that has opened the network;
+        "" where it was told to stop. most : see `start`. Raises what a worker cannot begin after.
+        """
+        while not self._digest and not self.stopped:
+            self.start(most)
+            for key, _ in self._selector.select(0.5):
+                for _ in self._reports(key.data):
+                    pass
+        return self._digest
+
     def run(self, tasks: Iterator[Task]) -> Iterator[Report | None]:
         """Reports as they come; None now and then, when there is none. Raises what a worker cannot go on after."""
         waiting = iter(tasks)
         ended = False
+        for worker in list(self._workers.values()):
+            task = next(waiting, None)
+            ended = ended or task is None
+            if task is None:
+                self._dismiss(worker)
+            elif worker.ready:
+                self._give(worker, task)
+            else:
+                worker.task = task
         while not self.stopped:
-            while len(self._workers) < self._count and (self._again or not ended):
+            while len(self._workers) < self.count and (self._again or not ended):
                 task = self._again.pop() if self._again else next(waiting, None)
                 if task is None:
                     ended = True
@@ -108,7 +138,7 @@ class Pool:
                     task = self._again.pop() if self._again else next(waiting, None)
                     ended = ended or task is None
                     if task is None:
-                        self._end(worker)
+                        self._dismiss(worker)
                         break
                     self._give(worker, task)
 
@@ -151,6 +181,7 @@ class Pool:
         if "ready" in answer:
             worker.ready = True
             self._unready = 0
+            self._digest = answer["ready"]
             if worker.task is not None:
                 self._give(worker, worker.task)
         elif "at" in answer:
@@ -167,7 +198,7 @@ class Pool:
         status = worker.process.wait()
         self._forget(worker)
         task = worker.task
-        if task is None:
+        if task is None and worker.ready:
             return None
         killed = status in (-signal.SIGKILL, -signal.SIGTERM)
         how = worker.words or (signal.Signals(-status).name if status < 0 else f"status {status}")
@@ -176,8 +207,10 @@ class Pool:
             if not killed or self._unready >= MOST_KILLS:
                 hint = "is there too little memory? give fewer --workers" if killed else "its messages say why"
                 raise SaccadeError(f"a worker ended with {how} before it could begin; {hint}")
-            self._again.append(task)
+            if task is not None:
+                self._again.append(task)
             return None
+        assert task is not None
         item = task.items[worker.at]
         said = f"{item.path}: workers {'were killed' if killed else 'crashed'} at it ({how})"
         log.warning("%s; another takes the task", said)
@@ -199,10 +232,12 @@ class Pool:
         left = self._left.pop(report.task, None)
         return replace(report, missing=(report.missing or {}) | left) if left else report
 
-    def _end(self, worker: _Worker) -> None:
+    def _dismiss(self, worker: _Worker) -> None:
+        """End a worker that has nothing left to do."""
         assert worker.process.stdin is not None
         worker.process.stdin.close()
-        worker.process.wait()
+        if not worker.ready:
+            worker.process.kill()
         self._forget(worker)
 
     def _forget(self, worker: _Worker) -> None:

@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from saccade.archive.manifest import Task, tasks_of
-from saccade.archive.order import Order, digest_of
+from saccade.archive.order import Order
 from saccade.archive.places import Place
 from saccade.archive.shard import Report
 from saccade.errors import ConfigError, OutputError
@@ -28,9 +29,12 @@ class Run:
     order: dict[str, Any]
 
 
-def settle(order: Order, place: Place) -> Run:
-    """Note in the place what its results are made with; raises ConfigError where it holds those of another order."""
-    run = Run(digest_of(order, order.open()), order.plain())
+def settle(order: Order, digest: str, place: Place) -> Run:
+    """Note in the place what its results are made with; raises ConfigError where it holds those of another order.
+
+    digest : see `order.digest_of`; whoever has opened the network knows it.
+    """
+    run = Run(digest, order.plain())
     text = json.dumps({"format": FORMAT, "digest": run.digest, "order": run.order}, indent=2, sort_keys=True)
     known = recorded(place)
     if known is None:
@@ -129,6 +133,12 @@ def duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / unit:.{1 if name == 'h' else 0}f} {name}"
     return f"{seconds / 86400:.1f} days"
+
+
+def workers_for(manifest: str, shard: tuple[int, int], workers: int) -> int:
+    """How many of the workers have something to do, at most."""
+    number, count = shard
+    return sum(1 for _ in islice((t for t in tasks_of(manifest) if t.number % count == number), workers))
 
 
 def left_to_do(

@@ -17,7 +17,9 @@ from saccade.text import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from saccade.archive.manifest import Task
     from saccade.archive.order import Order
+    from saccade.archive.pool import Pool
     from saccade.archive.run import Progress
 
 _ACTIONS = {
@@ -163,8 +165,8 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from saccade.archive.places import place_of
-    from saccade.archive.run import Progress, cores, left_to_do, settle, shard_of
+    from saccade.archive.pool import Pool
+    from saccade.archive.run import Progress, cores, shard_of
     from saccade.process import StopSignals
 
     shard = shard_of(options.shard) if options.shard else (0, 1)
@@ -172,39 +174,50 @@ def _run(options: argparse.Namespace) -> int:
     if workers is not None and workers < 1:
         raise ConfigError(f"workers: got {workers}; expected at least 1")
     order = _order(options)
-    from saccade.archive.manifest import opened
-
-    opened(options.manifest)
-    place = place_of(options.out)
-    place.tidy()
-    settled = settle(order, place)
     progress = Progress()
-    tasks = left_to_do(options.manifest, settled, place, order.rate, shard, progress)
 
     def cut_off() -> None:
         """Ray does not come back before a task is done: the process ends, and Ray's workers with it."""
         _told(options, progress, stopped=True)
 
     signals = StopSignals(cut_off if options.ray else None, status=130, final=bool(options.ends_process))
-    with signals:
+    with signals, Pool(order, options.out, 1 if options.ray else int(workers or 1)) as pool:
+        signals.then(lambda number: pool.stop())
+        # A worker opens the network, which says what the results are made with, while the manifest is read here.
+        pool.start()
+        tasks = _tasks(options, order, pool, shard, progress)
         if options.ray:
             from saccade.archive.cluster import run as on_ray
 
+            pool.close()
             for report in on_ray(options.ray, order, options.out, tasks, workers):
                 progress.take(report)
                 _show(progress)
                 if signals.received is not None:
                     break
         else:
-            from saccade.archive.pool import Pool
-
-            with Pool(order, options.out, int(workers or 1)) as pool:
-                signals.then(lambda number: pool.stop())
-                for answer in pool.run(tasks):
-                    if answer is not None:
-                        progress.take(answer)
-                    _show(progress)
+            for answer in pool.run(tasks):
+                if answer is not None:
+                    progress.take(answer)
+                _show(progress)
     return _told(options, progress, stopped=signals.received is not None)
+
+
+def _tasks(
+    options: argparse.Namespace, order: Order, pool: Pool, shard: tuple[int, int], progress: Progress
+) -> Iterator[Task]:
+    """What is left to do; nothing where the pool was told to stop before that was known."""
+    from saccade.archive.places import place_of
+    from saccade.archive.run import left_to_do, settle, workers_for
+
+    busy = workers_for(options.manifest, shard, pool.count)
+    place = place_of(options.out)
+    place.tidy()
+    digest = pool.digest(max(1, busy))
+    if not digest:
+        return iter(())
+    settled = settle(order, digest, place)
+    return left_to_do(options.manifest, settled, place, order.rate, shard, progress)
 
 
 _shown = [0.0]
