@@ -88,7 +88,8 @@ def repeated(path: Path, short: Path, seconds: int, hours: float) -> None:
 class Usage:
     """CPU time and memory of a command and of all that it starts, by looking now and then: looking costs, too.
 
-    cpu : s, by process. peak : most resident memory, bytes, by process. workers : processes of the pool.
+    cpu : s, by process. peak : most resident memory, bytes, by process. own : most of it that belongs to no file; the
+    rest are pages of libraries, which processes share. workers : processes of the pool.
     others : s of the cores that the rest of the machine took meanwhile, also beneath a virtual machine. seconds : by
     the clock, from the command to its end.
     """
@@ -97,17 +98,19 @@ class Usage:
         self.seconds = -time.monotonic()
         self.cpu: dict[int, float] = {}
         self.peak: dict[int, int] = {}
+        self.own: dict[int, int] = {}
         self.workers: set[int] = set()
         self.others = -_busy()
 
     def look(self, root: int) -> None:
         """Note how things stand."""
         for number in _with_descendants(root):
-            with contextlib.suppress(OSError, StopIteration, IndexError):
+            with contextlib.suppress(OSError, KeyError, IndexError):
                 folder = Path(f"/proc/{number}")
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                lines = (folder / "status").read_text().splitlines()
-                self.peak[number] = int(next(s for s in lines if s.startswith("VmHWM")).split()[1]) * 1024
+                lines = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+                self.peak[number] = int(lines["VmHWM"].split()[0]) * 1024
+                self.own[number] = max(self.own.get(number, 0), int(lines["RssAnon"].split()[0]) * 1024)
                 self.cpu[number] = (int(fields[11]) + int(fields[12])) / _TICKS
                 if b"saccade.archive.worker" in (folder / "cmdline").read_bytes():
                     self.workers.add(number)
@@ -397,9 +400,10 @@ def memory(folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
         if report["errors"] or not report["frames"]:
             raise RuntimeError(f"{path.name}: {report}")
         peak = max(usage.peak[worker] for worker in usage.workers) / 1e6
+        own = max(usage.own[worker] for worker in usage.workers) / 1e6
         detail = (
             f"{plan['seconds'] / 3600:.2f} h in {plan['segments']} segments, {report['frames']} frames looked at; "
-            f"the plan took {planning:.0f} MB"
+            f"{own:.0f} MB are the worker's own, the rest libraries'; the plan took {planning:.0f} MB"
         )
         figures.append(Figure(name, peak, peak, peak, 300, False, detail))
         say(as_line(figures[-1]))

@@ -37,6 +37,7 @@ from saccade.archive.manifest import tasks_of  # noqa: E402
 from saccade.archive.order import Order  # noqa: E402
 from saccade.archive.places import place_of  # noqa: E402
 from saccade.archive.pool import Pool  # noqa: E402
+from saccade.archive.run import cores  # noqa: E402
 
 PICTURES = 12
 
@@ -241,6 +242,21 @@ def test_only_workers_open_the_network(tmp_path: Path, pictures: Path, network: 
     another = spots_network(tmp_path / "other.xml", size=320)
     other = saccade(*words[1:4], another, *words[5:], status=2).stderr
     assert "another choice of model" in other
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 or cores() < 2, reason="needs two cores")
+def test_workers_have_a_core_each_where_there_are_as_many(tmp_path: Path, network: str) -> None:
+    free = sorted(os.sched_getaffinity(0))[:2]
+    whole = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, free)
+    try:
+        for count, expected in ((2, [[free[0]], [free[1]]]), (1, [free]), (3, [free] * 3)):
+            with Pool(Order(model=network), str(tmp_path / "out"), count) as pool:
+                assert len(pool.digest(count)) == 64
+                found = [child.cpu_affinity() for child in psutil.Process().children()]
+                assert sorted(found) == expected
+    finally:
+        os.sched_setaffinity(0, whole)
 
 
 def test_a_network_that_cannot_be_opened_ends_the_run(tmp_path: Path, pictures: Path) -> None:

@@ -1,4 +1,5 @@
-"""The local pool: a process a core, each with the network, fed one task at a time.
+"""The local pool: a process a core, each with the network, fed one task at a time. As many as there are cores have one
+each.
 
 Workers are programs of their own, so that what kills one, a decoder's crash as much as an operator, takes nothing else
 along. A task whose worker died is done again by another. An item that crashed two workers becomes a row with an error.
@@ -23,6 +24,7 @@ from typing import Any
 
 from saccade.archive.manifest import Task
 from saccade.archive.order import Order
+from saccade.archive.run import cores
 from saccade.archive.shard import Report, plain_task
 from saccade.errors import OutputError, SaccadeError
 
@@ -39,9 +41,12 @@ MOST_KILLS = 5
 
 @dataclass(slots=True)
 class _Worker:
-    """A process. task, at : what it is doing, and which item of it. words : why it ends, where it could say so."""
+    """A process. core : the only one that it uses; None: any. task, at : what it is doing, and which item of it.
+    words : why it ends, where it could say so.
+    """
 
     process: subprocess.Popen[bytes]
+    core: int | None = None
     buffer: bytearray = field(default_factory=bytearray)
     ready: bool = False
     task: Task | None = None
@@ -65,6 +70,10 @@ class Pool:
         self._deaths: Counter[tuple[bytes, bool]] = Counter()
         self._unready = 0
         self._digest = ""
+        # A worker decodes in one thread and infers in another, in turns. Left free, the threads of several workers are
+        # put onto the same core time and again, and another core idles for a fifth of the run.
+        free = sorted(os.sched_getaffinity(0))
+        self._cores = free if workers > 1 and workers == len(free) == cores() else []
         self._again: list[Task] = []
         self._left: dict[int, dict[str, str]] = {}
         self.stopped = False
@@ -149,7 +158,12 @@ class Pool:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
         )
-        worker = self._workers[process.pid] = _Worker(process)
+        taken = {worker.core for worker in self._workers.values()}
+        core = next((core for core in self._cores if core not in taken), None)
+        if core is not None:
+            with contextlib.suppress(OSError):  # it is gone again already
+                os.sched_setaffinity(process.pid, {core})
+        worker = self._workers[process.pid] = _Worker(process, core)
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]
         worker.send({"order": self._order.plain(), "out": self._out})
         return worker
