@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saccade.errors import ConfigError
-from saccade.geometry import WHOLE_FRAME
+from saccade.geometry import WHOLE_FRAME, Region
 from saccade.networks import Model
 from saccade.networks.spec import InputSpec
 from saccade.predict import open_predictor
@@ -136,3 +140,58 @@ def test_key_points_stay_with_their_boxes() -> None:
     found = join(parts, TWO, WIDTH, HEIGHT, Settings())
     assert found.keypoints is not None
     assert found.keypoints[:, 0, 0].tolist() == [2, 1]
+
+
+THREE = framing_for("auto", SQUARE).regions(2000, 1000)
+"""Three square tiles: 0 to 1000, 500 to 1500, 1000 to 2000."""
+
+NINE = framing_for("3x3", SQUARE).regions(900, 900)
+
+
+def seen_in(regions: Sequence[Region], width: int, height: int, box: tuple[float, ...]) -> list[Detections]:
+    """What each of several tiles shows of an object."""
+    parts = []
+    for x, y, w, h in regions:
+        left, top, right, bottom = x * width, y * height, (x + w) * width, (y + h) * height
+        part = max(box[0], left), max(box[1], top), min(box[2], right), min(box[3], bottom)
+        parts.append(objects((*part, 0.5, 0)) if part[0] < part[2] and part[1] < part[3] else objects())
+    return parts
+
+
+@pytest.mark.parametrize("scores", sorted(permutations((0.9, 0.7, 0.5))))
+def test_parts_in_three_tiles_become_one_whichever_is_surest(scores: tuple[float, ...]) -> None:
+    regions = ((0.0, 0.0, 0.4, 1.0), (0.3, 0.0, 0.4, 1.0), (0.6, 0.0, 0.4, 1.0))
+    parts = seen_in(regions, 2000, 1000, (300, 200, 1700, 700))
+    parts = [replace(part, scores=np.array([score], np.float32)) for part, score in zip(parts, scores, strict=True)]
+    found = join(parts, regions, 2000, 1000, Settings())
+    assert found.boxes.tolist() == [[300, 200, 1700, 700]]
+    assert found.scores.tolist() == pytest.approx([0.9])
+
+
+@given(st.permutations(range(9)), st.lists(st.floats(0, 1), min_size=4, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_parts_in_a_grid_s_tiles_become_one(order: list[int], corners: list[float]) -> None:
+    x1, x2 = sorted(900 * c for c in corners[:2])
+    y1, y2 = sorted(900 * c for c in corners[2:])
+    if min(x2 - x1, y2 - y1) < 150:
+        return
+    parts = seen_in(NINE[:9], 900, 900, (x1, y1, x2, y2))
+    for part, place in zip(parts, order, strict=True):
+        part.scores[:] = 0.5 + place / 20
+    found = join(parts, NINE[:9], 900, 900, Settings())
+    assert len(found) == 1
+    assert found.boxes[0].tolist() == pytest.approx([x1, y1, x2, y2], abs=0.01)
+
+
+def test_a_part_goes_on_in_the_neighbour_that_fits_it_best() -> None:
+    left = objects((300, 200, 899, 600, 0.9, 0), (400, 270, 899, 700, 0.8, 0))
+    right = objects((701, 270, 1300, 700, 0.7, 0))
+    assert joined(left, right) == [(300, 200, 899, 600, 0.9, 0), (400, 270, 1300, 700, 0.8, 0)]
+
+
+def test_parts_that_together_are_what_the_whole_frame_shows_give_way() -> None:
+    regions = framing_for("3x2", SQUARE).regions(1600, 900)
+    box = (100, 100, 1500, 350)
+    parts = seen_in(regions, 1600, 900, box)
+    parts[-1] = objects((130, 90, 1480, 360, 0.4, 0))
+    assert join(parts, regions, 1600, 900, Settings()).boxes.tolist() == [[130, 90, 1480, 360]]

@@ -34,7 +34,7 @@ SEAM = 0.01
 """A box that ends as near to an inner edge of its tile, as a part of the tile, may be cut there."""
 
 INSIDE = 0.7
-"""Part of a cut box that must lie in a whole one of another tile to be the same object."""
+"""Part of a cut box that must lie in one of another tile to be the same object."""
 
 ALONG = 0.6
 """Overlap of two cut boxes along their seam (intersection over union) from which on they are one object."""
@@ -109,8 +109,8 @@ def join(
     """Objects of several regions of a frame, source px, each counted once; best first.
 
     Boxes of different regions with the same label are one object where they overlap by more than `settings.iou`,
-    where one that is cut at its tile's inner edge lies in a whole one, or where two that are cut at the same seam go
-    on in each other: then the box that encloses both is the object's.
+    where one that is cut at its tile's inner edge lies in another, or where two that are cut at the same seam go on in
+    each other. Of a whole box and parts it is the object's, of parts alone the one that encloses all of them.
     """
     found = _concatenated(parts)
     if not len(found):
@@ -140,33 +140,50 @@ def _contested(
 def _kept(
     found: Detections, tiles: NDArray[np.intp], cut: NDArray[np.bool_], contested: NDArray[np.intp], settings: Settings
 ) -> NDArray[np.intp]:
-    """Numbers of the boxes that stay; those that take up the rest of a cut object grow in place."""
+    """Numbers of the boxes that stay; the best part of a cut object grows in place to the whole of it."""
     boxes = found.boxes
     is_cut: NDArray[np.bool_] = np.asarray(cut.any(1))
-    areas: Floats = ((boxes[:, 2:] - boxes[:, :2]).clip(0)).prod(1)
     keep = np.ones(len(found), np.bool_)
-    for place, i in enumerate(contested.tolist()):
-        before = contested[:place]
-        rivals = before[keep[before] & (tiles[before] != tiles[i])]
+
+    def rivals(i: int, among: NDArray[np.intp]) -> NDArray[np.intp]:
+        rival: NDArray[np.bool_] = keep[among] & (tiles[among] != tiles[i])
         if not settings.agnostic:
-            rivals = rivals[found.labels[rivals] == found.labels[i]]
-        if not rivals.size:
-            continue
-        both = _intersections(boxes[i], boxes[rivals])
-        union = areas[i] + areas[rivals] - both
-        same: NDArray[np.bool_] = np.greater(both, settings.iou * union)
+            rival &= found.labels[among] == found.labels[i]
+        return among[rival]
+
+    whole = contested[~is_cut[contested]]
+    for i in contested.tolist():
+        others = rivals(i, whole[whole < i])
+        both = _intersections(boxes[i], boxes[others])
+        same: NDArray[np.bool_] = both > settings.iou * _unions(boxes[i], boxes[others], both)
         if is_cut[i]:
-            same |= ~is_cut[rivals] & (both >= INSIDE * areas[i])
-            goes_on = _continue(boxes[i], cut[i], boxes[rivals], cut[rivals]) & is_cut[rivals] & (both > 0)
-            halves = rivals[np.flatnonzero(goes_on)]
-            if halves.size:
-                first = halves[0]
-                boxes[first, :2] = np.minimum(boxes[first, :2], boxes[i, :2])
-                boxes[first, 2:] = np.maximum(boxes[first, 2:], boxes[i, 2:])
-                found.scores[first] = max(found.scores[first], found.scores[i])
-                areas[first] = float((boxes[first, 2:] - boxes[first, :2]).prod())
-                same[:] = True
+            same |= both >= INSIDE * _areas(boxes[i])
         keep[i] = not same.any()
+
+    parts = contested[is_cut[contested] & keep[contested]]
+    objects = {i: [i] for i in parts.tolist()}  # parts of the same object, the best of them first
+    for i in objects:
+        others = rivals(i, parts[parts < i])
+        both = _intersections(boxes[i], boxes[others])
+        overlap = both / _unions(boxes[i], boxes[others], both).clip(1e-9)
+        inside = both / np.minimum(_areas(boxes[i]), _areas(boxes[others])).clip(1e-9)
+        breadth = np.where(both > 0, _goes_on(boxes[i], cut[i], boxes[others], cut[others]), 0)
+        ways = ((overlap, overlap > settings.iou), (inside, inside >= INSIDE), (breadth, breadth >= ALONG))
+        fit = np.max([np.where(fits, value, 0) for value, fits in ways], 0)
+        for j in others[np.argsort(-fit, kind="stable")[: np.count_nonzero(fit)]].tolist():
+            mine, its = objects[i], objects[j]
+            if set(tiles[mine].tolist()).isdisjoint(tiles[its].tolist()):  # a tile shows an object once
+                its_and_mine = sorted(its + mine)
+                objects |= dict.fromkeys(its_and_mine, its_and_mine)
+
+    for i, members in objects.items():
+        keep[i] = i == members[0]
+        if keep[i] and len(members) > 1:
+            boxes[i] = [*boxes[members, :2].min(0), *boxes[members, 2:].max(0)]
+            others = rivals(i, whole)
+            others = others[~np.isin(tiles[others], tiles[members])]
+            both = _intersections(boxes[i], boxes[others])
+            keep[i] = not (both > settings.iou * _unions(boxes[i], boxes[others], both)).any()
     return np.flatnonzero(keep)
 
 
@@ -180,21 +197,30 @@ def _cut(boxes: Floats, region: Region, width: int, height: int) -> NDArray[np.b
     return np.asarray(beyond & inner, np.bool_)
 
 
+def _areas(boxes: Floats) -> Floats:
+    return np.asarray((boxes[..., 2:] - boxes[..., :2]).clip(0).prod(-1), np.float32)
+
+
 def _intersections(box: Floats, others: Floats) -> Floats:
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     return np.asarray(sides.clip(0).prod(1), np.float32)
 
 
-def _continue(box: Floats, cut: NDArray[np.bool_], others: Floats, cuts: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a cut box goes on in others that are cut at the opposite edge, and is as broad along the seam."""
-    goes_on = np.zeros(len(others), np.bool_)
+def _unions(box: Floats, others: Floats, intersections: Floats) -> Floats:
+    return np.asarray(_areas(box) + _areas(others) - intersections, np.float32)
+
+
+def _goes_on(box: Floats, cut: NDArray[np.bool_], others: Floats, cuts: NDArray[np.bool_]) -> Floats:
+    """How well others that are cut at the opposite edge go on where a box is cut: overlap along the seam, 0 to 1."""
+    best = np.zeros(len(others), np.float32)
     for edge, along in ((0, 1), (2, 1), (1, 0), (3, 0)):
-        opposite = cuts[:, (edge + 2) % 4] if cut[edge] else np.zeros(len(others), np.bool_)
-        low = np.maximum(box[along], others[:, along])
-        high = np.minimum(box[along + 2], others[:, along + 2])
-        reach = np.maximum(box[along + 2], others[:, along + 2]) - np.minimum(box[along], others[:, along])
-        goes_on |= opposite & ((high - low) >= ALONG * reach)
-    return goes_on
+        if cut[edge]:
+            low = np.maximum(box[along], others[:, along])
+            high = np.minimum(box[along + 2], others[:, along + 2])
+            reach = np.maximum(box[along + 2], others[:, along + 2]) - np.minimum(box[along], others[:, along])
+            overlap = (high - low) / np.maximum(reach, 1e-9)
+            best = np.where(cuts[:, (edge + 2) % 4], np.maximum(best, overlap), best)
+    return best
 
 
 def _concatenated(parts: Sequence[Detections]) -> Detections:
