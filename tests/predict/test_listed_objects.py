@@ -14,13 +14,23 @@ from heads import Head
 from saccade.errors import UnsupportedError
 from saccade.networks import Model
 from saccade.predict.evidence import Evidence
+from saccade.predict.metadata import Metadata
 from saccade.predict.opening import Wishes, understand
 from saccade.predict.parser import Settings
-from saccade.predict.parsers.common import by_number, from_base
+from saccade.predict.parsers.common import own_names
 
 BOXES = np.array([[4, 8, 12, 24], [0, 0, 32, 16], [1, 2, 3, 4]], np.float32)
 SCORES = np.array([0.6, 0.9, 0.1], np.float32)
 NAMES = ("cat", "dog", "bird")
+_COCO = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
+    "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,"
+    "snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,"
+    "fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,"
+    "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
+    "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
+)
+COCO = tuple(_COCO.split(","))
 
 
 @pytest.mark.parametrize("lead", [(), (1,)])
@@ -199,28 +209,68 @@ def _stretched(head: Head) -> Any:
     return View(width / 320, height / 320, 0, 0)
 
 
-def test_names_at_their_numbers() -> None:
-    assert by_number(("a", "b"), (3, 1)) == ("0", "b", "2", "a")
-    assert by_number(("a",), (100_000,))[100_000:] == ("a",)
-    for odd in ((-1, 1), (1, 100_001), (1,)):
-        assert by_number(("a", "b"), odd) == ("a", "b")
+def placed(names: tuple[str, ...], ids: tuple[int, ...] = (), **numbering: Any) -> tuple[str, ...]:
+    return own_names(Evidence(None, Metadata(label_ids=ids), names=names), **numbering)  # type: ignore[arg-type]
 
 
-def test_eighty_names_of_coco_go_to_its_ninety_numbers() -> None:
+@pytest.mark.parametrize("first", [None, 0, 1])
+def test_names_at_the_numbers_that_the_file_gives_them(first: int | None) -> None:
+    assert placed(("a", "b"), (3, 1), first=first) == ("0", "b", "2", "a")
+    assert placed(("a",), (100_000,), first=first)[100_000:] == ("a",)
+    for odd in ((-1, 1), (1, 100_001), (1,), ()):
+        assert placed(("a", "b"), odd) == ("a", "b")
+
+
+EIGHTY = tuple(f"n{i}" for i in range(80))
+GAPS = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]
+
+
+@pytest.mark.parametrize("first", [None, 0, 1])
+@pytest.mark.parametrize("names", [EIGHTY, ("__background__", *EIGHTY), ("???", *EIGHTY)])
+@pytest.mark.parametrize("classes", [90, 91, 92])
+def test_eighty_names_of_coco_go_to_its_ninety_numbers(names: tuple[str, ...], classes: int, first: int | None) -> None:
     """Numbers without a class: https://github.com/tensorflow/models, mscoco_label_map.pbtxt."""
-    placed = by_number(tuple(f"n{i}" for i in range(80)), (), 90)
-    assert [number for number in range(1, 91) if placed[number] == str(number)] == [
-        12, 26, 29, 30, 45, 66, 68, 69, 71, 83,
-    ]  # fmt: skip
-    assert (len(placed), placed[1], placed[13], placed[90]) == (91, "n0", "n11", "n79")
-    assert by_number(("a", "b"), ()) == ("a", "b")
-    assert by_number(("a", "b"), (1, -2)) == ("a", "b")
-    assert by_number(("a", "b"), (1, 2, 3)) == ("a", "b")
-    coco = tuple(str(i) for i in range(80))
-    sparse = by_number(coco, (), 91)
-    assert (sparse[1], sparse[13], sparse[90], len(sparse)) == ("0", "11", "79", 91)
-    assert by_number(coco, (), 80) == coco
-    assert from_base(("a",), 1) == ("background", "a")
+    sparse = placed(names, classes=classes, first=first)
+    assert [number for number in range(1, 91) if sparse[number] == str(number)] == GAPS
+    assert (len(sparse), sparse[1], sparse[13], sparse[90]) == (91, "n0", "n11", "n79")
+
+
+@pytest.mark.parametrize("word", ["background", "__background__", "???", "BG", "unlabeled", "N/A", "", "dummy"])
+def test_the_background_is_where_the_network_has_it(word: str) -> None:
+    names = (word, "cat", "dog")
+    assert placed(names, first=1) == placed(names) == placed(names, classes=3) == names
+    assert placed(names, first=0) == placed(names, classes=2) == ("cat", "dog")
+    assert placed(("cat", "dog"), first=1) == ("background", "cat", "dog")
+    assert placed(("cat", "dog"), first=0) == placed(("cat", "dog"), classes=3) == ("cat", "dog")
+    assert placed((), first=1) == ()
+    assert placed(EIGHTY, classes=80) == EIGHTY
+
+
+TORCHVISION = {"boxes": BOXES, "labels": np.array([1, 18, 90], np.int64), "scores": SCORES}
+
+
+@pytest.mark.parametrize("form", ["eighty", "ninety", "with background", "with another word", "with underscores"])
+def test_numbers_of_torchvision_s_networks_have_coco_s_gaps(form: str) -> None:
+    """Numbers: torchvision `models/_meta.py`, `_COCO_CATEGORIES`, 91 with N/A for the gaps."""
+    eighty = iter(COCO)
+    ninety = tuple("N/A" if number in GAPS else next(eighty) for number in range(1, 91))
+    names = {
+        "eighty": COCO, "ninety": ninety, "with background": ("__background__", *ninety),
+        "with another word": ("unlabeled", *ninety),
+        "with underscores": tuple(name.replace(" ", "_").title() for name in COCO),
+    }[form]  # fmt: skip
+    found = found_in(predictor_of(TORCHVISION, wishes=Wishes(labels=names)), TORCHVISION, score=0.0)
+    said = {label: found.name(i).lower() for i, label in enumerate(found.labels.tolist())}
+    assert said == {1: "person", 18: "dog", 90: "toothbrush"}
+
+
+def test_numbers_of_the_model_zoo_s_ssd_have_no_gaps() -> None:
+    batched = {
+        "bboxes": BOXES[None] / 32, "labels": np.array([[1, 17, 80]], np.int64), "scores": SCORES[None],
+    }  # fmt: skip
+    found = found_in(predictor_of(batched, wishes=Wishes(labels=COCO)), batched, score=0.0)
+    said = {label: found.name(i) for i, label in enumerate(found.labels.tolist())}
+    assert said == {1: "person", 17: "dog", 80: "toothbrush"}
 
 
 def test_evidence_needs_no_run_where_ports_tell() -> None:

@@ -386,6 +386,8 @@ def test_names_that_contradict_the_outputs(tmp_path: Path, caplog: pytest.LogCap
         predictor = open_predictor(path)
     assert predictor.parser.names == ("x", "y", "z")
     assert "names 5 classes and the network has 3" in caplog.text
+    assert predictor.understanding is not None
+    assert predictor.understanding.values["labels"].origin == "net.labels beside it"
 
 
 def test_a_users_names_go_as_far_as_they_do(caplog: pytest.LogCaptureFixture) -> None:

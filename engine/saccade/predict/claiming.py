@@ -10,11 +10,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from saccade.errors import UnsupportedError
+from saccade.errors import ConfigError, UnsupportedError
 from saccade.networks.network import Network
 from saccade.predict.evidence import Claim, Evidence
+from saccade.predict.labels import ways_to_count
 from saccade.predict.metadata import Metadata
-from saccade.predict.metadata_sources import MetadataSource, joined, without_names, without_task
+from saccade.predict.metadata_sources import MetadataSource, joined, with_names, without_task
 from saccade.predict.parser import Settings, Task, Unread
 from saccade.predict.registry import find_claim
 from saccade.predict.understanding import Value
@@ -60,6 +61,12 @@ class Said:
         """Where the names of classes come from, in words; empty where there are none."""
         return OPTION if self.names else self.metadata.origins.get("names", "")
 
+    def naming(self, names: tuple[str, ...]) -> Said:
+        """The same with other names from where its own come from."""
+        if self.names:
+            return replace(self, names=names)
+        return replace(self, sources=tuple(with_names(self.sources, self.names_from, names)))
+
 
 def network_names(network: Network) -> tuple[str, ...]:
     """Names that only the catalogue's own networks have, whose files say nothing."""
@@ -73,26 +80,62 @@ def claimed(said: Said, *, raw: bool = False) -> tuple[Said, Claim]:
     """
     while True:
         try:
-            said, claim = _fitting(said)
+            said, claim = _as_named(said)
         except UnsupportedError as error:
             if not raw:
                 raise
             return said, Claim("", "detect", 0, str(error), Unread(str(error)))
-        classes = getattr(claim.parser, "classes", None)
-        if not claim.parser.names or not said.names_from or classes in (None, len(claim.parser.names)):
+        if _named_right(said, claim):
             _warn_of_task(said, claim)
             return said, claim
+        heads: Mapping[str, int] = getattr(claim.parser, "heads", {})
+        network, count = said.network.name, len(said.evidence.names)
+        each = ", ".join(f"{name} {classes}" for name, classes in heads.items())
+        has = each or str(getattr(claim.parser, "classes", 0))
+        if said.names and heads:
+            raise ConfigError(
+                f"labels: got {count} names for {network}, whose outputs have as many classes each: {has}; "
+                "expected as many names as exactly one of them has classes"
+            )
         if said.names:
             _log.warning(
-                "%s: got names for %d classes and the network has %d; those without a name are shown as numbers",
-                said.network.name, len(said.names), classes,
+                "%s: got names for %d classes and the network has %s; those without a name are shown as numbers",
+                network, count, has,
             )  # fmt: skip
             return said, claim
         _log.warning(
-            "%s: %s names %d classes and the network has %d: these names are passed over; --labels gives others",
-            said.network.name, said.names_from, len(said.evidence.names), classes,
+            "%s: %s names %d classes and the network has %s: these names are passed over; --labels gives others",
+            network, said.names_from, count, has,
         )  # fmt: skip
-        said = replace(said, sources=tuple(without_names(said.sources, said.names_from)))
+        said = said.naming(())
+
+
+def _as_named(said: Said) -> tuple[Said, Claim]:
+    """The claim that holds, and its names: without a background's, or those of gaps, if they only then fit."""
+    found: list[tuple[Said, Claim]] = []
+    refusals: list[UnsupportedError] = []
+    names = said.evidence.names if said.names_from else ()
+    for way in ways_to_count(names):
+        try:
+            found.append(_fitting(said if way == names else said.naming(way)))
+        except UnsupportedError as error:
+            refusals.append(error)
+        else:
+            if _named_right(*found[-1]):
+                return found[-1]
+    if not found:
+        raise refusals[0]
+    return found[0]
+
+
+def _named_right(said: Said, claim: Claim) -> bool:
+    """Whether there are as many names as classes, or nobody can tell how many there should be."""
+    if not said.names_from:
+        return True
+    heads: Mapping[str, int] | None = getattr(claim.parser, "heads", None)
+    if heads is not None:
+        return list(heads.values()).count(len(said.evidence.names)) == 1
+    return not claim.parser.names or getattr(claim.parser, "classes", None) in (None, len(claim.parser.names))
 
 
 _OF_TASK = ("task", "head", "keypoints", "end2end", "nms")

@@ -28,13 +28,15 @@ _JOINERS = "\u200c\u200d"  # part of how some scripts, and emoji, are written
 
 BACKGROUND = "background"
 
+_NO_CLASS = frozenset({"", BACKGROUND, "bg", "unlabeled", "unlabelled", "dummy", "n/a"})
+
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """A name per class number; gaps between numbers are named by their number.
+    """A name per class number; gaps between numbers are named by their number, and a missing 0 is the background.
 
     The file holds one name a line, also as `0 name`, `0: name` or `n01440764 name`; JSON or YAML: a list of names, or
     an object of names by number or numbers by name, also below `names`; or TensorFlow's label map (`item { id: 1 name:
-    "person" }`), whose number 0 is the background. Raises ConfigError where it holds no names.
+    "person" }`). Raises ConfigError where it holds no names.
     """
     path = Path(path)
     try:
@@ -79,6 +81,20 @@ def clean(name: str) -> str:
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+def is_background(name: str) -> bool:
+    """Whether the first name of a list stands for what is no object, as `__background__` or `???`."""
+    return name.strip(" _?<>").lower() in _NO_CLASS
+
+
+def ways_to_count(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The names as they are; without one for the background; and without all that name a number which no class has."""
+    ways = [names]
+    if names and is_background(names[0]):
+        ways.append(names[1:])
+        ways.append(tuple(name for i, name in enumerate(names) if not is_background(name) and name != str(i)))
+    return [way for i, way in enumerate(ways) if way and way not in ways[:i]] or ways[:1]
+
+
 def _reader(path: Path, text: str) -> Callable[[str], tuple[str, ...]]:
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
@@ -113,7 +129,7 @@ def _from_label_map(text: str) -> tuple[str, ...]:
             found[int(number[1])] = name[1] if name[1] is not None else name[2]
     if not found:
         raise ValueError("no label map: it has no item with an id and a name")
-    return _by_number({0: BACKGROUND, **found})
+    return _by_number(found)
 
 
 def _from_lines(text: str) -> tuple[str, ...]:
@@ -143,14 +159,13 @@ def _numbered(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         return ()
     if numbers[0] == 1 and numbers[-1] == len(numbers):
         return _second_of_pairs(rows)
-    background = {0: BACKGROUND} if numbers[0] == 1 else {}
-    return _by_number(background | {number: row[1] for number, row in zip(numbers, rows, strict=True)})
+    return _by_number({number: row[1] for number, row in zip(numbers, rows, strict=True)})
 
 
 def _by_number(names: Mapping[int, str]) -> tuple[str, ...]:
     if names and not 0 <= min(names) <= max(names) < _MOST:
         raise ValueError(f"class numbers must be from 0 to {_MOST - 1}")
-    return _clean_all(names.get(i, str(i)) for i in range(max(names, default=-1) + 1))
+    return _clean_all(names.get(i, str(i) if i else BACKGROUND) for i in range(max(names, default=-1) + 1))
 
 
 def _clean_all(names: Iterable[str]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from saccade.formats.literals import literal, number, numbers, truth
 from saccade.formats.metadata import paddle_steps, picture_size
 from saccade.networks.network import Network
 from saccade.networks.spec import Triple
-from saccade.predict.labels import as_names, clean, read_labels
+from saccade.predict.labels import as_names, clean, read_labels, ways_to_count
 from saccade.predict.metadata import Metadata
 
 _log = logging.getLogger(__name__)
@@ -83,9 +83,14 @@ def sources_of(network: Network) -> list[MetadataSource]:
     return [source for source in told if source.facts != Metadata()]
 
 
-def without_names(sources: Sequence[MetadataSource], origin: str) -> list[MetadataSource]:
-    """The sources, but for the names of classes that one of them gives."""
-    return [replace(s, facts=replace(s.facts, names=(), label_ids=())) if s.origin == origin else s for s in sources]
+def with_names(sources: Sequence[MetadataSource], origin: str, names: tuple[str, ...]) -> list[MetadataSource]:
+    """The sources, but one of them names the classes otherwise, or does not."""
+
+    def changed(facts: Metadata) -> Metadata:
+        origins = {key: value for key, value in facts.origins.items() if names or key != "names"}
+        return replace(facts, names=names, label_ids=(), origins=origins)
+
+    return [replace(s, facts=changed(s.facts)) if s.origin == origin else s for s in sources]
 
 
 def without_task(sources: Sequence[MetadataSource]) -> list[MetadataSource]:
@@ -402,7 +407,7 @@ def _labels_beside(network: Network) -> Iterator[MetadataSource]:
     """Lists of names in the model's folder that could be its own."""
     for place in [] if network.path is None else label_files(network.path):
         names = _small_list(place)
-        if names and could_have(network, len(names)):
+        if names and any(could_have(network, len(way)) for way in ways_to_count(names)):
             yield _told(f"{clean(place.name)} beside it", {"names": names})
         elif names:
             _log.warning(

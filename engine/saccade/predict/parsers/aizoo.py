@@ -43,7 +43,7 @@ def claims(evidence: Evidence) -> Claims:
     if evidence.size not in MADE_FOR and evidence.head != "aizoo":
         yield Refusal("aizoo", "detect", 2, _reason(evidence))
         return
-    names = evidence.names if len(evidence.names) == len(NAMES) else NAMES
+    names = evidence.names or NAMES
     spec = {"scale": (255.0,) * 3, "swap_rb": True, "resize": "stretch"}
     yield Claim("aizoo", "detect", 2, why, FaceMask(loc, scores, grids, evidence.size, names), spec)
 
@@ -99,6 +99,7 @@ class FaceMask:
         self, loc: Port, scores: Port, grids: Sequence[tuple[int, int]], size: tuple[int, int], names: tuple[str, ...]
     ) -> None:
         self.names = names
+        self.classes = len(NAMES)
         self._loc = loc.name
         self._scores = scores.name
         self._priors = anchors(grids)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import best_first, by_number, corners_unit, from_base, whole
+from saccade.predict.parsers.common import best_first, coco_names, corners_unit, own_names, whole
 from saccade.results import Detections, Masks
 
 TORCHVISION: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3}
@@ -55,7 +55,7 @@ def claims(evidence: Evidence) -> Claims:
         if not labels.integer and not _is_whole(evidence.values[labels.name]):
             return
         lists = Lists(boxes=boxes.name, labels=labels.name, masks=masks_name)
-        why, changes, first = "boxes of five numbers, and a label each", dict[str, Any](), 0
+        why, changes, names = "boxes of five numbers, and a label each", dict[str, Any](), own_names(evidence)
         family = "boxes-labels"
     elif columns == 4 and len(vectors) == 2 and not size_inputs(evidence):
         pair = labels_and_scores(evidence, vectors)
@@ -63,15 +63,26 @@ def claims(evidence: Evidence) -> Claims:
             return
         labels, scores = pair
         lists = Lists(boxes=boxes.name, labels=labels.name, scores=scores.name, masks=masks_name)
-        why, changes, first = "boxes, and a label and a score each", TORCHVISION, 1
+        why, changes, names = "boxes, and a label and a score each", TORCHVISION, own_names(evidence, first=1)
+        if len(boxes.shape) == 2 and _are_coco(evidence.names):
+            names = coco_names(evidence.names)
         family = "boxes-labels-scores"
     else:
         return
     if masks is not None:
         family, why = "mask-rcnn", f"{why}, with masks"
-    names = from_base(by_number(evidence.names, evidence.metadata.label_ids), first)
     yield Claim(family, "detect", 2, why, ListedObjects(family, lists, names, evidence.size), changes,
                 image_info(evidence))  # fmt: skip
+
+
+_OF_COCO = {0: "person", 11: "stopsign", 25: "umbrella", 40: "wineglass", 59: "bed", 79: "toothbrush"}
+
+
+def _are_coco(names: tuple[str, ...]) -> bool:
+    """Whether names are those of COCO's 80 classes. TorchVision's networks count these from 1 to 90, with gaps, and
+    give their boxes without a batch; SSD of the ONNX model zoo, whose boxes have one, counts them from 1 to 80.
+    """
+    return len(names) == 80 and all(re.sub("[^a-z]", "", names[i].lower()) == name for i, name in _OF_COCO.items())
 
 
 def find_lists(evidence: Evidence) -> tuple[Port, list[Port], Port | None, list[Port]] | None:

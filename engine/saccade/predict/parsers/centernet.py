@@ -64,6 +64,7 @@ class CenterNet:
 
     def __init__(self, heat: Port, size: Port, offset: Port | None, names: tuple[str, ...], *, logits: bool) -> None:
         self.names = names
+        self.classes = heat.shape[1]
         self._heat = heat.name
         self._size = size.name
         self._offset = None if offset is None else offset.name

@@ -12,6 +12,7 @@ import numpy as np
 
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, Refusal
+from saccade.predict.labels import BACKGROUND
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.common import order_of, size_of, softmax
 from saccade.predict.parsers.vectors import is_said, vectors
@@ -26,6 +27,9 @@ KNOWN_HEADS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("prob_emotion", 5): ("neutral", "happy", "sad", "surprise", "anger"),
 }
 """Classes of an output of that name and size (Open Model Zoo, emotions-recognition-retail-0003)."""
+
+IMAGENET = (1000, 1001)
+"""Classes of ImageNet, without and with a first one for the background."""
 
 
 def claims(evidence: Evidence) -> Claims:
@@ -83,7 +87,8 @@ def _names(evidence: Evidence, port: Port, heads: Sequence[Port]) -> tuple[str, 
     """Names of one head's classes: those that are given belong to the only head of that size."""
     same = [head for head in heads if size_of(head) == size_of(port)]
     if evidence.names and (len(heads) == 1 or (len(same) == 1 and len(evidence.names) == size_of(port))):
-        return evidence.names
+        left_out = (len(evidence.names), size_of(port)) == IMAGENET  # TensorFlow's networks of it count the background
+        return (BACKGROUND, *evidence.names) if left_out else evidence.names
     if (size_of(port), [size_of(other) for other in evidence.outputs if other is not port]) == (2, [1]) and any(
         other.name.startswith("age") for other in evidence.outputs
     ):
@@ -152,7 +157,10 @@ class Binary:
 
 
 class Several:
-    """One classifier for each head, under its output's name. choices : names of all heads' classes."""
+    """One classifier for each head, under its output's name.
+
+    heads : number of classes of each, by name. choices : names of all heads' classes.
+    """
 
     family = "classifier"
     task: Task = "classify"
@@ -160,9 +168,10 @@ class Several:
     defaults = Settings()
 
     def __init__(self, heads: Sequence[str], parts: Sequence[Classifier]) -> None:
-        self._heads = tuple(zip(heads, parts, strict=True))
+        self._parts = dict(zip(heads, parts, strict=True))
+        self.heads = {name: part.classes for name, part in self._parts.items()}
         self.choices = tuple(dict.fromkeys(name for part in parts for name in part.names or numbered(part.classes)))
 
     def parse(self, outputs: Outputs, settings: Settings) -> Heads:
         """Classes of each head, best first."""
-        return Heads({name: part.parse(outputs, settings) for name, part in self._heads})
+        return Heads({name: part.parse(outputs, settings) for name, part in self._parts.items()})

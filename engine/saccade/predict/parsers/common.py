@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from saccade.kernels import as_objects
 from saccade.networks.network import Floats, Port
 from saccade.predict.evidence import Evidence, is_nchw
+from saccade.predict.labels import BACKGROUND, is_background
 from saccade.results import Detections
 
 MEDIAPIPE: dict[str, Any] = {"swap_rb": True, "resize": "letterbox", "pad": 0}
@@ -96,29 +98,33 @@ def logit(score: float) -> float:
     return math.log(score / (1 - score)) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
 
 
-def by_number(names: tuple[str, ...], numbers: tuple[int, ...], classes: int = 0) -> tuple[str, ...]:
+def own_names(evidence: Evidence, *, first: int | None = None, classes: int = 0) -> tuple[str, ...]:
     """Names at the places of the network's own numbering, which may have gaps.
 
-    numbers : of each name, as the file says; empty: 0, 1, 2, ... unless there are COCO's 80 names for a network of
-    90 to 92 classes, which counts them with COCO's gaps.
+    first : number of the first class: 1 where 0 is the background, 0 where nothing is; None: as the names count.
+    classes : how many numbers there are, where that is known.
     """
-    if not numbers and len(names) == 80 and classes in (90, 91, 92):
-        numbers = tuple(number for number in range(1, 91) if number not in COCO_GAPS)
-    if len(numbers) != len(names) or not names or min(numbers) < 0 or max(numbers) > 100_000:
-        return names
+    names, numbers = evidence.names, evidence.metadata.label_ids
+    if len(numbers) == len(names) > 0 and min(numbers) >= 0 and max(numbers) <= _MOST_NUMBER:
+        return _placed(names, numbers)
+    listed = names[1:] if names and is_background(names[0]) else names
+    if len(listed) == 80 and classes in (90, 91, 92):
+        return coco_names(listed)
+    if first == 1 and names:
+        return (BACKGROUND, *listed) if names is listed else names
+    if len(listed) == classes or (first == 0 and not classes):
+        return listed
+    return names
+
+
+_MOST_NUMBER = 100_000
+
+
+def coco_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of COCO's 80 classes at their numbers from 1 to 90."""
+    return _placed(names, [number for number in range(1, 91) if number not in COCO_GAPS])
+
+
+def _placed(names: Sequence[str], numbers: Sequence[int]) -> tuple[str, ...]:
     known = dict(zip(numbers, names, strict=True))
     return tuple(known.get(number, str(number)) for number in range(max(numbers) + 1))
-
-
-def from_tflite(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of TensorFlow's detectors in TFLite files: their label files often begin with a line for the background,
-    which has no number there.
-    """
-    return names[1:] if names and names[0].strip("?").lower() in ("", "background") else names
-
-
-def from_base(names: tuple[str, ...], base: int) -> tuple[str, ...]:
-    """Names in the network's own numbering: label 0 is the background where it counts from 1."""
-    if not names or not base or names[0].strip("_").lower() == "background":
-        return names
-    return ("background", *names)

@@ -21,10 +21,10 @@ from saccade.predict.parsers.boxes_labels import image_info, is_masks, masks_of
 from saccade.predict.parsers.common import (
     best_first,
     corners_unit,
-    from_base,
     from_rows,
     just_below,
     order_of,
+    own_names,
     sound,
     whole,
 )
@@ -33,9 +33,10 @@ from saccade.results import Detections
 
 def claims(evidence: Evidence) -> Claims:
     """Such a layer, cut off or not, or one output that has its form to the letter."""
-    names = from_base(evidence.names, evidence.network.label_base)
     ports = evidence.outputs
     head = ports[0].attributes.get("head") if len(ports) == 2 else None
+    known = isinstance(head, SsdHead) or any(port.layer_type == "DetectionOutput" for port in ports)
+    names = own_names(evidence, first=evidence.network.label_base or (0 if known else None))
     if isinstance(head, SsdHead):
         loc, conf = ports
         yield Claim("ssd", "detect", 2, "it ends in a DetectionOutput layer",
@@ -47,16 +48,16 @@ def claims(evidence: Evidence) -> Claims:
         yield Claim("ssd", "detect", 2, why, DetectionOutput(ports[0], names, evidence.size), changes)
 
     elif len(ports) == 2:
-        yield from _with_masks(evidence, names)
+        yield from _with_masks(evidence)
 
 
-def _with_masks(evidence: Evidence, names: tuple[str, ...]) -> Claims:
+def _with_masks(evidence: Evidence) -> Claims:
     lists = [port for port in evidence.outputs if len(port.shape) in (2, 4) and port.shape[-1] == 7]
     for rows in lists:
         (masks,) = [port for port in evidence.outputs if port is not rows]
         if bare(rows.shape[:-2]) == () and is_masks(masks, rows.shape[-2]) and len(bare(masks.shape)) == 4:
             why = f"rows of seven numbers, {list(rows.shape)}, and masks for each"
-            parser = MaskedDetectionOutput(rows, masks, from_base(names, 1), evidence.size)
+            parser = MaskedDetectionOutput(rows, masks, own_names(evidence, first=1), evidence.size)
             yield Claim("mask-rcnn", "detect", 2, why, parser, order_of(evidence), image_info(evidence))
 
 

@@ -22,7 +22,7 @@ from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.boxes_labels import ListedObjects, Lists, find_lists, labels_and_scores, size_inputs
-from saccade.predict.parsers.common import best_first, by_number, corners_unit, softmax, sound, whole
+from saccade.predict.parsers.common import best_first, corners_unit, own_names, softmax, sound, whole
 from saccade.results import Detections, Masks
 
 _PLAIN: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3}
@@ -46,7 +46,7 @@ def claims(evidence: Evidence) -> Claims:
     if tables is None:
         return
     classes = tables.scores.shape[-1]
-    names = by_number(evidence.names, evidence.metadata.label_ids, classes)
+    names = own_names(evidence, classes=classes)
     queries = f"{tables.boxes.shape[-2]} queries"
     if tables.boxes.name == "dets" or (tables.masks is not None and not _has_no_object(evidence, tables.scores)):
         family, why, changes = "rf-detr", f"{queries}, in outputs like RF-DETR's", _IMAGENET
@@ -169,7 +169,7 @@ def _one_table(evidence: Evidence) -> Claims:
     if not said and not _are_rows_of_queries(values):
         return
     listed = port.shape[2] == 6 and bool((values[:, 5] == np.rint(values[:, 5])).all())
-    names = by_number(evidence.names, evidence.metadata.label_ids, port.shape[2] - 4)
+    names = own_names(evidence, classes=port.shape[2] - 4)
     parser = QueryRows(port, names, evidence.size, listed=listed)
     why = "metadata: RTDETRDecoder" if evidence.metadata.head else f"{port.shape[1]} queries with boxes in [0, 1]"
     yield Claim("rt-detr", "detect", 3 if evidence.metadata.head else 1, why, parser, _PLAIN)
@@ -201,7 +201,7 @@ def _listed(evidence: Evidence) -> Claims:
     lists = Lists(boxes=found[0].name, labels=pair[0].name, scores=pair[1].name)
     height, width = evidence.size
     size = np.array([width, height]).reshape(sizes[0].shape)
-    names = by_number(evidence.names, evidence.metadata.label_ids)
+    names = own_names(evidence, first=0)
     parser = ListedObjects("rt-detr", lists, names, evidence.size, unit="px")
     why = f"labels, boxes and scores for a size that is fed in ({sizes[0].name})"
     yield Claim("rt-detr", "detect", 2, why, parser, _PLAIN, {sizes[0].name: size})

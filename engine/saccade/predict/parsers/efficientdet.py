@@ -17,7 +17,7 @@ from saccade.kernels import decode_ssd, nms
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, is_nchw
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import by_number, corners_unit, from_base, just_below, logit, sigmoid, sound
+from saccade.predict.parsers.common import corners_unit, just_below, logit, own_names, sigmoid, sound
 from saccade.predict.parsers.priors import efficientdet
 from saccade.results import Detections
 
@@ -35,21 +35,16 @@ def claims(evidence: Evidence) -> Claims:
         (port,) = evidence.outputs
         form = len(port.shape) in (2, 3) and port.shape[-1] == 7 and port.layer_type != "DetectionOutput"
         if form and _is_list(evidence.values[port.name].reshape(-1, 7)):
-            parser = EfficientDetList(port, _names(evidence, 90))
+            parser = EfficientDetList(port, own_names(evidence, first=1, classes=90))
             why = "rows of image, box, score and class"
             yield Claim("efficientdet", "detect", 2, why, parser, _input(evidence, _LITE))
         return
     heads = _tables(evidence) or _maps(evidence)
     if heads is not None:
         classes = heads[1][0].shape[-1] if len(heads[1]) == 1 else _map_channels(evidence, heads[1][0]) // ANCHORS
-        parser_ = RawEfficientDet(*heads, classes, _names(evidence, classes), evidence)
+        parser_ = RawEfficientDet(*heads, classes, own_names(evidence, first=1, classes=classes), evidence)
         why = f"nine anchors a cell at strides 8 to 128, {classes} classes"
         yield Claim("efficientdet", "detect", 2, why, parser_, _input(evidence, _IMAGENET))
-
-
-def _names(evidence: Evidence, classes: int) -> tuple[str, ...]:
-    numbered = by_number(evidence.names, evidence.metadata.label_ids, classes)
-    return numbered if numbered != evidence.names else from_base(evidence.names, 1)
 
 
 def _input(evidence: Evidence, norm: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Parser, Settings, Task
 from saccade.predict.parsers import picodet
-from saccade.predict.parsers.common import size_of, sound
+from saccade.predict.parsers.common import own_names, size_of, sound
 from saccade.predict.parsers.dense import as_detections, table
 from saccade.results import Detections
 
@@ -55,7 +55,7 @@ def _rows(evidence: Evidence) -> Parser | None:
     counts = [port for port in evidence.outputs if port not in rows and len(port.shape) <= 1]
     if len(rows) != 1 or len(rows) + len(counts) != len(evidence.outputs):
         return None
-    return PaddleRows(rows[0], evidence.names)
+    return PaddleRows(rows[0], own_names(evidence, first=0))
 
 
 def _apart(evidence: Evidence) -> Parser | None:
@@ -64,7 +64,7 @@ def _apart(evidence: Evidence) -> Parser | None:
     for boxes, scores in (evidence.outputs, evidence.outputs[::-1]):
         box, score = table(boxes), table(scores)
         if box is not None and score is not None and box[1] == 4 and box[0] == score[1] != 4:
-            return PaddleBoxes(boxes, scores, evidence.names)
+            return PaddleBoxes(boxes, scores, score[0], evidence.names)
     return None
 
 
@@ -94,8 +94,9 @@ class PaddleBoxes:
     task: Task = "detect"
     defaults = Settings(score=0.5, iou=0.6)
 
-    def __init__(self, boxes: Port, scores: Port, names: tuple[str, ...]) -> None:
+    def __init__(self, boxes: Port, scores: Port, classes: int, names: tuple[str, ...]) -> None:
         self.names = names
+        self.classes = classes
         self._boxes = boxes.name
         self._scores = scores.name
         self._count = boxes.shape[-2]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, Refusal, is_nchw
+from saccade.predict.labels import BACKGROUND, is_background
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import by_number, order_of
+from saccade.predict.parsers.common import order_of, own_names
 from saccade.results import Segmentation
 
 _COARSEST, _COARSE, _QUARTER = 32, 8, 4
@@ -51,7 +52,7 @@ def claims(evidence: Evidence) -> Claims:
             yield Refusal("segmentation", "segment", 0, f"{kind}; --task segment takes them for scores of classes")
         return
     certainty, why = reason
-    parser = SemanticMap(best, by_number(evidence.names, evidence.metadata.label_ids), evidence.size)
+    parser = SemanticMap(best, own_names(evidence), evidence.size)
     yield Claim("segmentation", "segment", certainty, why, parser, order_of(evidence))
 
 
@@ -118,11 +119,11 @@ class SemanticMap:
         self._alone = best.channels == 1
         self._probable = best.port.layer_type == "Sigmoid"
         self._place = np.array([0, 0, size[1], size[0]], np.float32)
-        named = bool(names) and names[0].strip("_").lower() in ("background", "bg", "unlabeled", "void")
+        named = bool(names) and (is_background(names[0]) or names[0].lower() == "void")
         nothing = self._alone or named or (not names and best.channels == VOC_CLASSES)
         self._background = 0 if nothing else None
         if self._alone and len(names) == 1:
-            self.names = ("background", *names)
+            self.names = (BACKGROUND, *names)
 
     def parse(self, outputs: Outputs, settings: Settings) -> Segmentation:
         """A class for each pixel; of a single channel 1 where it is at least as likely as the settings' score."""

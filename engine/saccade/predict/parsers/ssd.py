@@ -20,12 +20,11 @@ from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers import priors
 from saccade.predict.parsers.common import (
-    by_number,
     corners_unit,
-    from_base,
     from_rows,
     just_below,
     logit,
+    own_names,
     sigmoid,
     softmax,
     sound,
@@ -62,7 +61,7 @@ def claims(evidence: Evidence) -> Claims:
     tables = find_tables(evidence)
     if tables is None or tables.count < _LEAST_PRIORS or tables.classes < 2 or _is_ultraface(evidence, tables):
         return
-    names = from_base(by_number(evidence.names, evidence.metadata.label_ids, tables.classes), 1)
+    names = own_names(evidence, first=1, classes=tables.classes)
     boxes, scores = evidence.values[tables.boxes.name], evidence.values[tables.scores.name]
     probable = tables.scores.layer_type == "Softmax" or _sums_to_one(_rows(scores, tables))
     if probable and _are_boxes(_rows(boxes, tables)):

@@ -24,7 +24,7 @@ from saccade.predict.parsers.boxes_labels import (
     is_vector,
     labels_and_scores,
 )
-from saccade.predict.parsers.common import by_number, from_base, from_tflite
+from saccade.predict.parsers.common import own_names
 
 _MOST_CLASSES = 91
 _TFLITE = re.compile(r"(?:TFLite_Detection_PostProcess|StatefulPartitionedCall)(?::\d)?$")
@@ -64,8 +64,7 @@ def _exported(evidence: Evidence, named: dict[str, Port]) -> Claim:
         boxes=ports["boxes"], labels=ports["classes"], scores=ports["scores"], count=ports.get("num"),
         masks=ports.get("masks"),
     )  # fmt: skip
-    numbered = by_number(evidence.names, evidence.metadata.label_ids, _MOST_CLASSES)
-    names = numbered if numbered != evidence.names else from_base(evidence.names, 1)
+    names = own_names(evidence, first=1, classes=_MOST_CLASSES)
     parser = ListedObjects("tf-objects", lists, names, evidence.size, order="yxyx", unit="part")
     why = "outputs named as TensorFlow's Object Detection API names them"
     return Claim("tf-objects", "detect", 2, why, parser, {"swap_rb": True})
@@ -87,7 +86,7 @@ def _of_operator(evidence: Evidence) -> Claims:
         return
     labels, scores = pair
     lists = Lists(boxes=boxes.name, labels=labels.name, scores=scores.name, count=left[0].name)
-    names = by_number(from_tflite(evidence.names), evidence.metadata.label_ids)
+    names = own_names(evidence, first=0)
     parser = ListedObjects("tf-lists", lists, names, evidence.size, order="yxyx", unit="part")
     changes: dict[str, Any] = {"swap_rb": True}
     if evidence.picture.dtype.kind == "f":

@@ -15,6 +15,7 @@ import numpy as np
 
 from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, bare
+from saccade.predict.labels import is_background
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.common import sound
 from saccade.results import Detections
@@ -24,8 +25,6 @@ PARTS = ("boxes", "classes", "scores", "count")
 
 _NAMES = {OPERATOR: PARTS, "StatefulPartitionedCall": PARTS[::-1]}
 """Parts in the order of the numbers in their names, as TensorFlow 1 and 2 export them."""
-
-_PLACEHOLDERS = ("???", "background", "__background__")
 
 
 def claims(evidence: Evidence) -> Claims:
@@ -68,7 +67,7 @@ def class_names(names: tuple[str, ...], classes: int | None) -> tuple[str, ...]:
 
     classes : how many there are, where that is known.
     """
-    if names and (names[0].strip().lower() in _PLACEHOLDERS or len(names) - 1 == classes):
+    if names and (is_background(names[0]) or len(names) - 1 == classes):
         return names[1:]
     return names
 

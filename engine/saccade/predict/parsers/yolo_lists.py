@@ -17,7 +17,7 @@ from saccade.kernels import decode_yolo
 from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, bare
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX
+from saccade.predict.parsers.common import PX, own_names
 from saccade.predict.parsers.darknet import INPUT
 from saccade.predict.parsers.yolo_parts import (
     GRIDS,
@@ -35,12 +35,12 @@ LISTS = ("num_dets", "det_boxes", "det_scores", "det_classes")
 def claims(evidence: Evidence) -> Claims:
     """Outputs in one of the forms."""
     if {port.name for port in evidence.outputs} == set(LISTS):
-        parser = FourLists(evidence.names)
+        parser = FourLists(own_names(evidence, first=0))
         yield Claim(parser.family, "detect", 2, "lists of boxes, scores and classes", parser, ULTRALYTICS)
     elif len(evidence.outputs) == 1:
         (port,) = evidence.outputs
         if len(port.shape) == 2 and port.shape[1] == 7 and _are_seven_numbers(evidence, port):
-            rows = SevenNumbers(port, evidence.names)
+            rows = SevenNumbers(port, own_names(evidence, first=0))
             yield Claim(rows.family, "detect", 1, "rows of picture, box, class and score", rows, ULTRALYTICS)
     yield from _zoo(evidence)
     yield from _boxes_and_scores(evidence)

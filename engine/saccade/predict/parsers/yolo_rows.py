@@ -16,7 +16,7 @@ import numpy as np
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, is_nchw
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX
+from saccade.predict.parsers.common import PX, own_names
 from saccade.predict.parsers.yolo_cells import COCO_POINTS, with_angles
 from saccade.predict.parsers.yolo_parts import (
     GRIDS,
@@ -47,7 +47,7 @@ def claims(evidence: Evidence) -> Claims:
     for reading in _readings(evidence, port, others):
         unit = _unit(evidence, port, reading)
         if unit is not None and evidence.head in ("", reading.family):
-            parser = Rows(reading, port, evidence.names, unit)
+            parser = Rows(reading, port, own_names(evidence, first=0), unit)
             yield Claim(reading.family, "detect", reading.certainty, reading.why, parser, ULTRALYTICS)
 
 
