@@ -138,6 +138,7 @@ def test_several_pictures_at_once(server: Server, local: Predictor, portrait: ND
         (npy(np.zeros((8, 8, 3), np.uint8))[:-10], "application/x-npy", 400, "needs 192 bytes and has 182"),
         (b"\x93NUMPY\x01\x00\xff\xff{", "application/x-npy", 400, "no NumPy array"),
         (npy(np.array([{}], dtype=object)), "application/x-npy", 400, "expected uint8"),
+        (npy(np.asfortranarray(np.zeros((4, 5, 3), np.uint8))), "application/x-npy", 400, "by columns; expected uint8"),
         (b"{", "application/json", 400, "not JSON"),
         (b"[1]", "application/json", 400, "may only ask"),
     ],
@@ -146,6 +147,16 @@ def test_bad_requests_say_what_is_wrong(body: bytes, kind: str, status: int, com
     code, answer = post(server, body, kind)
     assert code == status
     assert complaint in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "-nan", "inf", "-inf", "1e999", "9" * 400, "-0.1", "1.01", "x", "0x1", "1_0_0"]
+)
+def test_a_threshold_that_is_none(server: Server, text: str) -> None:
+    code, answer = post(
+        server, npy(np.zeros((8, 8, 3), np.uint8)), "application/x-npy", accept=f"application/x-npz; threshold={text}"
+    )
+    assert (code, answer["error"]) == (400, f"threshold is {text[:40]!r}; expected a number from 0 to 1")
 
 
 def test_an_array_that_promises_too_much_is_refused(server: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import tokenize
 import zipfile
 import zlib
 from typing import Any
@@ -16,8 +15,8 @@ from saccade.errors import SourceError
 
 Array = NDArray[Any]
 
-# What the reader of headers, a literal dictionary of Python, makes of bytes that are none.
-_FAULTS = (ValueError, TypeError, EOFError, OSError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError)
+MOST_HEADER = 10_000
+"""Bytes that a header may have, as in NumPy itself, which writes 128 for a picture."""
 
 
 def read_npy(data: bytes | memoryview) -> Array:
@@ -25,22 +24,25 @@ def read_npy(data: bytes | memoryview) -> Array:
 
     Raises `SourceError` where the header makes no sense or claims more or less than is there.
     """
-    stream = io.BytesIO(data)
+    stream = io.BytesIO(data[: MOST_HEADER + 12])  # the header alone, without a copy of what may be large
     try:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, by_columns, dtype = read(stream)
-    except _FAULTS as error:
-        raise SourceError(f"no NumPy array in {len(data)} bytes: {str(error)[:200] or type(error).__name__}") from None
+        shape, by_columns, dtype = read(stream, max_header_size=MOST_HEADER)
+    except Exception as error:  # the header is Python, and what its reader raises depends on how it is broken
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SourceError(f"no NumPy array in {len(data)} bytes: {said}") from None
     if dtype.kind not in "biuf":
         raise SourceError(f"array of {dtype}; expected numbers")
-    if any(isinstance(side, bool) or side < 0 for side in shape):
+    if any(type(side) is not int or not 0 <= side < _LARGEST_SIDE for side in shape):
         raise SourceError(f"array of shape {shape}; expected whole numbers from 0 up")
     needed, there = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if needed != there:
         raise SourceError(f"array {list(shape)} of {dtype} needs {needed} bytes and has {there}")
-    array: Array = np.frombuffer(data, dtype, offset=stream.tell())
-    return array.reshape(shape, order="F" if by_columns else "C")
+    return np.ndarray(shape, dtype, buffer=data, offset=stream.tell(), order="F" if by_columns else "C")
+
+
+_LARGEST_SIDE = 1 << 31
 
 
 def read_npz(data: bytes, most: int) -> dict[str, Array]:
@@ -55,5 +57,5 @@ def read_npz(data: bytes, most: int) -> dict[str, Array]:
             if total > most:
                 raise SourceError(f"arrays of {total} bytes; expected at most {most}")
             return {member.filename.removesuffix(".npy"): read_npy(archive.read(member)) for member in members}
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, *_FAULTS) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError, MemoryError) as error:
         raise SourceError(f"no NumPy arrays in {len(data)} bytes: {error}") from None

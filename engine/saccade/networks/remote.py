@@ -410,6 +410,6 @@ class _SageMakerLine:
 
 def _number(address: str, query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     text = query.get(name, str(default))
-    if not text.isdigit() or not least <= int(text) <= most:
+    if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
         raise ConfigError(f"{address}: {name} is {text!r}; expected {least} to {most}")
     return int(text)

@@ -31,8 +31,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from saccade.capture import jpeg, still
+from saccade.capture.arrays import read_npy
 from saccade.config.commands import ServeConfig
-from saccade.errors import SaccadeError, UnsupportedError
+from saccade.errors import SaccadeError, SourceError, UnsupportedError
 from saccade.formats.shapes import Shapes, parse_shapes
 from saccade.frame import Frame
 from saccade.geometry import WHOLE_FRAME
@@ -57,9 +58,6 @@ MAX_BODY = 25 << 20
 
 MAX_BATCH = 64
 """Most pictures in one array."""
-
-MOST_HEADER = 1024
-"""Bytes that the header of an array may have; NumPy writes 128 for a picture."""
 
 JPEG, PNG, NPY, NPZ, JSON = "image/jpeg", "image/png", "application/x-npy", "application/x-npz", "application/json"
 
@@ -349,29 +347,29 @@ def _threshold(accept: str) -> float:
     """The threshold that an Accept header asks for, as `application/x-npz; threshold=0.3`."""
     _, _, text = accept.partition("threshold=")
     try:
-        return min(max(float(text), 0.01), 0.99) if text else 0.5
+        asked = float(text) if text else 0.5
     except ValueError:
-        raise RefusedError(400, f"threshold is {text!r}; expected a number from 0 to 1") from None
+        asked = math.nan
+    if not 0 <= asked <= 1:
+        raise RefusedError(400, f"threshold is {text[:40]!r}; expected a number from 0 to 1")
+    return min(max(asked, 0.01), 0.99)
 
 
 def _array(body: Body) -> NDArray[np.uint8]:
     """One picture (h, w, 3) or several (n, h, w, 3), uint8 BGR, from the .npy format."""
-    stream = io.BytesIO(body[:MOST_HEADER])
     try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, by_columns, dtype = read(stream, max_header_size=MOST_HEADER)
-    except Exception as error:  # the header is Python, and what its reader raises depends on how it is broken
-        raise RefusedError(400, f"the body is no NumPy array: {str(error).strip()[:200] or repr(error)}") from None
-    whole = all(type(side) is int and side >= 1 for side in shape)
-    if dtype != np.uint8 or by_columns or len(shape) not in (3, 4) or shape[-1] != 3 or not whole:
-        raise RefusedError(400, f"array is {dtype} {list(shape)}; expected uint8 (h, w, 3) or (n, h, w, 3)")
-    if len(shape) == 4 and shape[0] > MAX_BATCH:
-        raise RefusedError(413, f"{shape[0]} pictures in one array; {MAX_BATCH} are allowed")
-    content = body[stream.tell() :]
-    if math.prod(shape) != len(content):
-        raise RefusedError(400, f"array {list(shape)} needs {math.prod(shape)} bytes and has {len(content)}")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+        array = read_npy(body)
+    except SourceError as error:
+        raise RefusedError(400, f"the body is no picture: {error}") from None
+    fits = array.dtype == np.uint8 and array.ndim in (3, 4) and array.shape[-1] == 3 and array.size
+    if not fits or not array.flags.c_contiguous:
+        order = "" if array.flags.c_contiguous else " by columns"
+        raise RefusedError(
+            400, f"array is {array.dtype} {list(array.shape)}{order}; expected uint8 (h, w, 3) or (n, h, w, 3)"
+        )
+    if array.ndim == 4 and len(array) > MAX_BATCH:
+        raise RefusedError(413, f"{len(array)} pictures in one array; {MAX_BATCH} are allowed")
+    return array
 
 
 def _json(body: Body) -> dict[str, Any]:

@@ -97,13 +97,17 @@ def _header_length(text: str | None, size: int) -> int:
 
 def _json(body: memoryview) -> Any:
     try:
-        return json.loads(bytes(body))
+        return json.loads(bytes(body), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RefusedError(
             400,
             f"the request is not JSON: {error}; where tensors follow as bytes, Inference-Header-Content-Length has to "
             "say how long the JSON is",
         ) from None
+
+
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is none of its numbers; send it as bytes (binary_data_size)")
 
 
 def _inputs(said: Any, raw: memoryview, ports: Sequence[Port]) -> dict[str, Array]:
@@ -174,7 +178,8 @@ def _values(one: Mapping[str, Any], name: str, dtype: np.dtype[Any], shape: tupl
     kinds = {"b": "b", "f": "iuf"}.get(dtype.kind, "iu")
     with np.errstate(over="ignore", invalid="ignore"):
         stored = values.astype(dtype) if values.size == 0 or values.dtype.kind in kinds else None
-    if stored is None or (dtype.kind in "iu" and values.size and not np.array_equal(stored, values)):
+    holds = stored is not None and (np.isfinite(stored).all() if dtype.kind == "f" else np.array_equal(stored, values))
+    if stored is None or (values.size and not holds):
         raise RefusedError(400, f"input {name!r}: data has values that {one['datatype']} cannot hold")
     return stored.reshape(shape)
 
