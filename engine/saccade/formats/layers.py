@@ -182,8 +182,19 @@ class Window:
         A transposed convolution swaps the two, and a negative end is output padding. Old files declare output sizes,
         and their rounding attribute may contradict them: the sizes are the truth.
         """
-        places = zip(size, out, self.kernel, self.strides, self.dilations, self.pads, strict=True)
-        return [(o - 1) * s + (k - 1) * d + 1 - n - p for n, o, k, s, d, p in places]
+        places = zip(size, out, self.reaches, self.strides, self.pads, strict=True)
+        return [(o - 1) * s + k - n - p for n, o, k, s, p in places]
+
+    @property
+    def reaches(self) -> tuple[int, ...]:
+        """What the kernel covers on each axis, gaps included."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+
+    def check_fits(self, padded: Ints) -> None:
+        """Raise ModelError where the kernel is larger than the input with its padding."""
+        if any(k > n for k, n in zip(self.reaches, padded, strict=True)):
+            gaps = f" with dilations {self.dilations}" if max(self.dilations) > 1 else ""
+            raise ModelError(f"has a kernel {self.kernel}{gaps} larger than its input with padding, {tuple(padded)}")
 
     def positions(self, size: Ints, *, round_up: bool, clip: bool = False) -> list[int]:
         """How many positions the window has on each axis, `pads` on both sides.
@@ -229,6 +240,7 @@ def convolution(
     ends : padding behind each axis; None: as much as in front.
     """
     behind = [max(0, e) for e in (window.pads if ends is None else ends)]
+    window.check_fits([n + p + e for n, p, e in zip(dims(x)[2:], window.pads, behind, strict=True)])
     geometry = (list(window.strides), list(window.pads), behind, list(window.dilations))
     if groups == 1:
         y = opset1.convolution(x, constant(weights), *geometry).output(0)
@@ -262,6 +274,12 @@ def deconvolution(
         "auto_pad": "explicit",
         "output_padding": [e + max(0, -p) for e, p in zip(extra, behind, strict=True)],
     }
+    places = zip(dims(x)[2:], window.strides, window.reaches, window.pads, behind, extra, strict=True)
+    size = [(n - 1) * s + k - p - e + more for n, s, k, p, e, more in places]
+    if min(size) < 1 or min(extra) < 0:
+        raise ModelError(
+            f"has pads {window.pads} and output padding {tuple(extra)} that leave {tuple(size)} of its result"
+        )
     if groups == 1:  # the grouped op with one group does not compile on the CPU
         y = opset1.convolution_backprop_data(x, constant(weights), **options).output(0)
     else:
@@ -498,6 +516,8 @@ def normalize_l2(x: Value, *, axes: Ints, epsilon: float, scale: npt.ArrayLike |
 
 def lrn(x: Value, *, size: int, alpha: float, beta: float, bias: float = 1.0, axes: Ints = (1,)) -> Value:
     """Local response normalisation: `x / (bias + alpha / n * sum(x ** 2)) ** beta`, n values in the window."""
+    if size < 1:
+        raise ModelError(f"normalises over {size} values; expected at least 1")
     return opset1.lrn(x, ints(axes), alpha, beta, bias, size).output(0)
 
 
@@ -530,6 +550,17 @@ def resize_nearest(x: Value, size: Ints, coordinates: str = "asymmetric", roundi
     ).output(0)
 
 
+def reorg(x: Value, stride: int) -> Value:
+    """Move the pixels of each square of `stride` px into channels, as darknet's reorg layer does it."""
+    shape = dims(x)
+    if len(shape) != 4 or stride < 1 or shape[1] < stride**2 or shape[2] % stride or shape[3] % stride:
+        raise ModelError(
+            f"has stride {stride} for shape {shape}; expected a divisor of height and width, and at least its square of "
+            "channels"
+        )
+    return opset2.reorg_yolo(x, [stride, stride]).output(0)
+
+
 def upsample(x: Value, factor: int) -> Value:
     """Repeat every pixel `factor` times in both directions."""
     height, width = dims(x)[2:]
@@ -549,7 +580,7 @@ def distinct_ratios(ratios: Sequence[float], *, flip: bool) -> list[float]:
     """Return 1 and the aspect ratios in file order without repeats (within 1e-6), each followed by its inverse."""
     kept = [1.0]
     for ratio in ratios:
-        if ratio <= 0:
+        if not 0 < ratio < math.inf:
             raise ModelError(f"aspect ratio {ratio} is not usable; expected a positive number")
         if any(abs(ratio - k) < 1e-6 for k in kept):
             continue
@@ -595,6 +626,8 @@ def prior_boxes(
     """
     if len(variances) not in (1, 4):
         raise ModelError(f"prior boxes have {len(variances)} variances; expected 1 or 4")
+    if min(image) <= 0:
+        raise ModelError(f"prior boxes are those of a picture of {image[1]}x{image[0]} px; expected positive numbers")
     box = np.asarray(sizes, dtype=np.float64).reshape(-1, 2) / 2
     move = np.zeros_like(box) if shifts is None else np.asarray(shifts, dtype=np.float64).reshape(-1, 2)
     y = (np.arange(feature[0], dtype=np.float64) + offset)[:, None, None] * step[0] + move[:, 1]
@@ -669,6 +702,8 @@ def detection_output(
 
 def roi_pooling(x: Value, rois: Value, *, size: tuple[int, int], spatial_scale: float, method: str = "max") -> Value:
     """Pool regions; `rois` (n, 5): image, x1, y1, x2, y2 in px of the network's input; `method` max or bilinear."""
+    if min(size) < 1 or not 0 < spatial_scale < math.inf:
+        raise ModelError(f"pools regions to {size} at the scale {spatial_scale:g}; expected positive numbers")
     return opset2.roi_pooling(x, rois, list(size), spatial_scale, method).output(0)
 
 
@@ -681,6 +716,8 @@ def gather(x: Value, indices: Value, axis: int = 0) -> Value:
 
 def top_k(x: Value, k: int, *, axis: int, mode: str = "max", sort: str = "value") -> tuple[Value, Value]:
     """Return the k best values along an axis and their indices (int32)."""
+    if not 1 <= k <= dims(x)[axis]:
+        raise ModelError(f"picks the best {k} of {dims(x)[axis]} values; expected 1 to {dims(x)[axis]}")
     node = opset11.topk(x, _scalar(k), axis, mode, sort, index_element_type="i32")
     return node.output(0), node.output(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -481,12 +482,99 @@ def test_roi_pooling(tmp_path: Path) -> None:
         ('type: "ShuffleChannel" shuffle_channel_param { group: 4 }', [], "cannot shuffle"),
         ('type: "Eltwise" eltwise_param { operation: DIV }', [], "one of PROD, SUM, MAX"),
         ('type: "Crop"', [], "has 1 inputs"),
+        ('type: "ArgMax" argmax_param { top_k: 0 }', [], "the best 0 of 120 values; expected 1 to 120"),
+        ('type: "ArgMax" argmax_param { top_k: 7 axis: 1 }', [], "the best 7 of 6 values; expected 1 to 6"),
+        ('type: "ArgMax" argmax_param { top_k: -1 axis: 1 }', [], "the best -1 of 6 values"),
+        ('type: "LRN" lrn_param { local_size: 4 }', [], "local_size is '4'; expected an odd number"),
+        ('type: "LRN" lrn_param { local_size: 0 }', [], "local_size is '0'; expected an odd number"),
+        ('type: "LRN" lrn_param { local_size: -3 norm_region: WITHIN_CHANNEL }', [], "over -3 values"),
+        ('type: "LRN" lrn_param { alpha: nan }', [], "alpha is 'nan'; expected a number"),
+        ('type: "Reorg" reorg_param { stride: 0 }', [], "has stride 0"),
+        ('type: "Reorg" reorg_param { stride: -1 }', [], "has stride -1"),
+        ('type: "Reorg" reorg_param { stride: 4 }', [], "has stride 4"),
+        ('type: "Pooling" pooling_param { kernel_size: 0 }', [], "make no window"),
+        ('type: "Pooling" pooling_param { kernel_size: 2 stride: 0 }', [], "make no window"),
+        ('type: "Pooling" pooling_param { kernel_size: 2 pad: -1 }', [], "make no window"),
+        ('type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 dilation: 7 }',
+         [np.ones((4, 6, 3, 3)), np.ones(4)], "with dilations .* larger than its input with padding"),
+        ('type: "Deconvolution" convolution_param { num_output: 4 kernel_size: 3 pad: 7 }',
+         [np.ones((6, 4, 3, 3)), np.ones(4)], "that leave .* of its result"),
+        ('type: "Scale" scale_param { num_axes: -2 }', [[1.0]], "num_axes is '-2'"),
+        ('type: "Reshape" reshape_param { shape { dim: 0 dim: 0 dim: 0 dim: 0 dim: 0 } }', [], "does not have"),
+        ('type: "Interp" interp_param { shrink_factor: 0 }', [], "shrink_factor 0"),
+        ('type: "Interp" interp_param { zoom_factor: -2 }', [], "zoom_factor -2"),
+        ('type: "Interp" interp_param { shrink_factor: 0 width: 9 height: 9 }', [], "shrink_factor 0"),
     ],
 )  # fmt: skip
 def test_bad_layers(layer: str, blobs: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         apply(tmp_path, layer, X, blobs=blobs)
     assert "layer o" in str(caught.value)
+
+
+ROIS = np.float32([[0, 0, 0, 28, 28]])
+FEATURE, PICTURE = np.zeros((1, 1, 2, 3), np.float32), np.zeros((1, 3, 60, 90), np.float32)
+EACH: dict[str, tuple[str, tuple[np.ndarray, ...], Any]] = {
+    "Convolution": ("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 1 dilation: 1 group: 2 }", (X,),
+                    [np.ones((4, 3, 3, 3)), np.ones(4)]),
+    "Deconvolution": ("convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 dilation: 1 group: 2 }", (X,),
+                      [np.ones((6, 2, 3, 3)), np.ones(4)]),
+    "InnerProduct": ("inner_product_param { num_output: 3 axis: 1 }", (X,), [np.ones((3, 120)), np.ones(3)]),
+    "BatchNorm": ("batch_norm_param { eps: 0.1 }", (X,), [np.ones(6), np.ones(6), np.ones(1)]),
+    "Pooling": ("pooling_param { kernel_size: 2 stride: 2 pad: 1 pool: 1 }", (X,), []),
+    "Scale": ("scale_param { axis: 1 num_axes: 1 }", (X,), [np.ones(6)]),
+    "Bias": ("bias_param { axis: 1 num_axes: 1 }", (X,), [np.ones(6)]),
+    "ReLU": ("relu_param { negative_slope: 0.1 }", (X,), []),
+    "ELU": ("elu_param { alpha: 0.1 }", (X,), []),
+    "Power": ("power_param { power: 2 scale: 2 shift: 1 }", (X,), []),
+    "Exp": ("exp_param { base: 2 scale: 2 shift: 1 }", (X,), []),
+    "Log": ("log_param { base: 2 scale: 2 shift: 9 }", (X,), []),
+    "Eltwise": ("eltwise_param { operation: 1 coeff: 1 coeff: 2 }", (X, X), []),
+    "LRN": ("lrn_param { local_size: 3 alpha: 1 beta: 0.5 k: 2 norm_region: 0 }", (X,), []),
+    "MVN": ("mvn_param { eps: 0.1 }", (X,), []),
+    "Normalize": ("norm_param { eps: 0.1 across_spatial: 0 channel_shared: 1 }", (X,), [np.ones(1)]),
+    "Softmax": ("softmax_param { axis: 1 }", (X,), []),
+    "Concat": ("concat_param { axis: 1 }", (X, X), []),
+    "Slice": ("slice_param { axis: 1 slice_point: 2 }", (X,), []),
+    "Flatten": ("flatten_param { axis: 1 end_axis: 2 }", (X,), []),
+    "Reshape": ("reshape_param { shape { dim: 0 dim: 30 dim: -1 } axis: 0 num_axes: -1 }", (X,), []),
+    "Permute": ("permute_param { order: 0 order: 2 order: 1 order: 3 }", (X,), []),
+    "Crop": ("crop_param { axis: 2 offset: 1 }", (X, X[:, :, 2:, 2:]), []),
+    "Tile": ("tile_param { axis: 1 tiles: 2 }", (X,), []),
+    "ArgMax": ("argmax_param { axis: 1 top_k: 2 }", (X,), []),
+    "Interp": ("interp_param { shrink_factor: 2 zoom_factor: 2 pad_beg: 0 pad_end: 0 }", (X,), []),
+    "Upsample": ("upsample_param { scale: 2 }", (X,), []),
+    "Reorg": ("reorg_param { stride: 2 }", (np.zeros((1, 8, 4, 6), np.float32),), []),
+    "ShuffleChannel": ("shuffle_channel_param { group: 2 }", (X,), []),
+    "PriorBox": ("prior_box_param { min_size: 8 max_size: 16 aspect_ratio: 2 step: 30 offset: 0.5 variance: 0.1 }",
+                 (FEATURE, PICTURE), []),
+    "ROIPooling": ("roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.25 }",
+                   (np.zeros((1, 2, 8, 8), np.float32), ROIS), []),
+    "DetectionOutput": (
+        "detection_output_param { num_classes: 2 background_label_id: 0 keep_top_k: 5 confidence_threshold: 0.1 "
+        "nms_param { nms_threshold: 0.3 top_k: 4 } code_type: 2 }",
+        (np.zeros((1, 12), np.float32), np.zeros((1, 6), np.float32), np.ones((1, 2, 12), np.float32)), []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EACH)
+def test_numbers_of_nonsense_are_refused_or_run(kind: str, tmp_path: Path) -> None:
+    """What is read can also be compiled and run; everything else names the layer and what is wrong with it."""
+    options, inputs, blobs = EACH[kind]
+    tops = ("o", "p") if kind == "Slice" else ("o",)
+    apply(tmp_path, f'type: "{kind}" {options}', *inputs, blobs=blobs, tops=tops)
+    ends = []
+    for number in re.finditer(r"(?<=: )-?[\d.]+", options):
+        for value in ("0", "-1", "3", "7", "65536", "4294967296", "1e30", "nan", "inf"):
+            text = options[: number.start()] + value + options[number.end() :]
+            try:
+                apply(tmp_path, f'type: "{kind}" {text}', *inputs, blobs=blobs, tops=tops)
+                ends.append("run")
+            except ModelError as error:
+                assert f"net.prototxt: layer o ({kind}): " in str(error), text
+                assert "does not fit its inputs" not in str(error), text
+                ends.append("refused")
+    assert "refused" in ends
 
 
 def test_every_layer_has_a_test() -> None:

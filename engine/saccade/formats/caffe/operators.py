@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from openvino import opset1, opset2, opset3, opset4, opset6
+from openvino import opset1, opset3, opset4, opset6
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import importing, layers
@@ -144,27 +144,27 @@ def _pooling(layer: Layer) -> Value:
 # ------------------------------------------------------------------------------------------------- element by element
 
 
-def _placed(values: Value, rank: int, axis: int) -> Value:
-    """Ones around a shape, so that it lies at `axis`."""
+def _placed(values: Value, whole: tuple[int, ...], axis: int) -> Value:
+    """Ones around a shape, so that it lies at `axis` of another one."""
     shape = dims(values)
-    if axis + len(shape) > rank:
-        raise ModelError(f"cannot lay {shape} at axis {axis} of {rank} axes")
-    return layers.reshape(values, (1,) * axis + shape + (1,) * (rank - axis - len(shape)))
+    if whole[axis : axis + len(shape)] != shape:
+        raise ModelError(f"cannot lay {shape} at axis {axis} of {whole}")
+    return layers.reshape(values, (1,) * axis + shape + (1,) * (len(whole) - axis - len(shape)))
 
 
 def _factor(layer: Layer, options: Message, index: int) -> Value:
     """What a Scale or Bias layer multiplies by or adds: its second bottom, or its blob."""
-    rank = len(layer.dims())
-    axis = axis_of(options.integer("axis", 1), rank)
+    whole = layer.dims()
+    axis = axis_of(options.integer("axis", 1), len(whole))
     if len(layer.inputs) > 1 and index == 0:
-        return _placed(layer.input(1), rank, axis)
-    count = options.integer("num_axes", 1)
+        return _placed(layer.input(1), whole, axis)
+    count = options.integer("num_axes", 1, least=-1)
     if len(layer.inputs) > 1:
         count = len(layer.dims(1))
-    shape = layer.dims()[axis:] if count == -1 else layer.dims()[axis : axis + count]
+    shape = whole[axis:] if count == -1 else whole[axis : axis + count]
     # With a second bottom the blobs begin with the bias.
     blob = layer.weights(index - 1 if len(layer.inputs) > 1 else index, *shape)
-    return _placed(layers.constant(layers.floats(blob)), rank, axis)
+    return _placed(layers.constant(layers.floats(blob)), whole, axis)
 
 
 @LAYERS.builds("Scale")
@@ -247,9 +247,12 @@ def _eltwise(layer: Layer) -> Value:
 def _lrn(layer: Layer) -> Value:
     options = layer.options("lrn_param")
     within = options.choice("norm_region", ("ACROSS_CHANNELS", "WITHIN_CHANNEL")) == "WITHIN_CHANNEL"
+    size = options.integer("local_size", 5)
+    if size % 2 == 0:
+        raise options.error("local_size", "an odd number")
     return layers.lrn(
         layer.input(),
-        size=options.integer("local_size", 5),
+        size=size,
         alpha=options.number("alpha", 1),
         beta=options.number("beta", 0.75),
         bias=1 if within else options.number("k", 1),
@@ -327,7 +330,10 @@ def _reshape(layer: Layer) -> Value:
     if not 0 <= start <= end <= len(source):
         raise ModelError(f"reshapes the axes {start} to {end} of {source}")
     middle = list(source[start:end])
-    target = [middle[i] if size == 0 else size for i, size in enumerate(options.message("shape").integers("dim", ()))]
+    sizes = options.message("shape").integers("dim", ())
+    if any(size == 0 for size in sizes[len(middle) :]):
+        raise ModelError(f"keeps the size of an axis that {tuple(middle)} does not have: {sizes}")
+    target = [middle[i] if size == 0 else size for i, size in enumerate(sizes)]
     if target.count(-1) > 1 or any(size < -1 for size in target):
         raise ModelError(f"has the shape {target}; only one size can be left open")
     if -1 in target:
@@ -405,10 +411,10 @@ def _interp(layer: Layer) -> Value:
         size = [options.integer("height", size[0]), options.integer("width", size[1])]
     elif len(layer.inputs) > 1:
         size = list(layer.dims(1)[2:])
-    elif min(shrink, zoom) >= 1:
-        size = [(n - 1) // shrink + 1 for n in size]
+    else:
+        size = [(n - 1) // max(1, shrink) + 1 for n in size]
         size = [n + (n - 1) * (zoom - 1) for n in size]
-    if len(size) != 2 or min(size) < 1:
+    if len(size) != 2 or min(*size, shrink, zoom) < 1:
         raise ModelError(f"resizes to {size} with shrink_factor {shrink} and zoom_factor {zoom}")
     layers.check_size((*dims(x)[:2], *size), str(layer))
     return layers.resize_linear(x, (size[0], size[1]), "align_corners")
@@ -432,7 +438,7 @@ def _reorg(layer: Layer) -> Value:
     options = layer.options("reorg_param")
     if options.boolean("reverse", False):
         raise UnsupportedError("moves channels back into space; only the forward direction is supported")
-    return opset2.reorg_yolo(layer.input(), [options.integer("stride", 2)]).output(0)
+    return layers.reorg(layer.input(), options.integer("stride", 2))
 
 
 @LAYERS.builds("ShuffleChannel")
@@ -455,8 +461,15 @@ def _prior_box(layer: Layer) -> Value:
     step = (step[0] or image[0] / feature[0], step[1] or image[1] / feature[1])
     ratios = layers.distinct_ratios(options.numbers("aspect_ratio", ()), flip=options.boolean("flip", True))
     low, high = options.numbers("min_size", ()), options.numbers("max_size", ())
-    if not low or min(low) <= 0 or len(high) not in (0, len(low)):
-        raise ModelError(f"has min_size {low} and max_size {high}; expected as many of both, or no max_size")
+    if (
+        not low
+        or min(low) <= 0
+        or len(high) not in (0, len(low))
+        or any(a >= b for a, b in zip(low, high, strict=False))
+    ):
+        raise ModelError(
+            f"has min_size {low} and max_size {high}; expected positive numbers, and as many larger ones or none"
+        )
     boxes = layers.ssd_box_sizes(low, high, ratios)
     layers.check_size((*feature, len(boxes), 8), str(layer))
     priors = layers.prior_boxes(
@@ -509,8 +522,6 @@ def _detection_output(layer: Layer) -> Value:
 def _roi_pooling(layer: Layer) -> Value:
     options = layer.options("roi_pooling_param")
     size = (options.integer("pooled_h", 0), options.integer("pooled_w", 0))
-    if min(size) < 1:
-        raise ModelError(f"pools to {size}; expected positive numbers")
     return layers.roi_pooling(
         layer.input(), layer.input(1), size=size, spatial_scale=options.number("spatial_scale", 1)
     )

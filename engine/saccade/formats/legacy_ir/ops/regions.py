@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from openvino import opset1, opset2
+from openvino import opset1
 
 from saccade.errors import ModelError
 from saccade.formats import layers
@@ -69,10 +69,7 @@ def region_yolo(layer: Layer) -> Value:
 
 @LAYERS.builds("ReorgYolo")
 def reorg_yolo(layer: Layer) -> Value:
-    stride = layer.integer("stride", least=1)
-    if len(layer.dims()) != 4 or any(n % stride for n in layer.spatial()) or layer.dims()[1] < stride * stride:
-        raise ModelError(f"has stride {stride} for shape {list(layer.dims())}; expected a divisor of the sizes")
-    return opset2.reorg_yolo(layer.input(), [stride, stride]).output(0)
+    return layers.reorg(layer.input(), layer.integer("stride", least=1))
 
 
 @LAYERS.builds("CTCGreedyDecoder")
