@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.capture.gating import SHRINK
 from saccade.frame import Image
 from saccade.geometry import Region
 
@@ -31,8 +32,6 @@ Floats = NDArray[np.float32]
 
 HOLD_SECONDS = 0.5
 """So long after the last motion the scene still counts as moving, s."""
-SHRINK = 8
-"""The luma pictures are so much smaller than the camera's."""
 
 
 class PictureGate:
