@@ -88,8 +88,10 @@ class Attributes:
             raise ModelError(f"attribute {key} has {len(words)} numbers; expected at most {most}")
         found = [_NUMBER.fullmatch(word) for word in words]
         values = tuple(float(m[1]) if m[1] else float(int(m[2], 16)) for m in found if m is not None)
-        if len(values) != len(words) or any(map(math.isnan, values)):
+        if len(values) != len(words):
             raise self.error(key, "numbers" if len(words) > 1 else "a number")
+        if any(map(math.isnan, values)):
+            raise self.error(key, "finite numbers")
         return values
 
     def number(self, key: str, default: float | None = None) -> float:

@@ -35,6 +35,8 @@ MAX_ELEMENTS = 1 << 28
 
 def check_size(shape: Ints, owner: str) -> None:
     """Refuse a value that no network has, before its memory is asked for."""
+    if min(shape, default=0) < 0:
+        raise ModelError(f"{owner} would have the shape {tuple(shape)}; expected no negative numbers")
     count = math.prod(shape)
     if count > MAX_ELEMENTS:
         raise ModelError(f"{owner} would have {count} numbers {tuple(shape)}; at most {MAX_ELEMENTS} are supported")
@@ -114,6 +116,8 @@ def reshape(x: Value, shape: Ints) -> Value:
 
 def transpose(x: Value, order: Ints) -> Value:
     """Permute the axes."""
+    if sorted(order) != list(range(len(dims(x)))):
+        raise ModelError(f"turns the axes of {dims(x)} into {tuple(order)}; expected each axis once")
     if list(order) == list(range(len(order))):
         return x
     return opset1.transpose(x, ints(order)).output(0)
@@ -151,6 +155,11 @@ def pad(x: Value, begin: Ints, end: Ints, *, mode: str = "constant", value: floa
     if not any(begin) and not any(end):
         return x
     check_size([n + b + e for n, b, e in zip(dims(x), begin, end, strict=True)], "a padded value")
+    spare = {"reflect": 1, "symmetric": 0}.get(mode)
+    if spare is not None and any(max(b, e) > n - spare for n, b, e in zip(dims(x), begin, end, strict=True)):
+        raise ModelError(
+            f"mirrors {tuple(begin)} and {tuple(end)} at the edges of {dims(x)}; expected no more than there is"
+        )
     fill = constant(np.float32(value)) if mode == "constant" else None
     return opset1.pad(x, ints(begin), ints(end), mode, fill).output(0)
 
@@ -450,6 +459,8 @@ def elu(x: Value, alpha: float = 1.0) -> Value:
 
 def clamp(x: Value, low: float, high: float) -> Value:
     """Limit to [low, high]."""
+    if low > high:
+        raise ModelError(f"limits to {low:g} at least and {high:g} at most; expected the smaller number first")
     return opset1.clamp(x, low, high).output(0)
 
 
@@ -555,8 +566,8 @@ def reorg(x: Value, stride: int) -> Value:
     shape = dims(x)
     if len(shape) != 4 or stride < 1 or shape[1] < stride**2 or shape[2] % stride or shape[3] % stride:
         raise ModelError(
-            f"has stride {stride} for shape {shape}; expected a divisor of height and width, and at least its square of "
-            "channels"
+            f"has stride {stride} for shape {shape}; expected a divisor of height and width, and its square of channels "
+            "or more"
         )
     return opset2.reorg_yolo(x, [stride, stride]).output(0)
 

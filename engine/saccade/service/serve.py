@@ -360,7 +360,7 @@ def _array(body: Body) -> NDArray[np.uint8]:
     try:
         array = read_npy(body)
     except SourceError as error:
-        raise RefusedError(400, f"the body is no picture: {error}") from None
+        raise RefusedError(400, f"{error}; expected uint8 (h, w, 3) or (n, h, w, 3)") from None
     fits = array.dtype == np.uint8 and array.ndim in (3, 4) and array.shape[-1] == 3 and array.size
     if not fits or not array.flags.c_contiguous:
         order = "" if array.flags.c_contiguous else " by columns"

@@ -488,7 +488,7 @@ def test_roi_pooling(tmp_path: Path) -> None:
         ('type: "LRN" lrn_param { local_size: 4 }', [], "local_size is '4'; expected an odd number"),
         ('type: "LRN" lrn_param { local_size: 0 }', [], "local_size is '0'; expected an odd number"),
         ('type: "LRN" lrn_param { local_size: -3 norm_region: WITHIN_CHANNEL }', [], "over -3 values"),
-        ('type: "LRN" lrn_param { alpha: nan }', [], "alpha is 'nan'; expected a number"),
+        ('type: "LRN" lrn_param { alpha: nan }', [], "alpha is 'nan'; expected finite numbers"),
         ('type: "Reorg" reorg_param { stride: 0 }', [], "has stride 0"),
         ('type: "Reorg" reorg_param { stride: -1 }', [], "has stride -1"),
         ('type: "Reorg" reorg_param { stride: 4 }', [], "has stride 4"),
@@ -567,14 +567,15 @@ def test_numbers_of_nonsense_are_refused_or_run(kind: str, tmp_path: Path) -> No
     for number in re.finditer(r"(?<=: )-?[\d.]+", options):
         for value in ("0", "-1", "3", "7", "65536", "4294967296", "1e30", "nan", "inf"):
             text = options[: number.start()] + value + options[number.end() :]
+            said = ""
             try:
                 apply(tmp_path, f'type: "{kind}" {text}', *inputs, blobs=blobs, tops=tops)
-                ends.append("run")
             except ModelError as error:
-                assert f"net.prototxt: layer o ({kind}): " in str(error), text
-                assert "does not fit its inputs" not in str(error), text
-                ends.append("refused")
-    assert "refused" in ends
+                said = str(error)
+            assert not said or f"net.prototxt: layer o ({kind}): " in said, text
+            assert "does not fit its inputs" not in said, text
+            ends.append(bool(said))
+    assert any(ends)
 
 
 def test_every_layer_has_a_test() -> None:

@@ -342,6 +342,42 @@ def test_same_pooling(tmp_path: Path) -> None:
     close(got, np.stack([x[:, :, 2 * i : 2 * i + 3].max(-1) for i in range(3)], -1))
 
 
+@pytest.mark.parametrize(
+    ("op", "attributes", "message"),
+    [
+        ("broadcast_to", {"shape": "(2, 6, -7, 4)"}, r"cannot spread \(1, 6, 1, 1\)|expected no negative numbers"),
+        ("broadcast_to", {"shape": "(2, 7, 5, 4)"}, "cannot spread"),
+        ("broadcast_axis", {"axis": "2", "size": "-7"}, "expected no negative numbers"),
+        ("broadcast_axis", {"axis": "2", "size": "0"}, "cannot spread"),
+        ("transpose", {"axes": "(0, 2, 2, 1)"}, "expected each axis once"),
+        ("clip", {"a_min": 7, "a_max": 1}, "expected the smaller number first"),
+        ("softmax", {"temperature": 0}, "temperature is '0'; expected a number other than 0"),
+        ("LRN", {"nsize": 4}, "nsize is '4'; expected an odd number"),
+        ("LRN", {"nsize": -3}, "over -3 values"),
+        ("Pad", {"mode": "reflect", "pad_width": "(0,0,0,0,1,1,0,0)"}, "expected no more than there is"),
+        ("_contrib_AdaptiveAvgPooling2D", {"output_size": "-1"}, "output_size is '-1'; expected whole numbers from 1"),
+        ("_contrib_BilinearResize2D", {"scale_height": "inf", "scale_width": 1, "mode": "odd_scale"}, "finite numbers"),
+        ("Pooling", {"kernel": "(0, 0)"}, "make no window"),
+        ("Pooling", {"kernel": "(1, 1)", "stride": "(0, 0)"}, "make no window"),
+        ("UpSampling", {"scale": 0, "sample_type": "nearest"}, "expected 1 to 64"),
+    ],
+)
+def test_numbers_of_nonsense(op: str, attributes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=rf"layer o .*({message})") as caught:
+        apply(tmp_path, op, np.ones((1, 6, 1, 1), np.float32), **attributes)
+    assert "does not fit its inputs" not in str(caught.value)
+
+
+def test_groups_that_are_none_for_an_input_of_unknown_size(tmp_path: Path) -> None:
+    net = Net()
+    weight = net.var("w", np.ones((4, 3, 3, 3), np.float32))
+    node = net.op(
+        "Convolution", "o", net.var("data"), weight, kernel="(3, 3)", num_filter=4, num_group=-1, no_bias=True
+    )
+    with pytest.raises(ModelError, match="num_group is '-1'; expected whole numbers from 1"):
+        mxnet.read(net.save(tmp_path, node))
+
+
 def test_windows_of_padding_alone(tmp_path: Path) -> None:
     """MXNet leaves the lowest number there, and 0 where it averages."""
     window = {"kernel": (2, 2), "stride": (2, 2), "pad": (0, 1), "pooling_convention": "full"}

@@ -461,12 +461,8 @@ def _prior_box(layer: Layer) -> Value:
     step = (step[0] or image[0] / feature[0], step[1] or image[1] / feature[1])
     ratios = layers.distinct_ratios(options.numbers("aspect_ratio", ()), flip=options.boolean("flip", True))
     low, high = options.numbers("min_size", ()), options.numbers("max_size", ())
-    if (
-        not low
-        or min(low) <= 0
-        or len(high) not in (0, len(low))
-        or any(a >= b for a, b in zip(low, high, strict=False))
-    ):
+    paired = len(high) in (0, len(low)) and all(a < b for a, b in zip(low, high, strict=False))
+    if not low or min(low) <= 0 or not paired:
         raise ModelError(
             f"has min_size {low} and max_size {high}; expected positive numbers, and as many larger ones or none"
         )

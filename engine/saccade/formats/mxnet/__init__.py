@@ -153,7 +153,7 @@ def _guessed(symbol: Symbol, needed: list[int], weights: Mapping[str, Array], da
             continue
         weight = weights.get(symbol.nodes[node.inputs[1][0]].name) if len(node.inputs) > 1 else None
         if node.op == "Convolution" and weight is not None and weight.ndim == 4:
-            return (1, int(weight.shape[1]) * Attributes(node.attributes).integer("num_group", 1), size, size)
+            return (1, int(weight.shape[1]) * Attributes(node.attributes).integer("num_group", 1, least=1), size, size)
         if node.op == "FullyConnected" and weight is not None and weight.ndim == 2:
             return (1, int(weight.shape[1]))
         if node.op in _SHAPE_KEEPING or node.op.endswith("_scalar"):

@@ -94,6 +94,6 @@ def _pooling(layer: Layer) -> Value:
 
 @LAYERS.builds("AdaptiveAvgPooling2D")
 def _adaptive_pooling(layer: Layer) -> Value:
-    size = layer.integers("output_size", ()) or (1,)
+    size = layer.integers("output_size", (), least=1) or (1,)
     size = size * 2 if len(size) == 1 else size
     return opset8.adaptive_avg_pool(layer.input(), layers.ints(size)).output(0)

@@ -54,9 +54,12 @@ def _l2_normalization(layer: Layer) -> Value:
 
 @LAYERS.builds("LRN")
 def _lrn(layer: Layer) -> Value:
+    size = layer.integer("nsize")
+    if size % 2 == 0:
+        raise layer.error("nsize", "an odd number")
     return layers.lrn(
         layer.input(),
-        size=layer.integer("nsize", 0),
+        size=size,
         alpha=layer.number("alpha", 1e-4),
         beta=layer.number("beta", 0.75),
         bias=layer.number("knorm", 2),
@@ -85,10 +88,17 @@ def _softmax_output(layer: Layer) -> Value:
     return _flat_softmax(x)
 
 
+def _temperature(layer: Layer) -> float:
+    temperature = layer.number("temperature", 1.0)
+    if not temperature:
+        raise layer.error("temperature", "a number other than 0")
+    return temperature
+
+
 @LAYERS.builds("softmax")
 def _softmax(layer: Layer) -> Value:
     x = layer.input()
-    temperature = layer.number("temperature", 1.0)
+    temperature = _temperature(layer)
     if len(layer) > 1:
         raise UnsupportedError("masks by length; only a plain softmax is supported")
     axis = layer.axis("axis", -1)

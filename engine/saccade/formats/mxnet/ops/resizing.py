@@ -37,6 +37,8 @@ def _bilinear_resize(layer: Layer) -> Value:
     mode = layer.text("mode", "size")
     align = "align_corners" if layer.boolean("align_corners", True) else "half_pixel"
     scale = [layer.number(key, 0) for key in ("scale_height", "scale_width")]
+    if not all(math.isfinite(s) for s in scale):
+        raise ModelError(f"has scale_height {scale[0]} and scale_width {scale[1]}; expected finite numbers")
     if mode == "like":
         size = layer.dims(1)[2:]
     elif mode == "odd_scale":

@@ -264,6 +264,8 @@ def _repeat(layer: Layer) -> Value:
 
 def _broadcast(x: Value, shape: Sequence[int]) -> Value:
     layers.check_size(shape, "its result")
+    if any(size < 1 or own not in (1, size) for own, size in zip(dims(x), shape, strict=True)):
+        raise ModelError(f"cannot spread {dims(x)} to {tuple(shape)}; expected other sizes only where it has 1")
     return opset1.broadcast(x, layers.ints(shape)).output(0)
 
 
