@@ -74,13 +74,21 @@ def test_an_operation_without_its_inputs(tmp_path: Path) -> None:
 def test_weights_outside(tmp_path: Path) -> None:
     add = node("x", "y", "Add", "w")
     path = write(tmp_path / "m.onnx", add, weights=external("w.data", offset=16, length=16))
-    with pytest.raises(ModelError, match=r"needs its weights, but w\.data is missing; put it beside the \.onnx"):
+    with pytest.raises(ModelError, match=r"needs its weights, but 'w\.data' is missing; put it beside the \.onnx"):
         read_model(path)
     (tmp_path / "w.data").write_bytes(bytes(20))
     with pytest.raises(ModelError, match=r"w\.data is cut off: it has 20 bytes and m\.onnx needs 32"):
         read_model(path)
     (tmp_path / "w.data").write_bytes(bytes(32))
     assert Model(path).inputs[0].shape == (1, 4)
+
+
+@pytest.mark.parametrize("name", ["w" * 300, "w\0.data", "w\x1b[31m.data", "w\n.data"])
+def test_weights_of_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "m.onnx", node("x", "y", "Add", "w"), weights=external(name, offset=0, length=16))
+    with pytest.raises(ModelError, match=r"needs its weights, but 'w.*' is missing") as caught:
+        read_model(path)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("place", ["../w.data", "/etc/hostname", "a/../../w.data"])

@@ -66,13 +66,21 @@ def check_weights(path: Path, found: OnnxFile) -> None:
         weights = path.parent / name
         if Path(name).is_absolute() or not _is_below(weights, path.parent):
             raise ModelError(f"{path} wants weights from outside its folder ({name!r}); get the file with its weights")
-        if not weights.is_file():
-            raise ModelError(f"{path} needs its weights, but {name} is missing; put it beside the .onnx")
-        if weights.stat().st_size < size:
+        there = _size(weights)
+        if there is None:
+            raise ModelError(f"{path} needs its weights, but {name[:200]!r} is missing; put it beside the .onnx")
+        if there < size:
             raise ModelError(
-                f"{weights} is cut off: it has {weights.stat().st_size} bytes and {path.name} needs {size}; "
-                "get a fresh copy of the file"
+                f"{weights} is cut off: it has {there} bytes and {path.name} needs {size}; get a fresh copy of the file"
             )
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None where none can have that name, or none is there."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _is_below(path: Path, folder: Path) -> bool:
