@@ -76,6 +76,14 @@ def test_blob_without_numbers_is_empty() -> None:
     assert parse_caffemodel(layer(chunk(7, chunk(1, varint(0)))))["a"][0].size == 0
 
 
+def test_larger_than_any_message(tmp_path: Path) -> None:
+    path = tmp_path / "x.caffemodel"
+    with path.open("wb") as file:
+        file.truncate((1 << 31) + 1)
+    with pytest.raises(ModelError, match="bytes are too many for the weights of a Caffe network"):
+        read_caffemodel(path)
+
+
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         read_caffemodel(tmp_path / "none.caffemodel")

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from saccade.errors import ModelError
-from saccade.formats.importing import naming
+from saccade.formats.importing import naming, read_bytes
 from saccade.formats.layers import Array
 from saccade.formats.protobuf import FIXED32, FIXED64, field, fields, varint, varints
+
+MAX_BYTES = 1 << 31
+"""Protobuf's own limit of a message."""
 
 _LAYERS = {100: (1, 7), 2: (4, 6)}
 """Field of a layer in NetParameter -> the fields of its name and its blobs (2 is the first generation)."""
@@ -29,7 +32,7 @@ def read_caffemodel(path: Path) -> dict[str, list[Array]]:
         The file is missing, cut off, no caffemodel, or a blob's sizes are not those of its data.
     """
     with naming(path):
-        return parse_caffemodel(path.read_bytes())
+        return parse_caffemodel(read_bytes(path, MAX_BYTES, "the weights of a Caffe network"))
 
 
 @np.errstate(all="ignore")  # doubles that float32 does not reach become infinite
