@@ -395,6 +395,8 @@ class TestErrors:
             ({"mean": (1, 2)}, "3 values.*got 2"),
             ({"scale": (1, 0, 1)}, "must not be 0"),
             ({"scale": float("nan")}, "finite"),
+            ({"scale": 1e-40}, "numbers that float32 does not reach"),
+            ({"mean": 3e38, "scale": 1e-3}, "numbers that float32 does not reach"),
             ({"pad": 256}, "got 256"),
             ({"letterbox": "left"}, "none, centre, top-left, .*; got 'left'"),
             ({"matrix": "bt2020"}, "bt601, bt709; got 'bt2020'"),

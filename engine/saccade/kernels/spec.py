@@ -161,9 +161,12 @@ class Spec:
         """
         values = np.arange(256, dtype=np.float32)
         mean, scale = np.array(self.mean, np.float32), np.array(self.scale, np.float32)
-        centred = values[None, :] - mean[:, None]
-        exact = centred / scale[:, None]
+        with np.errstate(over="ignore"):
+            centred = values[None, :] - mean[:, None]
+            exact = centred / scale[:, None]
         reciprocal = 1.0 / scale.astype(np.float64)
+        if not np.isfinite(exact).all() or abs(reciprocal).max() > np.finfo(np.float32).max:
+            raise ValueError(f"mean {self.mean} and scale {self.scale} make numbers that float32 does not reach")
         high = (reciprocal.astype(np.float32).view(np.uint32) & np.uint32(0xFFFFC000)).view(np.float32)
         low = (reciprocal - high).astype(np.float32)
         product = centred * high[:, None] + centred * low[:, None]
