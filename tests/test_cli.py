@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from conditions import PATIENCE, listens, wait_for
 from lengths import EXHAUSTIVE
 from saccade.cli import main
 from saccade.cli.files import check_file, check_folder, write_file
+from saccade.text import PlainFormatter
 from small_networks import classifier_network, mean_network, spots_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
 
@@ -131,6 +133,49 @@ def test_what_cannot_be_written_is_said_before_anything_else(
         (line,) = capsys.readouterr().err.splitlines()
         assert f"{words[-1]} {place}: cannot be written (" in line
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]
+
+
+SECRETS = ("rtsp://me:hunter2@127.0.0.1:1/x", "http://127.0.0.1:1/x?token=hunter2", "rtsp://me:hunter2' b@127.0.0.1/")
+
+
+def status_of(words: list[str]) -> object:
+    try:
+        return main(words)
+    except SystemExit as ended:
+        return ended.code
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "detect", "SECRET"), ("run", "detect", "--sorce", "SECRET"), ("run", "detect", "--rate=SECRET"),
+        ("run", "detect", "--device", "SECRET"), ("run", "SECRET"), ("SECRET",), ("convert", "SECRET"),
+        ("infer", "no.xml", "SECRET"), ("run-script", "SECRET"), ("bench", "--seconds", "SECRET"),
+        ("bench", "--source", "SECRET"), ("tune", "no.xml", "--source", "demo:", "--chart", "SECRET"),
+        ("serve", "--address", "SECRET"), ("archive", "status", "SECRET", "--out", "SECRET"),
+        ("cloud", "zip", "SECRET"), ("device", "deploy", "SECRET"), ("spool", "status", "SECRET"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_mistake_tells_no_password(words: tuple[str, ...], secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of([word.replace("SECRET", secret) for word in words]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("saccade")
+    assert "hunter2" not in told.err + told.out
+
+
+def test_a_wrong_variable_and_a_log_tell_no_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SACCADE_RATE", SECRETS[2])
+    assert main(["run", "detect", "--source", "no.mp4", "--model", "no.xml"]) == 2
+    told = capsys.readouterr().err
+    assert "SACCADE_RATE" in told
+    assert "hunter2" not in told
+    record = logging.LogRecord("saccade", logging.INFO, "", 0, "%s is away; %s", tuple(SECRETS[:2]), None)
+    line = PlainFormatter("%(message)s").format(record)
+    assert line == "rtsp://127.0.0.1:1/x is away; http://127.0.0.1:1/x?token=..."
 
 
 def test_pipes_and_new_files_can_be_written(tmp_path: Path) -> None:

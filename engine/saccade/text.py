@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import unicodedata
 
+from saccade.address import hidden
+
 _ACTS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
 """Needed to write some languages, and of no effect elsewhere."""
@@ -28,12 +30,12 @@ def _acts(character: str) -> bool:
 
 
 class PlainFormatter(logging.Formatter):
-    """A message is one line, whatever names are in it; tracebacks keep theirs."""
+    """A message is one line, whatever names are in it, and tells no password; tracebacks keep their lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line without the traceback."""
-        return plain(super().formatMessage(record))
+        return plain(hidden(super().formatMessage(record)))
 
     def formatException(self, ei: object) -> str:
         """The traceback, which quotes the error's text."""
-        return plain(super().formatException(ei), lines=True)  # type: ignore[arg-type]
+        return plain(hidden(super().formatException(ei)), lines=True)  # type: ignore[arg-type]

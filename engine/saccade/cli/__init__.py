@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from saccade import __version__
-from saccade.cli.parser import Help, Parser
+from saccade.address import hidden
+from saccade.cli.parser import Help, Parser, given_words
 from saccade.errors import SaccadeError
 from saccade.process import secure_standard_streams, timed
 from saccade.text import PlainFormatter, plain
@@ -77,16 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of standard output has gone, as `head` does; the interpreter must not try to flush again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SaccadeError as error:
+    except (SaccadeError, OSError, UnicodeError) as error:
+        # Names that the locale cannot write are of the last kind.
         if os.environ.get("SACCADE_DEBUG"):
             raise
-        print(f"saccade {options.command}: {plain(str(error))}", file=sys.stderr)
-        return 2
-    except (OSError, UnicodeError) as error:
-        # Names that the locale cannot write are of the second kind.
-        if os.environ.get("SACCADE_DEBUG"):
-            raise
-        print(f"saccade {options.command}: {plain(str(error))}", file=sys.stderr)
+        print(f"saccade {options.command}: {plain(hidden(str(error), given_words(arguments)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"saccade {options.command}: interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from saccade.address import hidden
 from saccade.cli import add_command
 from saccade.cli.parser import add_options, given
 from saccade.config import RunConfig, resolve
@@ -160,7 +161,7 @@ def _plan(options: argparse.Namespace) -> int:
                 f"{duration(seconds / cores())} for {cores()}"
             )
     for line in made.named:
-        print(plain(f"saccade archive: cannot be read: {line}"), file=sys.stderr)
+        print(plain(hidden(f"saccade archive: cannot be read: {line}")), file=sys.stderr)
     return 1 if made.unreadable else 0
 
 
@@ -245,7 +246,7 @@ def _told(options: argparse.Namespace, progress: Progress, *, stopped: bool) -> 
             f"{progress.rows} rows in {progress.seconds:.1f} s, {progress.errors} errors are rows"
         )
     for _, reason in list(progress.missing.items())[:20]:
-        print(plain(f"saccade archive: left for later: {reason}"), file=sys.stderr)
+        print(plain(hidden(f"saccade archive: left for later: {reason}")), file=sys.stderr)
     if len(progress.missing) > 20:
         print(f"saccade archive: left for later: {len(progress.missing) - 20} more", file=sys.stderr)
     if stopped:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from saccade.address import without_credentials
 from saccade.cli import add_command, style
 from saccade.errors import ConfigError
 from saccade.text import plain
@@ -73,10 +74,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     with Capture(open_source(config.source, realtime=False), slots=3) as capture:
         frame = capture.latest(30.0)
         if frame is None:
-            raise ConfigError(f"{config.source}: gave no frame; nothing can be measured")
+            raise ConfigError(f"{without_credentials(config.source)}: gave no frame; nothing can be measured")
         kernel = _kernel(frame, options.seconds / 3)
         capture.size = app.least_size(frame.width, frame.height)
-        source = f"{config.source} {frame.width}x{frame.height}"
+        source = f"{without_credentials(config.source)} {frame.width}x{frame.height}"
         frame.release()
         decode = _decode_rate(capture, options.seconds)
     infer = _infer_rate(app, options.seconds)

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from saccade.address import hidden
 from saccade.cli import add_command, style
-from saccade.cli.parser import add_options, given
+from saccade.cli.parser import add_options, given, given_words
 from saccade.config import (
     APPS,
     CameraConfig,
@@ -107,7 +108,7 @@ def _rows(config: Any, origins: Mapping[str, str], options: Iterable[Option] | N
     return [
         {
             "setting": option.key,
-            "value": option.shown(getattr(config, option.name)),
+            "value": hidden(option.shown(getattr(config, option.name))),
             "from": origins.get(option.name, _DEFAULT),
             "meaning": option.help,
         }
@@ -143,6 +144,7 @@ def _check(options: argparse.Namespace) -> int:
             found += [line for camera in cameras for line in _missing_files(file, camera)]
             lines.append(f"{file}: {len(cameras)} camera{'s' * (len(cameras) != 1)}: {', '.join(cameras.names)}")
         problems += found
+    problems = [hidden(problem, given_words()) for problem in problems]
     if options.json:
         print(json.dumps({"files": files, "problems": problems}, indent=2))
         return 2 if problems else 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from saccade.address import without_credentials
+from saccade.address import hidden, without_credentials
 from saccade.config import Option, did_you_mean, options_of
 from saccade.text import plain
 
@@ -43,6 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(formatter_class=Help, allow_abbrev=False, **keywords)
+        self._words: list[str] = []
         # The innermost parser that was reached knows the options that might have been meant.
         self.set_defaults(parser=self)
 
@@ -55,7 +57,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse has it, with the subcommand that is meant where none is named."""
-        words = list(sys.argv[1:] if args is None else args)
+        words = self._words = list(sys.argv[1:] if args is None else args)
         if self.otherwise and words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
             words.insert(0, self.otherwise)
         return super().parse_known_args(words, namespace)
@@ -70,7 +72,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line, and status 2."""
-        message = message.removesuffix(".").removesuffix("?")
+        message = hidden(message.removesuffix(".").removesuffix("?"), self._words)
         sys.stderr.write(f"{self.prog}: {plain(message)}; `{self.prog} --help` says more\n")
         raise SystemExit(2)
 
@@ -80,6 +82,12 @@ class Parser(argparse.ArgumentParser):
             names = [str(choice) for choice in choices]
             near = did_you_mean(str(value), names, f"; choose {', '.join(names)}")
             raise argparse.ArgumentError(action, f"invalid choice: {value!r}{near}")
+
+
+def given_words(arguments: Sequence[str] | None = None) -> list[str]:
+    """What a message may repeat: words of the command line, by default the process's, and of saccade's environment."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return words + [value for name, value in os.environ.items() if name.startswith("SACCADE_")]
 
 
 class _Given(argparse.Action):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saccade.address import hidden
 from saccade.cli import add_command, style
 from saccade.cli.parser import add_options, given
 from saccade.config import APPS, Cameras, RunConfig, load_cameras, options_of, resolve
@@ -89,7 +90,7 @@ def _install(installed: Installed, options: argparse.Namespace) -> int:
     cameras = _cameras(path, text)
     if found := reach.problems(cameras, installed.name):
         for line in found[:-1]:
-            print(f"saccade service: {plain(line)}", file=sys.stderr)
+            print(f"saccade service: {plain(hidden(line))}", file=sys.stderr)
         raise ConfigError(found[-1])
     unit = Unit(
         name=installed.name, command=systemd.command(), config=_inside(path, installed.root), groups=installed.groups(),
@@ -103,7 +104,7 @@ def _install(installed: Installed, options: argparse.Namespace) -> int:
     said = systemd.install(installed, unit, lambda: bool(view) and not health_at(view).startswith(NO_ANSWER))
     print(f"unit {installed.unit}, started at every boot{', and now' if installed.runs else ''}")
     if said:
-        print(f"saccade service: it has ended, and is tried again; it said: {plain(said)}", file=sys.stderr)
+        print(f"saccade service: it has ended, and is tried again; it said: {plain(hidden(said))}", file=sys.stderr)
     print(f"see it with `saccade service status{_named(installed)}` and `journalctl -u {installed.name}`")
     return 0
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from saccade.address import hidden
 from saccade.cli import add_command, style
 from saccade.errors import ConfigError, OutputError
 from saccade.private import private_folder
@@ -171,9 +172,9 @@ def _flush(spool: Any, options: argparse.Namespace) -> int:
     else:
         print(f"{done.uploaded} uploaded, {done.repeats} already there, {left.pending} still waiting")
     for name, why in spool.passed_over().items():
-        print(plain(f"saccade spool: {name} cannot be uploaded: {why}"), file=sys.stderr)
+        print(plain(hidden(f"saccade spool: {name} cannot be uploaded: {why}")), file=sys.stderr)
     if left.pending > left.passed_over:
-        print(f"saccade spool: {left.pending} left: {plain(done.problem or 'out of time')}", file=sys.stderr)
+        print(f"saccade spool: {left.pending} left: {plain(hidden(done.problem or 'out of time'))}", file=sys.stderr)
     return 0 if empty else 1
 
 

@@ -23,6 +23,7 @@ from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from saccade import compat
+from saccade.address import hidden
 from saccade.compat import children, fifo_file, gone_modules, met, old_libraries, old_python, python2
 from saccade.compat import device as devices
 from saccade.compat.host_options import HostOptions
@@ -495,7 +496,7 @@ def _idle(thread: threading.Thread) -> bool:
 
 def _say(text: str) -> None:
     """Tell the user; standard output belongs to the script's prints and messages."""
-    sys.stderr.write(plain(text, lines=True) + "\n")
+    sys.stderr.write(plain(hidden(text), lines=True) + "\n")
     sys.stderr.flush()
 
 
