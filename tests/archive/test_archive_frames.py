@@ -118,6 +118,16 @@ def test_segments_of_frames_that_come_unevenly(tmp_path: Path, name: str) -> Non
     assert union(film(tmp_path / name, codec, options | {"g": "5"}, uneven=True), 3, (None, 5, 3, 0.3, 0.17)) >= 3
 
 
+def test_segments_of_key_frames_at_a_rate(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", "libx264", CLOSED | {"g": "7"})
+    items = survey(Found(str(path), path.stat().st_size, "", None), 1)
+    assert not isinstance(items, LeftOut)
+    for rate in (None, 2, 0.9, 0.3):
+        whole = seen(path, rate=rate, keys=True)
+        parts = [seen(path, rate=rate, keys=True, start=item.start, stop=item.stop) for item in items]
+        assert whole == [frame for part in parts for frame in part]
+
+
 def test_motion_jpeg(tmp_path: Path) -> None:
     path = numbered_avi(tmp_path / "old.avi", 100, (48, 64))
     assert union(path, 0.8) >= 3

@@ -21,7 +21,7 @@ WORTH_BYTES = 1 << 20
 MOST_BOXES = 256
 """In one box, or in the file up to `moov`."""
 MOST_SAMPLES = 1 << 26
-_BLOCK = 1 << 16
+_BLOCK = 1 << 13
 _LARGE = 1 << 28
 """FFmpeg repairs what it takes for damage: durations and offsets beyond this."""
 _NOT_SHOWN = frozenset((b"soun", b"hint", b"text", b"sbtl", b"subt", b"subp", b"clcp", b"tmcd", b"meta", b"camm"))

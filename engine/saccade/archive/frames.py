@@ -156,7 +156,7 @@ class VideoFile(FileSource):
                     continue
                 if begins and stamp > start:
                     break
-                if stamp < start and (before is not None or begins):
+                if stamp < start and (begins or (before is not None and not self._keys)):
                     before = stamp if before is None else max(before, stamp)
         return iter(())
 

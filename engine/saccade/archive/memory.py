@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-_M_MMAP_THRESHOLD = -3
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 THRESHOLD = 4 << 20
 """Blocks of this size or more, bytes, go back to the system when they are freed. Above a frame of 1080p, which comes
 and goes too often for that; below the index of a video of some hours."""
@@ -19,3 +19,5 @@ def give_back_large_blocks() -> None:
     """
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, THRESHOLD)
+        # The threads here work in turns: a heap each would only leave more holes.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -154,6 +154,7 @@ class Pool:
     def _start(self) -> _Worker:
         command = [sys.executable, "-c", _RUN, "saccade.archive.worker", str(os.getpid())]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+        environment.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own one keeps some MB for the next time
         # In a session of its own, so that Ctrl-C reaches the driver alone.
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
