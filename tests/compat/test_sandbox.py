@@ -137,6 +137,34 @@ def _sandboxed(script: Path) -> list[str]:
     return found
 
 
+@pytest.mark.usefixtures("bwrap")
+@pytest.mark.parametrize("more", [(), ("--sandbox",)])
+def test_no_command_line_shows_what_the_environment_says(more: tuple[str, ...], device: Device, project: Path) -> None:
+    script = project / "script.py"
+    script.write_text(
+        "import awscam, greengrasssdk, time\nawscam.getLastFrame()\n"
+        "greengrasssdk.client('iot-data').publish(topic='t', payload='x')\ntime.sleep(1000)\n"
+    )
+    secret = {"SACCADE_MODEL": "other=https://me:hunter2@models.invalid/x"}
+    messages = device.folder / "messages"
+    with subprocess.Popen(device.command(script, *more), env=os.environ | secret, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: process.poll() is not None or (messages.exists() and messages.stat().st_size))
+            lines = [Path(f"/proc/{number}/cmdline").read_bytes() for number in family(process.pid)]
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+    assert sum(b"saccade.compat.host" in line for line in lines) >= 1
+    assert not [line for line in lines if b"hunter2" in line]
+
+
+def family(process: int) -> list[int]:
+    """A process with all that it and they have started."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    children = [int(number) for task in tasks for number in (task / "children").read_text().split()]
+    return [process, *(number for child in children for number in family(child))]
+
+
 def options(device: Device, folder: Path, **changes: object) -> HostOptions:
     return HostOptions(script=str(folder / "script.py"), fifo=str(device.fifo), **changes)  # type: ignore[arg-type]
 

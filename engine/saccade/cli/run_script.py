@@ -86,14 +86,17 @@ def run(options: argparse.Namespace) -> int:
             settings = dataclasses.replace(settings, source=_absolute(settings.source))
         sandbox = Sandbox(settings, network=config.sandbox_net)
     sys.stdout.flush()
-    command = [sys.executable, "-W", "ignore", "-m", "saccade.compat.host", settings.to_json()]
-    with StopSignals(final=options.ends_process) as signals:
+    handed = settings.hand_over()
+    command = [sys.executable, "-W", "ignore", "-m", "saccade.compat.host", str(handed)]
+    with open(handed, "rb"), StopSignals(final=options.ends_process) as signals:
         if sandbox is None:
-            child = subprocess.Popen(command)
+            child = subprocess.Popen(command, pass_fds=(handed,))
             status = _waited(child, child.pid, signals)
         else:
             with contextlib.closing(sandbox):
-                child = subprocess.Popen(sandbox.command(command), pass_fds=sandbox.descriptors)
+                child = subprocess.Popen(
+                    sandbox.command(command), pass_fds=(handed, *sandbox.descriptors), env=sandbox.environment
+                )
                 status = _waited(child, sandbox.process(), signals)
     if status < 0 and -status == signals.received:
         # It was told to end before it could listen.

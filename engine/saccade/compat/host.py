@@ -1,7 +1,7 @@
 """The process of one old script: sets the device up, runs the script, ends it, and says what was adapted.
 
-`python -m saccade.compat.host OPTIONS`, OPTIONS being JSON of `HostOptions`; `saccade run-script` starts it. A process
-of its own, because the adaptations change modules, and because a script may leave threads that nothing can end.
+`python -m saccade.compat.host DESCRIPTOR`, where `HostOptions` can be read; `saccade run-script` starts it. It is a
+process of its own because the adaptations change modules, and a script may leave threads that nothing can end.
 """
 
 from __future__ import annotations
@@ -536,9 +536,7 @@ def main() -> NoReturn:
     package = logging.getLogger("saccade")
     package.addHandler(handler)
     package.propagate = False
-    values = json.loads(sys.argv[1])
-    values["arguments"] = tuple(values.get("arguments", ()))
-    Host(HostOptions(**values)).run()
+    Host(HostOptions.handed_over(int(sys.argv[1]))).run()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The process that starts the script and waits for it needs this and nothing else 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,17 @@ class HostOptions:
     report: str = ""
     arguments: tuple[str, ...] = ()
 
-    def to_json(self) -> str:
-        """For the command line of the process."""
-        return json.dumps(asdict(self))
+    def hand_over(self) -> int:
+        """An open file for the process to inherit: command lines can be read by everybody, and these hold passwords."""
+        descriptor = os.memfd_create("saccade-script")
+        with open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+            json.dump(asdict(self), file)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
+    @classmethod
+    def handed_over(cls, descriptor: int) -> HostOptions:
+        """What `hand_over` has written; closes it."""
+        with open(descriptor, encoding="utf-8") as file:
+            values = json.load(file)
+        return cls(**{**values, "arguments": tuple(values["arguments"])})

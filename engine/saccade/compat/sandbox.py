@@ -17,7 +17,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -61,13 +61,11 @@ class Sandbox:
         self._reading, self._writing = os.pipe()
 
     def command(self, inner: list[str]) -> list[str]:
-        """`inner` inside the sandbox."""
+        """`inner` inside the sandbox; to be run with `environment`, which a command line would show to everybody."""
         words = [self._program, "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"]
         words += ["--cap-drop", "ALL"]
         words += ["--share-net"] if self._network else []
-        words += ["--json-status-fd", str(self._writing), "--clearenv"]
-        for name, value in self._environment(os.environ).items():
-            words += ["--setenv", name, value]
+        words += ["--json-status-fd", str(self._writing)]
         words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", _HOME]
         for kind, path, place in self._mounts():
             words += [f"--{kind}", path, place]
@@ -122,9 +120,10 @@ class Sandbox:
                 "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), or run without --sandbox"
             )
 
-    @staticmethod
-    def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in environ.items() if _KEPT.fullmatch(name)}
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that the process inside has of it."""
+        kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
         return kept | {"HOME": _HOME, "SACCADE_CACHE": _CACHE}
 
     def _mounts(self) -> Iterator[tuple[str, str, str]]:
