@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,2}")
@@ -34,7 +35,7 @@ def hidden(text: str, given: Iterable[str] = ()) -> str:
     for word in given:
         for part in (word, word.partition("=")[2]):
             if _SCHEME.match(part) or "@" in part:
-                for form in (part, part.replace("//", "/")):  # as a path, which has single slashes
+                for form in (part, str(PurePath(part))):  # a path has single slashes, and none at its end
                     shown = _without_names(form)
                     text = text.replace(form, shown).replace(repr(form)[1:-1], shown)
     return _IN_TEXT.sub(lambda found: _without_names(found[0]), text)

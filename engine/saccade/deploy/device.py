@@ -171,13 +171,13 @@ def remove(account: Account, stack: str, thing: str) -> list[str]:
         except (ClientError, BotoCoreError) as error:
             log.debug("core device %s: %s", thing, error)  # one that never connected is none
         if _thing(iot, thing):
-            for principal in _all(iot, "list_thing_principals", "principals", thingName=thing):
+            for principal in _all(iot.get_paginator("list_thing_principals"), "principals", thingName=thing):
                 iot.detach_thing_principal(thingName=thing, principal=principal)
                 done.append(_end_certificate(iot, principal))
             iot.delete_thing(thingName=thing)
             done.append("thing")
         if _absent(iot.get_policy, policyName=name) is not None:
-            for target in _all(iot, "list_targets_for_policy", "targets", policyName=name):
+            for target in _all(iot.get_paginator("list_targets_for_policy"), "targets", policyName=name):
                 iot.detach_policy(policyName=name, target=target)
             iot.delete_policy(policyName=name)
             done.append("policy")
@@ -186,7 +186,7 @@ def remove(account: Account, stack: str, thing: str) -> list[str]:
 
 def _end_certificate(iot: Any, principal: str) -> str:
     identity = _identity(principal)
-    for policy in _all(iot, "list_attached_policies", "policies", target=principal):
+    for policy in _all(iot.get_paginator("list_attached_policies"), "policies", target=principal):
         iot.detach_policy(policyName=policy["policyName"], target=principal)
     iot.update_certificate(certificateId=identity, newStatus="INACTIVE")
     iot.delete_certificate(certificateId=identity, forceDelete=True)
@@ -208,9 +208,9 @@ def _alias(iot: Any, stack: str) -> str:
     return alias
 
 
-def _all(iot: Any, call: str, what: str, **arguments: str) -> list[Any]:
+def _all(paginator: Any, what: str, **arguments: str) -> list[Any]:
     """What a call lists, of all its pages."""
-    return [item for page in iot.get_paginator(call).paginate(**arguments) for item in page[what]]
+    return [item for page in paginator.paginate(**arguments) for item in page[what]]
 
 
 def _absent(call: Any, **arguments: str) -> Any:
