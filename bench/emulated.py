@@ -100,10 +100,10 @@ def tune_inside(model: str, source: str, frames: int) -> None:
     from saccade.capture import open_source
     from saccade.cli import style
     from saccade.tune import report
-    from saccade.tune.order import Meter, Order
+    from saccade.tune.config import Meter, TuneConfig
     from saccade.tune.tuning import tune
 
-    order = Order(
+    order = TuneConfig(
         model=model, device="CPU", budget=86400, options={}, most=frames, meter=Meter("instructions", counter())
     )
     outcome = tune(order, open_source(source, realtime=False))

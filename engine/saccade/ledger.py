@@ -23,16 +23,16 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class PictureCounts:
     """A ledger at one moment. arrived : pictures entered. open : not ended yet. ended : how many by reason."""
 
     arrived: int
     open: int
     ended: Mapping[Reason, int]
 
-    def __add__(self, other: Account) -> Account:
+    def __add__(self, other: PictureCounts) -> PictureCounts:
         ended: dict[Reason, int] = {reason: self.ended[reason] + other.ended[reason] for reason in REASONS}
-        return Account(self.arrived + other.arrived, self.open + other.open, ended)
+        return PictureCounts(self.arrived + other.arrived, self.open + other.open, ended)
 
     def summary(self) -> dict[str, int]:
         """For people and files: what arrived, and each reason that was met."""
@@ -76,8 +76,8 @@ class Ledger:
                 self._ended[reason] += self._arrived - sum(self._ended.values())
                 self._sealed = True
 
-    def account(self) -> Account:
+    def account(self) -> PictureCounts:
         """How things stand."""
         with self._lock:
             ended = dict(self._ended)
-            return Account(self._arrived, self._arrived - sum(ended.values()), ended)
+            return PictureCounts(self._arrived, self._arrived - sum(ended.values()), ended)

@@ -12,7 +12,7 @@ import pytest
 
 from saccade.apps import make_app
 from saccade.apps.admission import Admission
-from saccade.apps.costs import CameraCost, Meter, RememberedCosts, Spent, inference_seconds
+from saccade.apps.costs import CameraCost, ProcessorMeter, RememberedCosts, Spent, inference_seconds
 from saccade.apps.why import explain
 from saccade.config import CameraConfig, RunConfig
 from saccade.config.camera import CameraApp
@@ -36,7 +36,7 @@ class Box:
         self.now, self.names, self.rate, self.others, self.share = 0.0, names, rate, others, 1.0
         self.remembered: dict[str, CameraCost] = {}
         self.admission = Admission(self.figures, clock=lambda: self.now, remember=self.remembered.update)
-        monkeypatch.setattr(Meter, "read", lambda _: self.spent())
+        monkeypatch.setattr(ProcessorMeter, "read", lambda _: self.spent())
 
     def looks(self) -> int:
         return round(self.now * min(self.rate or 25, 25) * self.share)
@@ -192,7 +192,7 @@ def test_the_meter_knows_what_a_thread_is_for(name: str, purpose: str) -> None:
         burnt.set()
         done.wait()
 
-    burnt, done, meter = threading.Event(), threading.Event(), Meter()
+    burnt, done, meter = threading.Event(), threading.Event(), ProcessorMeter()
     before = meter.read()
     thread = threading.Thread(target=burn, name=name)
     thread.start()

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from saccade.cloud.aws import Clients
-from saccade.cloud.emotions import EMOTIONS, EmotionRecorder, Settings, TryAgainError, data_points
+from saccade.cloud.emotions import EMOTIONS, EmotionRecorder, EmotionSettings, TryAgainError, data_points
 from saccade.deploy.local import LocalAws
 
 from .conftest import LAMBDAS, Script, crop, face, points, put, rows
@@ -45,7 +45,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 def recorder(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> EmotionRecorder:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     clock = lambda: NOW  # noqa: E731
-    return EmotionRecorder(Clients(aws.session.client), Settings(table=aws.outputs["FacesTableName"]), clock=clock)
+    return EmotionRecorder(
+        Clients(aws.session.client), EmotionSettings(table=aws.outputs["FacesTableName"]), clock=clock
+    )
 
 
 def record_for(aws: LocalAws, key: str, **fields: Any) -> dict[str, Any]:
@@ -261,7 +263,7 @@ def test_lasting_throttling_fails_its_own_message_only(
     aws: LocalAws, recorder: EmotionRecorder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-    recorder = EmotionRecorder(Clients(aws.session.client), Settings(workers=1), clock=recorder._clock)
+    recorder = EmotionRecorder(Clients(aws.session.client), EmotionSettings(workers=1), clock=recorder._clock)
     for name in "ab":
         put(aws, f"faces/{name}", crop(face({"HAPPY": 90.0})))
     aws.rekognition.faults.extend(["ThrottlingException"] * 5)
@@ -458,10 +460,10 @@ def test_other_prefixes_and_test_events_are_left_alone(
 
 
 def test_settings_come_from_the_environment() -> None:
-    assert Settings.from_environment({}) == Settings()
-    assert Settings.from_environment({"EMOTION_THRESHOLD": "", "TABLE_NAME": "t"}) == Settings(table="t")
-    assert Settings.from_environment({"EMOTION_THRESHOLD": "25.5", "KEEP_DAYS": "3"}) == Settings(
+    assert EmotionSettings.from_environment({}) == EmotionSettings()
+    assert EmotionSettings.from_environment({"EMOTION_THRESHOLD": "", "TABLE_NAME": "t"}) == EmotionSettings(table="t")
+    assert EmotionSettings.from_environment({"EMOTION_THRESHOLD": "25.5", "KEEP_DAYS": "3"}) == EmotionSettings(
         threshold=25.5, keep_days=3
     )
     with pytest.raises(ValueError, match="KEEP_DAYS is 'soon'; expected int"):
-        Settings.from_environment({"KEEP_DAYS": "soon"})
+        EmotionSettings.from_environment({"KEEP_DAYS": "soon"})

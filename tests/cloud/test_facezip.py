@@ -16,7 +16,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from saccade.cloud.aws import Clients
-from saccade.cloud.facezip import FaceZipper, Settings, cut, emotion_of, face_box, open_photo
+from saccade.cloud.facezip import FaceZipper, FaceZipSettings, cut, emotion_of, face_box, open_photo
 from saccade.cloud.upload import S3Writer
 from saccade.deploy import template
 from saccade.deploy.local import LocalAws
@@ -49,7 +49,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 @pytest.fixture
 def zipper(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> FaceZipper:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
-    settings = Settings(input_bucket=aws.outputs["PhotosBucketName"], output_bucket=aws.outputs["ZipsBucketName"])
+    settings = FaceZipSettings(
+        input_bucket=aws.outputs["PhotosBucketName"], output_bucket=aws.outputs["ZipsBucketName"]
+    )
     return FaceZipper(Clients(aws.session.client), settings)
 
 
@@ -369,11 +371,11 @@ def test_settings_come_from_the_environment() -> None:
         "CONFIDENCE_THRESHOLD": "90",
         "OUTPUT_FOLDER": "me",
     }
-    assert Settings.from_environment(given) == Settings(
+    assert FaceZipSettings.from_environment(given) == FaceZipSettings(
         input_bucket="in", output_bucket="out", confidence=90.0, output="me"
     )
-    assert Settings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1536"}).max_pixels == 64_000_000
-    assert Settings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}).max_pixels < 24_000_000
+    assert FaceZipSettings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1536"}).max_pixels == 64_000_000
+    assert FaceZipSettings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}).max_pixels < 24_000_000
 
 
 def test_what_is_no_photo_is_told_before_it_is_read_whole() -> None:

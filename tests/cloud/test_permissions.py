@@ -17,9 +17,9 @@ import pytest
 import saccade.cloud
 from saccade.cloud.aws import Clients
 from saccade.cloud.emotions import EmotionRecorder
-from saccade.cloud.emotions import Settings as EmotionSettings
+from saccade.cloud.emotions import EmotionSettings as EmotionSettings
 from saccade.cloud.facezip import FaceZipper
-from saccade.cloud.facezip import Settings as ZipSettings
+from saccade.cloud.facezip import FaceZipSettings as ZipSettings
 from saccade.deploy.local import LocalAws
 
 from .conftest import LAMBDAS, Script, crop, face

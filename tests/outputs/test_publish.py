@@ -19,7 +19,7 @@ from saccade.errors import ConfigError
 from saccade.outputs.publish import JsonLines, QueuedPublisher, check_topic, default_topic, open_publisher
 from saccade.outputs.publish.greengrass import GreengrassPublisher
 from saccade.outputs.publish.mqtt import MqttPublisher, Tls
-from saccade.outputs.publish.queued import Message
+from saccade.outputs.publish.queued import OutgoingMessage
 from saccade.results import Detections, Result
 
 needs_broker = pytest.mark.skipif(local_broker.MOSQUITTO is None, reason="mosquitto is not installed")
@@ -41,7 +41,7 @@ class Recorder(QueuedPublisher):
     def __str__(self) -> str:
         return "recorder"
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, message: OutgoingMessage) -> None:
         if self.failing:
             raise OSError("down")
         self.sent.append((time.monotonic(), message.body))

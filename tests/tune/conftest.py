@@ -11,7 +11,7 @@ import pytest
 from quantisers import Calibrated, Tune
 
 from saccade.tune import int8, judging, trials, tuning
-from saccade.tune.order import Order
+from saccade.tune.config import TuneConfig
 from saccade.tune.turns import Ratio
 from small_networks import classifier
 
@@ -70,6 +70,6 @@ def tune(network: Path, pictures: Path) -> Tune:
 
     def run(model: Path = network, **options: object) -> tuning.Outcome:
         known: dict[str, object] = {"model": str(model), "device": "CPU", "budget": 120.0, "options": {}} | options
-        return tuning.tune(Order(**known), open_source(pictures))  # type: ignore[arg-type]
+        return tuning.tune(TuneConfig(**known), open_source(pictures))  # type: ignore[arg-type]
 
     return run

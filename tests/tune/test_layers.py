@@ -12,7 +12,7 @@ import pytest
 from openvino import opset13 as ops
 from quantisers import with_quantisers
 
-from saccade.tune.layers import Unit, fewest, ranked, units_of, with_units_in_f32
+from saccade.tune.layers import QuantisedUnit, fewest, ranked, units_of, with_units_in_f32
 
 
 def said(model: ov.Model) -> np.ndarray:
@@ -34,10 +34,10 @@ def test_all_put_back_is_the_network_as_it_was(network: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 40, 64])
 def test_as_few_are_put_back_as_agree_in_few_looks(count: int) -> None:
-    units = [Unit(str(number), (f"layer {number}",)) for number in range(64)]
+    units = [QuantisedUnit(str(number), (f"layer {number}",)) for number in range(64)]
     looks: list[int] = []
 
-    def agrees(back: Sequence[Unit]) -> bool:
+    def agrees(back: Sequence[QuantisedUnit]) -> bool:
         looks.append(len(back))
         return len(back) >= count
 
@@ -49,7 +49,7 @@ def test_what_hurts_most_for_the_time_that_it_saves_comes_first_and_the_last_lay
     data = ops.parameter([1, 2, 8, 8], np.float32)
     large = ops.convolution(data, np.ones((64, 2, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1], name="large")
     small = ops.convolution(large, np.ones((1, 64, 1, 1), np.float32), [1, 1], [0, 0], [0, 0], [1, 1], name="small")
-    units = [Unit("q0", ("large",)), Unit("q1", ("small",))]
+    units = [QuantisedUnit("q0", ("large",)), QuantisedUnit("q1", ("small",))]
     model = ov.Model([small], [data])
     harms = {"q0": 0.03, "q1": 0.01}
     assert [unit.quantiser for unit in ranked(units, lambda unit: harms[unit.quantiser], model)] == ["q1", "q0"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from saccade.apps.costs import CameraCost, Meter, Spent
+from saccade.apps.costs import CameraCost, ProcessorMeter, Spent
 
 if TYPE_CHECKING:
     from saccade.pipeline.engine import EngineStatistics
@@ -113,7 +113,7 @@ class Admission:
         remember: Callable[[Mapping[str, CameraCost]], object] = lambda costs: None,
     ) -> None:
         self._statistics, self._clock, self._remember = statistics, clock, remember
-        self._meter = Meter()
+        self._meter = ProcessorMeter()
         self._load: Load | None = None
         self._costs: Costs | None = None
         self._known: Mapping[str, CameraCost] = {}

@@ -57,7 +57,7 @@ class Spent:
         return Spent(*(getattr(self, name) - getattr(before, name) for name in self.__slots__))
 
 
-class Meter:
+class ProcessorMeter:
     """Adds up the processor time of this process's threads, those that have ended meanwhile included."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from saccade.archive.manifest import Task
 from saccade.archive.order import Order
 from saccade.archive.pool import Pool
-from saccade.archive.shard import Report, plain_task, task_from
+from saccade.archive.shard import TaskReport, plain_task, task_from
 from saccade.errors import ConfigError, OutputError, SaccadeError
 
 
@@ -49,7 +49,7 @@ def unpacked(data: bytes) -> Task:
     return task_from(json.loads(zlib.decompress(data)))
 
 
-def run(address: str, order: Order, out: str, tasks: Iterator[Task], workers: int | None) -> Iterator[Report]:
+def run(address: str, order: Order, out: str, tasks: Iterator[Task], workers: int | None) -> Iterator[TaskReport]:
     """Reports as they come.
 
     address : of a cluster, `auto` for the one that this machine is part of, or `local`. workers : actors at a time.
@@ -85,6 +85,6 @@ def run(address: str, order: Order, out: str, tasks: Iterator[Task], workers: in
             answer = json.loads(row["report"])
             if "fatal" in answer:
                 raise OutputError(answer["fatal"])
-            yield Report(**answer["report"])
+            yield TaskReport(**answer["report"])
     finally:
         ray.shutdown()

@@ -25,7 +25,7 @@ from typing import Any
 from saccade.archive.manifest import Task
 from saccade.archive.order import Order
 from saccade.archive.run import cores
-from saccade.archive.shard import Report, plain_task
+from saccade.archive.shard import TaskReport, plain_task
 from saccade.errors import OutputError, SaccadeError
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Pool:
                     pass
         return self._digest
 
-    def run(self, tasks: Iterator[Task]) -> Iterator[Report | None]:
+    def run(self, tasks: Iterator[Task]) -> Iterator[TaskReport | None]:
         """Reports as they come; None now and then, when there is none. Raises what a worker cannot go on after."""
         waiting = iter(tasks)
         ended = False
@@ -173,7 +173,7 @@ class Pool:
         worker.task, worker.at = task, 0
         worker.send(plain_task(task))
 
-    def _reports(self, worker: _Worker) -> Iterator[Report]:
+    def _reports(self, worker: _Worker) -> Iterator[TaskReport]:
         """What comes of what a worker has said."""
         assert worker.process.stdout is not None
         data = os.read(worker.process.stdout.fileno(), 1 << 16)
@@ -190,7 +190,7 @@ class Pool:
             if report is not None:
                 yield report
 
-    def _take(self, worker: _Worker, answer: dict[str, Any]) -> Report | None:
+    def _take(self, worker: _Worker, answer: dict[str, Any]) -> TaskReport | None:
         if "fatal" in answer:
             raise OutputError(answer["fatal"])
         if "ready" in answer:
@@ -205,10 +205,10 @@ class Pool:
             worker.words = answer["words"]
         else:
             worker.task = None
-            return self._with_left(Report(**answer["report"]))
+            return self._with_left(TaskReport(**answer["report"]))
         return None
 
-    def _died(self, worker: _Worker) -> Report | None:
+    def _died(self, worker: _Worker) -> TaskReport | None:
         """See to it that a worker's task is done; a report where nothing is left of it to do."""
         status = worker.process.wait()
         self._forget(worker)
@@ -240,9 +240,9 @@ class Pool:
         if task.items:
             self._again.append(task)
             return None
-        return self._with_left(Report(task.number))
+        return self._with_left(TaskReport(task.number))
 
-    def _with_left(self, report: Report) -> Report:
+    def _with_left(self, report: TaskReport) -> TaskReport:
         """A report that also names what the pool itself has left for later."""
         left = self._left.pop(report.task, None)
         return replace(report, missing=(report.missing or {}) | left) if left else report

@@ -14,7 +14,7 @@ from typing import Any
 from saccade.archive.manifest import Task, tasks_of
 from saccade.archive.order import Order
 from saccade.archive.places import Place
-from saccade.archive.shard import Report
+from saccade.archive.shard import TaskReport
 from saccade.errors import ConfigError, OutputError
 
 FORMAT = "1"
@@ -94,7 +94,7 @@ class Progress:
     missing: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
-    def take(self, report: Report) -> None:
+    def take(self, report: TaskReport) -> None:
         """One task more."""
         if report.missing:
             self.missing |= report.missing

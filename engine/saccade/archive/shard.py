@@ -42,7 +42,7 @@ CROP_PX = 256
 
 
 @dataclass(slots=True)
-class Report:
+class TaskReport:
     """What became of a task. frames, rows, errors : that are recorded.
     missing : why items were left for later, by path. repeated : the part was there already.
     work : frames that were expected.
@@ -197,13 +197,13 @@ def part_name(key: str) -> str:
     return f"parts/{key[:2]}/{key}.parquet"
 
 
-def perform(task: Task, examiner: Examiner, place: Place, at: Callable[[int], None] = lambda index: None) -> Report:
+def perform(task: Task, examiner: Examiner, place: Place, at: Callable[[int], None] = lambda index: None) -> TaskReport:
     """Do what is not there of a task, and write its part; `at` hears of each item before it is begun.
 
     Where an item cannot be had, each of the others gets a part of its own. Raises OutputError where nothing can be
     written.
     """
-    report = Report(task.number, work=sum(item.work(examiner.order.rate) for item in task.items))
+    report = TaskReport(task.number, work=sum(item.work(examiner.order.rate) for item in task.items))
     everything = list(enumerate(task.items))
     if task.apart or not _write(everything, task, examiner, place, at, report):
         for one in everything:
@@ -214,7 +214,7 @@ def perform(task: Task, examiner: Examiner, place: Place, at: Callable[[int], No
 
 def _write(
     items: list[tuple[int, Item]], task: Task, examiner: Examiner, place: Place, at: Callable[[int], None],
-    report: Report,
+    report: TaskReport,
 ) -> bool:  # fmt: skip
     """Write the part of these items, unless it is there; False where one cannot be had."""
     name = part_name(part_key(examiner.digest, tuple(item for _, item in items)))
@@ -304,7 +304,7 @@ class Shard:
         self.examiner = Examiner(order)
         self.place = place_of(out)
 
-    def __call__(self, task: Task, at: Callable[[int], None] = lambda index: None) -> Report:
+    def __call__(self, task: Task, at: Callable[[int], None] = lambda index: None) -> TaskReport:
         """Do a task."""
         return perform(task, self.examiner, self.place, at)
 

@@ -35,7 +35,7 @@ SHRINK = 8
 """Gates see an eighth of the picture's size: the mean of each block of a JPEG."""
 
 
-class Gate(Protocol):
+class DecodeGate(Protocol):
     """Who decides; from any thread. Times are those of the pictures, s."""
 
     @property
@@ -99,7 +99,7 @@ class GatedDecoder:
     def __init__(
         self,
         context: VideoCodecContext,
-        gate: Gate,
+        gate: DecodeGate,
         still: Callable[[int], None],
         when: Callable[[int | None], float],
         *,

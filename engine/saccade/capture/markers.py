@@ -22,7 +22,7 @@ MAX_SCANS = 200
 """Encoders write ten scans, optimisers some sixty."""
 
 
-class Segment(NamedTuple):
+class MarkerSegment(NamedTuple):
     """One marker with its payload. start, end : offsets of the payload; start is behind the two bytes of length."""
 
     marker: int
@@ -48,31 +48,31 @@ class FrameHeader:
         return self.process in _SEQUENTIAL
 
 
-def segment(data: bytes | bytearray | memoryview, position: int, end: int) -> Segment | None:
+def segment(data: bytes | bytearray | memoryview, position: int, end: int) -> MarkerSegment | None:
     """The marker at `position`, fill bytes before it passed over (T.81 B.1.1.2); None when more bytes are needed.
 
     Marker 0 stands for bytes that are no marker, or one whose length cannot be.
     """
     if position < end and data[position] != 0xFF:
-        return Segment(0, position, position)
+        return MarkerSegment(0, position, position)
     while position + 1 < end and data[position + 1] == 0xFF:
         position += 1
     if position + 1 >= end:
         return None
     marker = data[position + 1]
     if marker in _ALONE:
-        return Segment(marker, position + 2, position + 2)
+        return MarkerSegment(marker, position + 2, position + 2)
     if marker < 0xC0:
-        return Segment(0, position, position)
+        return MarkerSegment(0, position, position)
     if position + 4 > end:
         return None
     length = data[position + 2] << 8 | data[position + 3]
     if length < 2:
-        return Segment(0, position, position)
-    return Segment(marker, position + 4, position + 2 + length)
+        return MarkerSegment(0, position, position)
+    return MarkerSegment(marker, position + 4, position + 2 + length)
 
 
-def header(data: bytes | bytearray | memoryview) -> Iterator[Segment]:
+def header(data: bytes | bytearray | memoryview) -> Iterator[MarkerSegment]:
     """The segments behind SOI up to SOS, which is the last; ends early where the bytes are none."""
     position, end = 2, len(data)
     while (found := segment(data, position, end)) is not None and found.marker and found.end <= end:
@@ -171,7 +171,7 @@ def _picture_start(source: bytes) -> int:
     return 2
 
 
-def _right(found: Segment, payload: bytes) -> bytes:
+def _right(found: MarkerSegment, payload: bytes) -> bytes:
     """The payload of an application segment with a revision and a transform that every decoder knows."""
     if found.marker == APP0 and payload[:5] == b"JFIF\0" and len(payload) >= 7 and payload[5] != 1:
         return payload[:5] + b"\x01\x02" + payload[7:]

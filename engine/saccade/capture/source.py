@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from saccade.capture.gating import Gate
+from saccade.capture.gating import DecodeGate
 from saccade.capture.jpeg import MAX_PIXELS, Compressed
 from saccade.errors import ConfigError
 from saccade.frame import Decoder, Image, Matrix, PixelFormat
@@ -82,7 +82,7 @@ class Source(ABC):
         self.damaged = 0
         self.stall = STALL_SECONDS
         self.max_pixels = MAX_PIXELS
-        self.gate: Gate | None = None
+        self.gate: DecodeGate | None = None
         self.gated = False
         self.still = 0
         self._stop = threading.Event()

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Literal
 
 from saccade.capture.changes import ChangeLog
-from saccade.capture.gating import Gate, luma_of, luma_of_jpeg
+from saccade.capture.gating import DecodeGate, luma_of, luma_of_jpeg
 from saccade.capture.slots import Slot
 from saccade.capture.source import Picture, Source
 from saccade.capture.still import Way
@@ -148,7 +148,7 @@ class Capture:
         self.on_arrival: Callable[[], None] | None = None
         self.lost_as: Callable[[], Reason] = lambda: "newer"
         self.ledger = Ledger()
-        self._gate: Gate | None = None
+        self._gate: DecodeGate | None = None
         self._source_damage = self._source_still = 0
         self._frame_size = (0, 0)
         self._lost = 0.0
@@ -165,12 +165,12 @@ class Capture:
         self._size = size
 
     @property
-    def gate(self) -> Gate | None:
+    def gate(self) -> DecodeGate | None:
         """Who says what is worth decoding and taking; to be set before the start."""
         return self._gate
 
     @gate.setter
-    def gate(self, gate: Gate | None) -> None:
+    def gate(self, gate: DecodeGate | None) -> None:
         self._gate = self.source.gate = gate
         self.lazy = self.lazy or gate is not None
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from saccade.address import ADVICE, looks_unencoded, without_credentials
 from saccade.capture import orientation
 from saccade.capture.clock import Clock
-from saccade.capture.gating import Gate, GatedDecoder
+from saccade.capture.gating import DecodeGate, GatedDecoder
 from saccade.capture.planes import planes_of
 from saccade.capture.source import Picture, Source, SourceOptions, at_rate
 from saccade.capture.still import check_size
@@ -119,7 +119,7 @@ class ContainerSource(Source):
         else:
             self._pictures = self._frames(stream, clock, gate)
 
-    def _gate_of(self, context: Any, clock: Clock) -> Gate | None:
+    def _gate_of(self, context: Any, clock: Clock) -> DecodeGate | None:
         """Who says what is decoded; nobody where pictures must be counted to know their time."""
         uncounted = self.live or not clock.counted
         return self.gate if uncounted and self._options.decode == "all" and context.name in _GROUPED else None
@@ -226,7 +226,7 @@ class ContainerSource(Source):
         except av.error.ArgumentError as error:
             self.note_damage(f"{_reason(error)}; pictures may have {self.max_pixels} pixels")
 
-    def _frames(self, stream: VideoStream, clock: Clock, gate: Gate | None) -> Iterator[Picture]:
+    def _frames(self, stream: VideoStream, clock: Clock, gate: DecodeGate | None) -> Iterator[Picture]:
         size = 0
         gated = None
         if gate is not None:

@@ -15,12 +15,12 @@ from typing import Any
 
 from saccade import __version__
 from saccade.address import hidden
-from saccade.cli.parser import Help, Parser, given_words
+from saccade.cli.parser import CommandParser, Help, given_words
 from saccade.errors import SaccadeError
 from saccade.process import secure_standard_streams, timed
 from saccade.text import PlainFormatter, plain
 
-__all__ = ["COMMANDS", "Help", "Parser", "add_command", "main", "make_parser"]
+__all__ = ["COMMANDS", "CommandParser", "Help", "add_command", "main", "make_parser"]
 
 COMMANDS = (
     "run", "cameras", "why", "service", "models", "inspect", "convert", "infer", "run_script", "spool", "serve",
@@ -32,17 +32,17 @@ LASTING = ("run", "serve", "run-script")
 """Commands that may go on for long: their log says when."""
 
 
-def add_command(subparsers: Any, name: str, *, summary: str, example: str) -> Parser:
+def add_command(subparsers: Any, name: str, *, summary: str, example: str) -> CommandParser:
     """A subcommand's parser in the common style."""
-    parser: Parser = subparsers.add_parser(
+    parser: CommandParser = subparsers.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example:\n  {example}"
     )
     return parser
 
 
-def make_parser(words: Sequence[str] = ()) -> Parser:
+def make_parser(words: Sequence[str] = ()) -> CommandParser:
     """The command line: whole, or only the command that `words` name, which starts sooner."""
-    parser = Parser(
+    parser = CommandParser(
         prog="saccade",
         description="Frame-to-result inference for small x86 cameras; runs DeepLens-era models and scripts.",
         epilog="example:\n  saccade run faces --source demo: --view 127.0.0.1:8080",

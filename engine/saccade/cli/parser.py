@@ -34,7 +34,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
         return text
 
 
-class Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """A parser whose mistakes are one line, with status 2.
 
     otherwise : the subcommand that is meant where an option stands in its place.

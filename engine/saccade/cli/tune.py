@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _tune(options: argparse.Namespace, config: RunConfig) -> Outcome:
     from saccade.apps import predictor_options, source_of
+    from saccade.tune.config import TuneConfig
     from saccade.tune.frames import save
-    from saccade.tune.order import Order
     from saccade.tune.tuning import tune
 
     def keep(frames: Frames) -> None:
@@ -80,7 +80,7 @@ def _tune(options: argparse.Namespace, config: RunConfig) -> Outcome:
             save(frames, options.keep_frames)
 
     known = predictor_options(config)
-    order = Order(
+    order = TuneConfig(
         model=options.model, device=known.pop("device"), budget=options.budget, accept=options.accept,
         tiles=known.pop("tiles") or "off", options=known, most=options.frames,
     )  # fmt: skip

@@ -68,7 +68,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class EmotionSettings:
     """What a deployment may choose.
 
     table : DynamoDB table, partition key ``s3key`` (S), sort key ``face`` (S). namespace, metric : CloudWatch names.
@@ -89,7 +89,7 @@ class Settings:
     reserve_ms: int = 8_000
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> EmotionSettings:
         """Settings from ``TABLE_NAME``, ``METRIC_NAMESPACE``, ``EMOTION_THRESHOLD`` and so on; empty means default."""
         names = {
             "table": ("TABLE_NAME", str),
@@ -129,9 +129,9 @@ class EmotionRecorder:
     """The function's logic; call it with an event and a Lambda context."""
 
     def __init__(
-        self, clients: Clients, settings: Settings | None = None, *, clock: Callable[[], float] = time.time
+        self, clients: Clients, settings: EmotionSettings | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or EmotionSettings()
         self._clock = clock
         self._threads = ThreadPoolExecutor(self.settings.workers, thread_name_prefix="picture")
         # Made here, outside the handler, so that a cold start pays once and the first event finds them ready.
@@ -141,7 +141,7 @@ class EmotionRecorder:
     @classmethod
     def from_environment(cls) -> EmotionRecorder:
         """As configured by environment variables."""
-        settings = Settings.from_environment()
+        settings = EmotionSettings.from_environment()
         return cls(Clients(connections=settings.workers + 1), settings)
 
     def __call__(self, event: object, context: Any) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class PhotoError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class FaceZipSettings:
     """What a deployment may choose; an event may name all but the last two for itself.
 
     input_bucket, input_file : the photo. output_bucket, output : where the zip goes, as `output` + ``.zip``; without
@@ -88,7 +88,7 @@ class Settings:
     max_pixels: int = 64_000_000
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> FaceZipSettings:
         """Settings from ``INPUT_BUCKET_NAME``, ``OUTPUT_BUCKET_NAME``, ``CONFIDENCE_THRESHOLD`` and so on."""
         default = cls()
         memory = int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 0) << 20
@@ -117,14 +117,14 @@ class Job:
 class FaceZipper:
     """The function's logic; call it with an event and a Lambda context."""
 
-    def __init__(self, clients: Clients, settings: Settings) -> None:
+    def __init__(self, clients: Clients, settings: FaceZipSettings) -> None:
         self.settings = settings
         self._rekognition, self._s3 = clients.rekognition, clients.s3
 
     @classmethod
     def from_environment(cls) -> FaceZipper:
         """As configured by environment variables."""
-        return cls(Clients(connections=2), Settings.from_environment())
+        return cls(Clients(connections=2), FaceZipSettings.from_environment())
 
     def __call__(self, event: object, context: Any = None) -> dict[str, Any]:
         """Make the zip and return the answer: status, categories, numCategories, numFaces, output_location.

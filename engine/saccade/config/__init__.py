@@ -29,7 +29,7 @@ from saccade.config.run import (
     RunConfig,
     camera_name,
 )
-from saccade.config.settings import Settings, from_environment, resolve
+from saccade.config.settings import Resolved, from_environment, resolve
 from saccade.config.suggest import did_you_mean
 from saccade.config.variables import OTHERS, check_variables
 
@@ -45,8 +45,8 @@ __all__ = [
     "Option",
     "PrecisionName",
     "ResizeName",
+    "Resolved",
     "RunConfig",
-    "Settings",
     "between_cameras",
     "cache_dir",
     "camera_name",

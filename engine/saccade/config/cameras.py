@@ -39,7 +39,15 @@ from typing import Any
 from saccade.config.camera import CameraApp, CameraConfig
 from saccade.config.option import options_of
 from saccade.config.run import APPS, RunConfig
-from saccade.config.settings import Layer, Said, from_command_line, from_environment, from_table, merged, unknown
+from saccade.config.settings import (
+    GivenValue,
+    GivenValues,
+    from_command_line,
+    from_environment,
+    from_table,
+    merged,
+    unknown,
+)
 from saccade.config.suggest import did_you_mean
 from saccade.config.toml import read_toml
 from saccade.config.variables import check_variables
@@ -215,8 +223,8 @@ def _names(cameras: Sequence[CameraConfig]) -> str:
 class _Table:
     """A table taken apart: options of `run`, of the camera, and its apps."""
 
-    run: Layer
-    own: Layer
+    run: GivenValues
+    own: GivenValues
     apps: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -230,8 +238,8 @@ class _Reader:
         self.path = path
         self.problems: list[str] = []
         self.defaults = _NOTHING
-        self.environment: dict[str, Said] = {}
-        self.command_line: dict[str, Said] = {}
+        self.environment: dict[str, GivenValue] = {}
+        self.command_line: dict[str, GivenValue] = {}
         self._app = app
 
     def listen(self, environ: Mapping[str, str], given: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(Generic[C]):
+class Resolved(Generic[C]):
     """A configuration, and where each of its values came from, by the option's name."""
 
     config: C
@@ -32,14 +32,14 @@ class Settings(Generic[C]):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class GivenValue:
     """One value and how it was said. origin : as in messages, `--pictures` or `camera.toml: pictures`."""
 
     value: Any
     origin: str
 
 
-Layer = Mapping[str, Said]
+GivenValues = Mapping[str, GivenValue]
 
 
 def resolve(
@@ -49,7 +49,7 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
     choose: Mapping[str, Any] | None = None,
-) -> Settings[C]:
+) -> Resolved[C]:
     """The configuration of `kind` that file, environment and command line make, the last being the strongest.
 
     environ : by default nothing; `SACCADE_CONFIG` in it names the file where `file` does not. given : text of the
@@ -58,7 +58,7 @@ def resolve(
     """
     environ = {} if environ is None else environ
     check_variables(environ)
-    layers: list[Layer] = []
+    layers: list[GivenValues] = []
     path = file or environ.get("SACCADE_CONFIG")
     if path:
         layers.append(from_table(kind, read_toml(path), str(path)))
@@ -66,9 +66,9 @@ def resolve(
     return merged(kind, layers, choose)
 
 
-def merged(kind: type[C], layers: Iterable[Layer], choose: Mapping[str, Any] | None = None) -> Settings[C]:
+def merged(kind: type[C], layers: Iterable[GivenValues], choose: Mapping[str, Any] | None = None) -> Resolved[C]:
     """One configuration of several layers, the strongest last; refuses what contradicts itself."""
-    said: dict[str, Said] = {}
+    said: dict[str, GivenValue] = {}
     for layer in layers:
         said |= layer
     values = {name: each.value for name, each in said.items()}
@@ -84,10 +84,10 @@ def merged(kind: type[C], layers: Iterable[Layer], choose: Mapping[str, Any] | N
 
     for why in contradictions(config, how):
         raise ConfigError(why)
-    return Settings(config, origins)
+    return Resolved(config, origins)
 
 
-def from_environment(kind: type[Any], environ: Mapping[str, str]) -> dict[str, Said]:
+def from_environment(kind: type[Any], environ: Mapping[str, str]) -> dict[str, GivenValue]:
     """What `SACCADE_NAME` variables say. An empty one stands for the default, also over a file."""
     layer = {}
     for name, option in options_of(kind).items():
@@ -98,24 +98,24 @@ def from_environment(kind: type[Any], environ: Mapping[str, str]) -> dict[str, S
             value = option.parse(text) if text.strip() or option.needed else option.default
         except ConfigError as error:
             raise ConfigError(f"environment variable {option.variable}: {error}") from None
-        layer[name] = Said(value, option.variable)
+        layer[name] = GivenValue(value, option.variable)
     return layer
 
 
-def from_command_line(kind: type[Any], given: Mapping[str, str]) -> dict[str, Said]:
+def from_command_line(kind: type[Any], given: Mapping[str, str]) -> dict[str, GivenValue]:
     """What the options say, by name, each as text."""
     layer = {}
     for name, text in given.items():
         option = options_of(kind)[name]
         try:
             value = option.parse(text)
-            layer[name] = Said(value, f"--{option.opposite}" if option.opposite and not value else option.flag)
+            layer[name] = GivenValue(value, f"--{option.opposite}" if option.opposite and not value else option.flag)
         except ConfigError as error:
             raise ConfigError(f"--{option.key}{str(error).removeprefix(option.name)}") from None
     return layer
 
 
-def from_table(kind: type[Any], table: Mapping[str, Any], where: str) -> Layer:
+def from_table(kind: type[Any], table: Mapping[str, Any], where: str) -> GivenValues:
     """What a table of a TOML file says. where : the file, and the table in it."""
     layer = {}
     options = options_of(kind)
@@ -124,7 +124,7 @@ def from_table(kind: type[Any], table: Mapping[str, Any], where: str) -> Layer:
         if option is None:
             raise ConfigError(f"{where}: unknown option {key!r}{unknown(key, options.values())}")
         try:
-            layer[option.name] = Said(option.take(value), f"{where}: {key}")
+            layer[option.name] = GivenValue(option.take(value), f"{where}: {key}")
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
     return layer

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from saccade.cloud.emotions import EMOTIONS
-from saccade.cloud.emotions import Settings as EmotionSettings
+from saccade.cloud.emotions import EmotionSettings as EmotionSettings
 from saccade.errors import ConfigError
 from saccade.service.address import bind, reason
 from saccade.service.guard import Door, keep_token, query_of

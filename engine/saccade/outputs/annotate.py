@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from saccade.frame import Frame, Image
 from saccade.outputs.ball import Ball, ninth
-from saccade.outputs.brush import PALETTE, ROWS, Brush, Colour, Row, colour_of
+from saccade.outputs.brush import PALETTE, ROWS, Brush, Colour, PanelRow, colour_of
 from saccade.results import Classification, Detections, HeadPose, Result, Segmentation
 
 REGION: Colour = (120, 230, 90)
@@ -129,7 +129,7 @@ class Annotator:
         brush.segments(segmentation)
         shares = [(label, share) for label, share in segmentation.shares().items() if label != segmentation.background]
         rows = [
-            Row(f"{_clean(segmentation.name(label))}  {_percent(share)}", swatch=colour_of(label))
+            PanelRow(f"{_clean(segmentation.name(label))}  {_percent(share)}", swatch=colour_of(label))
             for label, share in shares
             if share >= 0.001
         ]
@@ -138,9 +138,9 @@ class Annotator:
     @staticmethod
     def _draw_heads(brush: Brush, heads: Mapping[str, Classification]) -> None:
         each = max(1, ROWS // len(heads) - 1)
-        rows: list[Row] = []
+        rows: list[PanelRow] = []
         for name, classes in heads.items():
-            rows += [Row(_clean(name), title=True), *_bars(classes, each)]
+            rows += [PanelRow(_clean(name), title=True), *_bars(classes, each)]
         brush.panel(rows)
 
     @staticmethod
@@ -174,10 +174,10 @@ def _holds_centre(region: NDArray[np.float32], box: NDArray[np.float32]) -> bool
     return bool((region[:2] <= centre).all() and (centre <= region[2:]).all())
 
 
-def _bars(classes: Classification, most: int) -> list[Row]:
+def _bars(classes: Classification, most: int) -> list[PanelRow]:
     best = classes.top(most)
     parts = np.clip(best.scores, 0, 1).tolist()
-    return [Row(f"{_clean(best.name(i))}  {_percent(part)}", part) for i, part in enumerate(parts)]
+    return [PanelRow(f"{_clean(best.name(i))}  {_percent(part)}", part) for i, part in enumerate(parts)]
 
 
 def _percent(score: float) -> str:

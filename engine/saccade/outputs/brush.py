@@ -50,7 +50,7 @@ ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """A line of a panel. part : length of a bar below it. swatch : colour of a square before it. title : in grey."""
 
     text: str
@@ -222,7 +222,7 @@ class Brush:
         width, _, _ = self._text(text, self.text_size)
         self.tag(text, self.width - width - 2 * self.text_size, self.height, WHITE)
 
-    def panel(self, rows: Sequence[Row], *, at_bottom: bool = False) -> None:
+    def panel(self, rows: Sequence[PanelRow], *, at_bottom: bool = False) -> None:
         """Lines on a dark translucent panel in the upper (or lower) left corner: as many as there is room for."""
         size = self.text_size
         pad, gap, margin = size // 2 + 2, max(2, size // 6), self.pixels(1 / 40)
@@ -233,7 +233,7 @@ class Brush:
         if not shown:
             return
         if len(shown) < len(rows):
-            shown[-1] = Row(f"and {len(rows) - len(shown) + 1} more", title=True)
+            shown[-1] = PanelRow(f"and {len(rows) - len(shown) + 1} more", title=True)
         texts = [self._text(row.text, size) for row in shown]
         indent = size + gap if any(row.swatch for row in shown) else 0
         width = max(max(w for w, _, _ in texts) + indent, size * 11 if bars else 0)

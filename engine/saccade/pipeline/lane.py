@@ -14,7 +14,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from saccade.frame import Frame, Image
-from saccade.ledger import Account, Ledger, Reason
+from saccade.ledger import Ledger, PictureCounts, Reason
 from saccade.pipeline.app import Branch
 from saccade.pipeline.delivery import Delivery
 from saccade.pipeline.figures import STAGES, PipelineStatistics
@@ -113,7 +113,7 @@ class Lane:
         self._age = Stopwatch()
         self._recent: deque[float] = deque(maxlen=2048)
         self._latest: Result | None = None
-        self._past: Account | None = None
+        self._past: PictureCounts | None = None
         self.is_remote = any(app.predictor.network.is_remote for app in self.apps)
         self._gate = gate
         self._rested: float | None = None
@@ -249,7 +249,7 @@ class Lane:
         for app in self.apps:
             app.close()
 
-    def account(self) -> Account:
+    def account(self) -> PictureCounts:
         """What became of the camera's pictures."""
         with self._guard:
             account = self.capture.ledger.account()

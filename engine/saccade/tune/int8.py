@@ -20,7 +20,7 @@ from saccade.tune.agreement import Agreement, agreement_of
 from saccade.tune.book import Row
 from saccade.tune.frames import spread
 from saccade.tune.judging import Form, Judge
-from saccade.tune.layers import Unit, fewest, ranked, units_of, with_units_in_f32
+from saccade.tune.layers import QuantisedUnit, fewest, ranked, units_of, with_units_in_f32
 from saccade.tune.quantising import QuantisingError, nncf_version, quantise
 from saccade.tune.report import agreement_in_words
 from saccade.tune.trials import read_ir
@@ -96,7 +96,7 @@ class Int8:
         part.with_suffix(".bin").replace(target.with_suffix(".bin"))
         part.replace(target)
 
-    def _form(self, name: str, units: Sequence[Unit]) -> Form:
+    def _form(self, name: str, units: Sequence[QuantisedUnit]) -> Form:
         """A calibrated network with some of it in f32."""
         file = self._place / f"{Path(FILES[name]).stem}-{len(units)}.xml"
         ov.save_model(with_units_in_f32(self._networks[name], self._plain(), units), file, compress_to_fp16=False)
@@ -114,7 +114,7 @@ class Int8:
         units = units_of(self._networks[base])
         known = judge.book.rows.get(name)
         if known is not None and known.in_f32:
-            back: list[Unit] | None = [unit for unit in units if unit.quantiser in known.in_f32]
+            back: list[QuantisedUnit] | None = [unit for unit in units if unit.quantiser in known.in_f32]
         else:
             back = search.units(self._networks[base], units)
         if back is None:
@@ -136,14 +136,14 @@ class _Search:
         self._shown = judge.trials.results(judge.f32, self._frames)
         self._end = time.monotonic() + 0.6 * judge.left()
 
-    def units(self, network: ov.Model, units: Sequence[Unit]) -> list[Unit] | None:
+    def units(self, network: ov.Model, units: Sequence[QuantisedUnit]) -> list[QuantisedUnit] | None:
         """The units that must be back in f32 for the frames to agree; None where the time is over first.
 
         The bar is a quarter of the way from what is asked to full agreement: held-out frames agree a little less.
         """
-        bar, found = 0.75 * self._judge.order.accept + 0.25, list[list[Unit]]()
+        bar, found = 0.75 * self._judge.order.accept + 0.25, list[list[QuantisedUnit]]()
 
-        def agrees(back: Sequence[Unit]) -> bool:
+        def agrees(back: Sequence[QuantisedUnit]) -> bool:
             agreement = self._agreement(network, back)
             _log.info("%d of %d in f32: %s", len(back), len(units), agreement_in_words(agreement))
             if agreement.holds(bar):
@@ -152,7 +152,7 @@ class _Search:
 
         half, every = 0.5 * (time.monotonic() + self._end), -(-len(self._frames) // MOST_HARM_FRAMES)
 
-        def harm(unit: Unit) -> float:
+        def harm(unit: QuantisedUnit) -> float:
             if time.monotonic() > half:
                 return 0.0
             return self.error(network, [each for each in units if each is not unit], every)
@@ -163,12 +163,12 @@ class _Search:
             self._judge.cut = True
             return min(found, key=len) if found else None
 
-    def error(self, network: ov.Model, back: Sequence[Unit], every: int = 1) -> float:
+    def error(self, network: ov.Model, back: Sequence[QuantisedUnit], every: int = 1) -> float:
         """How far it is from f32 with some of it back in f32: what is missing to full agreement, and the scores."""
         agreement = self._agreement(network, back, every)
         return 1 - agreement.value + agreement.score_difference
 
-    def _agreement(self, network: ov.Model, back: Sequence[Unit], every: int = 1) -> Agreement:
+    def _agreement(self, network: ov.Model, back: Sequence[QuantisedUnit], every: int = 1) -> Agreement:
         if time.monotonic() > self._end:
             raise TimeoutError("the search for layers that hurt took too long")
         judge = self._judge

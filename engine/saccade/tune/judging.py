@@ -13,8 +13,8 @@ from saccade.predict.predictor import Predictor
 from saccade.results import Result
 from saccade.tune.agreement import SCORE_DIFFERENCE, Agreement, agreement_of
 from saccade.tune.book import Book, Row
+from saccade.tune.config import TuneConfig
 from saccade.tune.frames import LEAST, Frames, spread
-from saccade.tune.order import Order
 from saccade.tune.report import in_a_line
 from saccade.tune.trials import SLICE, Trials
 from saccade.tune.turns import LEAST_GAIN, LEAST_PAIRS, Ratio, Slice, take_turns
@@ -42,7 +42,7 @@ class Judge:
     Raises ConfigError where the reference sees nothing that could be compared.
     """
 
-    def __init__(self, order: Order, trials: Trials, frames: Frames, book: Book, end: float) -> None:
+    def __init__(self, order: TuneConfig, trials: Trials, frames: Frames, book: Book, end: float) -> None:
         self.order, self.trials, self.book = order, trials, book
         self.rows: list[Row] = []
         self.cut = self.unjudged = False

@@ -22,7 +22,7 @@ LEAST_COST = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class QuantisedUnit:
     """What is put back into f32 together. quantiser : name of the FakeQuantize layer in front of it. layers : names of
     the layers with weights that it feeds, or else of the first of the others.
     """
@@ -31,16 +31,16 @@ class Unit:
     layers: tuple[str, ...]
 
 
-def units_of(network: ov.Model) -> list[Unit]:
+def units_of(network: ov.Model) -> list[QuantisedUnit]:
     """What of a quantised network can be put back, from the picture to the outputs."""
     return [
-        Unit(node.get_friendly_name(), tuple(each.get_friendly_name() for each in _fed_by(node)))
+        QuantisedUnit(node.get_friendly_name(), tuple(each.get_friendly_name() for each in _fed_by(node)))
         for node in network.get_ordered_ops()
         if node.get_type_name() == "FakeQuantize" and not _is_of_weights(node)
     ]
 
 
-def with_units_in_f32(quantised: ov.Model, original: ov.Model, units: Sequence[Unit]) -> ov.Model:
+def with_units_in_f32(quantised: ov.Model, original: ov.Model, units: Sequence[QuantisedUnit]) -> ov.Model:
     """A copy of the quantised network with some of it back in f32, and with weights of 8 bits elsewhere.
 
     original : the network as it was, of which layers that are put back take their offsets: NNCF corrects those for what
@@ -60,7 +60,9 @@ def with_units_in_f32(quantised: ov.Model, original: ov.Model, units: Sequence[U
     return network
 
 
-def ranked(units: Sequence[Unit], harm: Callable[[Unit], float], original: ov.Model) -> list[Unit]:
+def ranked(
+    units: Sequence[QuantisedUnit], harm: Callable[[QuantisedUnit], float], original: ov.Model
+) -> list[QuantisedUnit]:
     """Units, those first whose being in INT8 does the most harm for the time that it saves.
 
     harm : of one unit alone. It is asked from the outputs on: the last layers are those that hurt most often, and the
@@ -74,7 +76,7 @@ def ranked(units: Sequence[Unit], harm: Callable[[Unit], float], original: ov.Mo
     return sorted(late_first, key=lambda unit: -worth[unit.quantiser])
 
 
-def fewest(order: Sequence[Unit], agrees: Callable[[Sequence[Unit]], bool]) -> list[Unit]:
+def fewest(order: Sequence[QuantisedUnit], agrees: Callable[[Sequence[QuantisedUnit]], bool]) -> list[QuantisedUnit]:
     """The shortest beginning of `order` with which, back in f32, the network agrees: in O(log k) looks for k units.
 
     agrees : whether it does with these; with all of them it does.

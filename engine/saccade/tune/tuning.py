@@ -28,9 +28,9 @@ from saccade.private import private_folder
 from saccade.storage import atomic
 from saccade.tune import int8, ways
 from saccade.tune.book import Book, Row
+from saccade.tune.config import TuneConfig
 from saccade.tune.frames import Frames, collect
 from saccade.tune.judging import Form, Judge
-from saccade.tune.order import Order
 from saccade.tune.quantising import nncf_version
 from saccade.tune.trials import Trials
 from saccade.tune.turns import Ratio
@@ -49,7 +49,7 @@ class Outcome:
     seconds: float
 
 
-def tune(order: Order, source: Source, *, on_frames: Callable[[Frames], None] | None = None) -> Outcome:
+def tune(order: TuneConfig, source: Source, *, on_frames: Callable[[Frames], None] | None = None) -> Outcome:
     """Measure, and write the profile.
 
     on_frames : is given the frames before they are used.
@@ -130,7 +130,7 @@ def _try_floats(judge: Judge) -> None:
             judge.row(Row(name=precision, reason=f"does not run: {error}"))
 
 
-def measure_of(order: Order) -> str:
+def measure_of(order: TuneConfig) -> str:
     """What the speed of a network is measured by."""
     return "time" if order.meter is None else order.meter.unit
 

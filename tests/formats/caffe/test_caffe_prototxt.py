@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saccade.errors import ModelError
-from saccade.formats.caffe.prototxt import Message, parse_prototxt, read_prototxt
+from saccade.formats.caffe.prototxt import PrototxtMessage, parse_prototxt, read_prototxt
 
 ODD = """\
 # a comment; with marks { } : "
@@ -90,6 +90,6 @@ def test_damaged(text: str, message: str, tmp_path: Path) -> None:
 
 
 def test_a_message_is_not_shared_between_lookups() -> None:
-    message = Message()
+    message = PrototxtMessage()
     message.add("a", "1")
     assert message.integers("a") == (1,)

@@ -18,7 +18,7 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import layers
 from saccade.formats.caffe.caffemodel import read_caffemodel
 from saccade.formats.caffe.operators import LAYERS, Layer, needs_weights
-from saccade.formats.caffe.prototxt import Message, read_prototxt
+from saccade.formats.caffe.prototxt import PrototxtMessage, read_prototxt
 from saccade.formats.importing import build, given_shapes, listed, naming, refuse_unknown, weights_beside
 from saccade.formats.layers import Array
 from saccade.formats.shapes import Shapes
@@ -84,7 +84,7 @@ def weights_file(path: Path) -> Path:
 # ------------------------------------------------------------------------------------------------------ the description
 
 
-def _layers(net: Message) -> list[Layer]:
+def _layers(net: PrototxtMessage) -> list[Layer]:
     """The layers of the TEST phase, of both generations, without those that only training needs."""
     found = []
     first, second = net.messages("layers"), net.messages("layer")
@@ -103,14 +103,14 @@ def _layers(net: Message) -> list[Layer]:
     return found
 
 
-def _kind(layer: Message) -> str:
+def _kind(layer: PrototxtMessage) -> str:
     word = layer.text("type", "")[:80]
     if word.isdecimal() and len(word) < 10 and int(word) < len(_FIRST_GENERATION):
         return _FIRST_GENERATION[int(word)]
     return _ENUM_NAMES.get(word.replace("_", "").lower(), word) if word.isupper() else word
 
 
-def _kept(layer: Message) -> bool:
+def _kept(layer: PrototxtMessage) -> bool:
     """Caffe's rules of inclusion for the phase TEST, level 0, no stages."""
     include, exclude = layer.messages("include"), layer.messages("exclude")
     if include:
@@ -118,13 +118,13 @@ def _kept(layer: Message) -> bool:
     return not any(map(_applies, exclude))
 
 
-def _applies(rule: Message) -> bool:
+def _applies(rule: PrototxtMessage) -> bool:
     if "phase" in rule and rule.choice("phase", ("TRAIN", "TEST")) != "TEST":
         return False
     return rule.integer("min_level", 0) <= 0 <= rule.integer("max_level", 0) and "stage" not in rule
 
 
-def _inputs(net: Message, description: list[Layer], given: Shapes | None) -> dict[str, tuple[int, ...]]:
+def _inputs(net: PrototxtMessage, description: list[Layer], given: Shapes | None) -> dict[str, tuple[int, ...]]:
     """Shape of each input by its blob's name."""
     shapes = _declared(net)
     for layer in description:
@@ -151,7 +151,7 @@ def _inputs(net: Message, description: list[Layer], given: Shapes | None) -> dic
     return shapes
 
 
-def _declared(net: Message) -> dict[str, tuple[int, ...]]:
+def _declared(net: PrototxtMessage) -> dict[str, tuple[int, ...]]:
     """Inputs in the net's own fields: `input` with `input_shape`, or four `input_dim` each."""
     names, blocks, sizes = net.texts("input"), net.messages("input_shape"), net.integers("input_dim", ())
     if (blocks and len(blocks) != len(names)) or (sizes and len(sizes) != 4 * len(names)):

@@ -14,7 +14,7 @@ from openvino import opset1, opset3, opset4, opset6
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import importing, layers
-from saccade.formats.caffe.prototxt import Message
+from saccade.formats.caffe.prototxt import PrototxtMessage
 from saccade.formats.importing import Built, LayerTable
 from saccade.formats.layers import Array, Value, Window, axis_of, dims
 
@@ -26,13 +26,13 @@ class Layer(importing.Layer):
 
     __slots__ = ("blobs", "message", "tops")
 
-    def __init__(self, message: Message, kind: str) -> None:
+    def __init__(self, message: PrototxtMessage, kind: str) -> None:
         super().__init__(kind, message.text("name", ""), {})
         self.message = message
         self.tops = message.texts("top")
         self.blobs: list[Array] = []
 
-    def options(self, kind: str) -> Message:
+    def options(self, kind: str) -> PrototxtMessage:
         """The layer's parameter block of that name."""
         return self.message.message(kind)
 
@@ -63,7 +63,7 @@ def needs_weights(layer: Layer) -> bool:
 # ----------------------------------------------------------------------------------------- convolution and its friends
 
 
-def _pair(options: Message, name: str, short: str, default: int, axes: int) -> tuple[int, ...]:
+def _pair(options: PrototxtMessage, name: str, short: str, default: int, axes: int) -> tuple[int, ...]:
     """A window's numbers for each axis: repeated, one for all, or `_h` and `_w`."""
     if f"{short}_h" in options or f"{short}_w" in options:
         return (options.integer(f"{short}_h", default), options.integer(f"{short}_w", default))
@@ -73,7 +73,7 @@ def _pair(options: Message, name: str, short: str, default: int, axes: int) -> t
     return tuple(values * axes if len(values) == 1 else values)
 
 
-def _window(options: Message, axes: int) -> Window:
+def _window(options: PrototxtMessage, axes: int) -> Window:
     return Window(
         _pair(options, "kernel_size", "kernel", 0, axes),
         _pair(options, "stride", "stride", 1, axes),
@@ -152,7 +152,7 @@ def _placed(values: Value, whole: tuple[int, ...], axis: int) -> Value:
     return layers.reshape(values, (1,) * axis + shape + (1,) * (len(whole) - axis - len(shape)))
 
 
-def _factor(layer: Layer, options: Message, index: int) -> Value:
+def _factor(layer: Layer, options: PrototxtMessage, index: int) -> Value:
     """What a Scale or Bias layer multiplies by or adds: its second bottom, or its blob."""
     whole = layer.dims()
     axis = axis_of(options.integer("axis", 1), len(whole))
@@ -209,7 +209,7 @@ def _power(layer: Layer) -> Value:
     )
 
 
-def _inner(layer: Layer, options: Message) -> tuple[Value, float]:
+def _inner(layer: Layer, options: PrototxtMessage) -> tuple[Value, float]:
     """`shift + scale * x`, and the logarithm of the base (e where it is -1)."""
     base = options.number("base", -1)
     if base != -1 and (base <= 0 or base == 1):
@@ -480,7 +480,7 @@ def _prior_box(layer: Layer) -> Value:
     return layers.constant(priors[None])
 
 
-def _height_width(options: Message, stem: str, both: str, default: Sequence[float]) -> tuple[float, float]:
+def _height_width(options: PrototxtMessage, stem: str, both: str, default: Sequence[float]) -> tuple[float, float]:
     if f"{stem}_h" in options or f"{stem}_w" in options:
         return options.number(f"{stem}_h", default[0]), options.number(f"{stem}_w", default[1])
     return options.number(both, default[0]), options.number(both, default[1])

@@ -28,35 +28,35 @@ _CLOSING = {"{": "}", "<": ">"}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
-class Message(Attributes):
+class PrototxtMessage(Attributes):
     """Fields of one message. Scalars are kept as words; the getters turn them into what the reader expects."""
 
     __slots__ = ("_fields", "line")
 
     def __init__(self, line: int = 1) -> None:
         super().__init__({})
-        self._fields: dict[str, list[str | Message]] = {}
+        self._fields: dict[str, list[str | PrototxtMessage]] = {}
         self.line = line
 
     def __contains__(self, key: str) -> bool:
         return key in self._fields
 
-    def add(self, key: str, value: str | Message) -> None:
+    def add(self, key: str, value: str | PrototxtMessage) -> None:
         """Append a value to the field."""
         self._fields.setdefault(key, []).append(value)
 
-    def messages(self, key: str) -> list[Message]:
+    def messages(self, key: str) -> list[PrototxtMessage]:
         """All messages of the field."""
         values = self._fields.get(key, [])
-        found = [value for value in values if isinstance(value, Message)]
+        found = [value for value in values if isinstance(value, PrototxtMessage)]
         if len(found) != len(values):
             raise self.error(key, "a message in braces")
         return found
 
-    def message(self, key: str) -> Message:
+    def message(self, key: str) -> PrototxtMessage:
         """The field's last message, as protobuf has it; an empty one where it is absent."""
         found = self.messages(key)
-        return found[-1] if found else Message(self.line)
+        return found[-1] if found else PrototxtMessage(self.line)
 
     def texts(self, key: str) -> list[str]:
         """All words of the field."""
@@ -82,7 +82,7 @@ class Message(Attributes):
         return ModelError(f"line {self.line}: {key} is {' '.join(values)[:80]!r}; expected {expected}")
 
 
-def read_prototxt(path: Path) -> Message:
+def read_prototxt(path: Path) -> PrototxtMessage:
     """The file's outermost message.
 
     Raises
@@ -94,10 +94,10 @@ def read_prototxt(path: Path) -> Message:
         return parse_prototxt(read_bytes(path, MAX_BYTES, "a network's text").decode("utf-8", "replace"))
 
 
-def parse_prototxt(text: str) -> Message:
+def parse_prototxt(text: str) -> PrototxtMessage:
     """As `read_prototxt`, from the text itself."""
     parser = _Parser(text.removeprefix("\ufeff"))
-    message = Message()
+    message = PrototxtMessage()
     parser.fields(message, "", 0)
     return message
 
@@ -117,7 +117,7 @@ class _Parser:
         self._tokens.append(("end", "", line))
         self._next = 0
 
-    def fields(self, message: Message, closing: str, depth: int) -> None:
+    def fields(self, message: PrototxtMessage, closing: str, depth: int) -> None:
         """Read `name: value` pairs into `message` up to the closing brace, or the text's end."""
         if depth > MAX_DEPTH:
             raise ModelError(f"line {message.line}: messages lie more than {MAX_DEPTH} deep; no network is written so")
@@ -139,10 +139,10 @@ class _Parser:
             else:
                 message.add(word, self._value(word, colon, depth))
 
-    def _value(self, name: str, colon: bool, depth: int) -> str | Message:
+    def _value(self, name: str, colon: bool, depth: int) -> str | PrototxtMessage:
         kind, word, line = self._take()
         if kind == "mark" and word in _CLOSING:
-            inner = Message(line)
+            inner = PrototxtMessage(line)
             self.fields(inner, _CLOSING[word], depth + 1)
             return inner
         if not colon or kind in ("mark", "end"):

@@ -17,7 +17,7 @@ from saccade.formats.core import reason
 from saccade.formats.importing import naming, refuse_unknown
 from saccade.formats.layers import Value
 from saccade.formats.legacy_ir import ops  # noqa: F401  (fills the table)
-from saccade.formats.legacy_ir.graph import Blob, Dims, Endpoint, PlainGraph, PlainLayer
+from saccade.formats.legacy_ir.graph import Dims, Endpoint, PlainGraph, PlainLayer, WeightsRegion
 from saccade.formats.legacy_ir.table import LAYERS, Layer
 from saccade.formats.legacy_ir.weights import Weights, check_overlaps
 
@@ -63,7 +63,7 @@ def inputs(network: PlainGraph) -> list[PlainLayer]:
     return [layer for layer in network.layers.values() if layer.type.lower() == "input"]
 
 
-def _blobs(network: PlainGraph) -> Iterator[tuple[Blob, str]]:
+def _blobs(network: PlainGraph) -> Iterator[tuple[WeightsRegion, str]]:
     for layer in all_layers(network):
         for name, blob in layer.blobs.items():
             yield blob, f"{layer}: {name}"

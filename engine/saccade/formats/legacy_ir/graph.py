@@ -10,7 +10,7 @@ Endpoint = tuple[int, int]  # (layer id, port id)
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class LayerPort:
     """One input or output of a layer; `precision` is written on ports since version 7."""
 
     id: int
@@ -19,7 +19,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class WeightsRegion:
     """A region of the weights file, in bytes."""
 
     offset: int
@@ -59,9 +59,9 @@ class PlainLayer:
     type: str
     precision: str
     attributes: Mapping[str, str]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    blobs: Mapping[str, Blob]
+    inputs: tuple[LayerPort, ...]
+    outputs: tuple[LayerPort, ...]
+    blobs: Mapping[str, WeightsRegion]
     rows: tuple[Mapping[str, str], ...] = ()  # <crop axis= offset=/> children of old Crop layers
     loop: Loop | None = None
 
@@ -76,7 +76,7 @@ class Channel:
 
     id: int
     mean: float | None = None
-    image: Blob | None = None
+    image: WeightsRegion | None = None
     scale: float = 1.0
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats.files import read_head
 from saccade.formats.importing import naming
-from saccade.formats.legacy_ir.graph import Blob
+from saccade.formats.legacy_ir.graph import WeightsRegion
 
 DTYPES = {
     "FP32": np.float32, "FP16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "U16": np.uint16,
@@ -31,7 +31,7 @@ class Weights:
         self.path = path
         self._bytes: npt.NDArray[np.uint8] | None = None
 
-    def array(self, blob: Blob, what: str) -> npt.NDArray[Any]:
+    def array(self, blob: WeightsRegion, what: str) -> npt.NDArray[Any]:
         """Return a region as a flat array of its precision; `what` names its owner in errors."""
         dtype = DTYPES.get(blob.precision)
         if dtype is None:
@@ -60,7 +60,7 @@ class Weights:
         return self._bytes
 
 
-def check_overlaps(blobs: list[tuple[Blob, str]]) -> None:
+def check_overlaps(blobs: list[tuple[WeightsRegion, str]]) -> None:
     """Refuse regions that overlap in part; the same region may serve several layers."""
     end, owner = 0, ""
     for blob, what in sorted({(b.offset, b.size): (b, w) for b, w in blobs}.values(), key=lambda x: x[0].offset):

@@ -14,15 +14,15 @@ from xml.parsers import expat
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats.legacy_ir.graph import (
-    Blob,
     Channel,
     Endpoint,
+    LayerPort,
     Loop,
     PlainGraph,
     PlainLayer,
-    Port,
     PreProcess,
     Slice,
+    WeightsRegion,
 )
 
 MAX_BYTES = 64 << 20
@@ -249,8 +249,8 @@ class _Reader:
                     return child
         return candidates[0] if candidates else None
 
-    def _ports(self, element: _Element, side: str, what: str) -> tuple[Port, ...]:
-        ports: dict[int, Port] = {}
+    def _ports(self, element: _Element, side: str, what: str) -> tuple[LayerPort, ...]:
+        ports: dict[int, LayerPort] = {}
         for port in element.all(side, "port"):
             id_ = self._int(port.attributes.get("id", ""), f"{what}: the id of an {side} port", 0)
             if id_ in ports:
@@ -264,17 +264,17 @@ class _Reader:
                     f"{what}: {side} port {id_} has shape {list(dims[:MAX_RANK])}; "
                     f"expected at most {MAX_RANK} axes and {MAX_ELEMENTS} values"
                 )
-            ports[id_] = Port(id_, dims, port.attributes.get("precision", "").upper())
+            ports[id_] = LayerPort(id_, dims, port.attributes.get("precision", "").upper())
             if len(ports) > MAX_PORTS:
                 self.fail(f"{what} has more than {MAX_PORTS} {side} ports")
         return tuple(ports[id_] for id_ in sorted(ports))
 
-    def _blobs(self, element: _Element, precision: str, what: str) -> dict[str, Blob]:
+    def _blobs(self, element: _Element, precision: str, what: str) -> dict[str, WeightsRegion]:
         holders = [element]
         nested = element.find("blobs")
         if nested is not None:
             holders.append(nested)
-        blobs: dict[str, Blob] = {}
+        blobs: dict[str, WeightsRegion] = {}
         for holder in holders:
             for child in holder.children:
                 if holder is element and child.tag not in ("weights", "biases"):
@@ -286,10 +286,10 @@ class _Reader:
                     blobs[child.tag] = blob
         return blobs
 
-    def _blob(self, element: _Element, precision: str, what: str) -> Blob | None:
+    def _blob(self, element: _Element, precision: str, what: str) -> WeightsRegion | None:
         if "size" not in element.attributes or element.attributes["size"] == "0":
             return None
-        return Blob(
+        return WeightsRegion(
             offset=self._int(element.attributes.get("offset", "0"), f"{what}: offset", 0, 1 << 40),
             size=self._int(element.attributes["size"], f"{what}: size", 0, 1 << 40),
             precision=element.attributes.get("precision", precision).upper(),

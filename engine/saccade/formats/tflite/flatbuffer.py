@@ -40,7 +40,7 @@ class Vector:
     count: int
 
 
-class Table:
+class FlatBufferTable:
     """One table: fields by their number in the schema, absent ones with a default.
 
     data : the whole file. at : where the table begins, bytes.
@@ -67,10 +67,10 @@ class Table:
         place = self.place(field)
         return number(self.data, place, form) if place else default
 
-    def table(self, field: int) -> Table | None:
+    def table(self, field: int) -> FlatBufferTable | None:
         """A table that this one refers to."""
         place = self.place(field)
-        return Table(self.data, place + number(self.data, place, "I")) if place else None
+        return FlatBufferTable(self.data, place + number(self.data, place, "I")) if place else None
 
     def vector(self, field: int, width: int) -> Vector:
         """A list of elements of `width` bytes; empty where it is absent."""
@@ -92,13 +92,13 @@ class Table:
         found = self.vector(field, kind.itemsize)
         return np.frombuffer(self.data, kind, found.count, found.at) if found.count else np.empty(0, kind)
 
-    def tables(self, field: int, most: int = MOST_ITEMS) -> Iterator[Table]:
+    def tables(self, field: int, most: int = MOST_ITEMS) -> Iterator[FlatBufferTable]:
         """A list of tables."""
         found = self.vector(field, 4)
         if found.count > most:
             raise ModelError(f"has a list of {found.count} entries; at most {most} are read")
         for place in range(found.at, found.at + 4 * found.count, 4):
-            yield Table(self.data, place + number(self.data, place, "I"))
+            yield FlatBufferTable(self.data, place + number(self.data, place, "I"))
 
     def text(self, field: int) -> str:
         """A text; what is not UTF-8 in it is replaced."""
@@ -108,9 +108,9 @@ class Table:
         return bytes(self.data[found.at : found.at + found.count]).decode("utf-8", "replace")
 
 
-def root(data: Buffer) -> Table:
+def root(data: Buffer) -> FlatBufferTable:
     """The table that a file begins with."""
-    return Table(data, number(data, 0, "I"))
+    return FlatBufferTable(data, number(data, 0, "I"))
 
 
 _INT, _UINT, _FLOAT, _KEY, _STRING, _INDIRECT, _MAP, _BOOL = 1, 2, 3, 4, 5, (6, 7, 8), 9, 26

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from saccade.errors import ModelError
 from saccade.formats import layers
-from saccade.formats.tflite.flatbuffer import Buffer, Table, root
+from saccade.formats.tflite.flatbuffer import Buffer, FlatBufferTable, root
 from saccade.formats.tflite.operators import is_known, operator_name
 
 CONV_2D, DEPTHWISE_CONV_2D, EMBEDDING_LOOKUP, FULLY_CONNECTED, CUSTOM = 3, 4, 7, 9, 32
@@ -53,12 +53,12 @@ class Tensor:
         the numbers are what they are. buffer : number of its values' buffer; 0: it is computed.
     """
 
-    table: Table
+    table: FlatBufferTable
     name: str
     shape: tuple[int, ...]
     type: int
     buffer: int
-    quantisation: Table | None
+    quantisation: FlatBufferTable | None
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
     axis: int
@@ -98,7 +98,7 @@ class Graph:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    buffers: tuple[Table, ...]
+    buffers: tuple[FlatBufferTable, ...]
 
     def values(self, tensor: Tensor) -> NDArray[Any] | None:
         """The real numbers that a constant holds; None where it is computed.
@@ -174,13 +174,13 @@ class _Budget:
             raise ModelError("is damaged: its lists lie over each other; get a fresh copy of the file")
 
 
-def _code(table: Table, budget: _Budget) -> tuple[int, str]:
+def _code(table: FlatBufferTable, budget: _Budget) -> tuple[int, str]:
     budget.spend(table.vector(1, 1).count)
     # Numbers below 127 used to be a byte; newer files have both fields.
     return max(table.number(0, "b"), table.number(3, "i")), table.text(1)
 
 
-def _tensor(table: Table, buffers: int, budget: _Budget) -> Tensor:
+def _tensor(table: FlatBufferTable, buffers: int, budget: _Budget) -> Tensor:
     quantisation = table.table(4)
     budget.spend(table.vector(3, 1).count + table.vector(0, 4).count)
     name, shape = table.text(3), tuple(table.array(0, "<i4").tolist())
@@ -206,7 +206,7 @@ def _tensor(table: Table, buffers: int, budget: _Budget) -> Tensor:
     return Tensor(table, name, shape, table.number(1, "b"), buffer, quantisation, scales, zero_points, axis)
 
 
-def _operator(table: Table, codes: list[tuple[int, str]], tensors: int, budget: _Budget) -> Operator:
+def _operator(table: FlatBufferTable, codes: list[tuple[int, str]], tensors: int, budget: _Budget) -> Operator:
     budget.spend(table.vector(1, 4).count + table.vector(2, 4).count)
     index = table.number(0, "I")
     if index >= len(codes):
@@ -217,7 +217,7 @@ def _operator(table: Table, codes: list[tuple[int, str]], tensors: int, budget: 
     return Operator(code, custom, inputs, outputs, table.array(5, np.uint8).tobytes() if code == CUSTOM else b"")
 
 
-def _check_outputs(code: int, table: Table, count: int) -> None:
+def _check_outputs(code: int, table: FlatBufferTable, count: int) -> None:
     """Refuse more outputs than the operator can have: OpenVINO would read past the end of those that it makes."""
     name = operator_name(code)
     if code == CUSTOM or name in _UNCOUNTED or not is_known(code):
@@ -230,7 +230,7 @@ def _check_outputs(code: int, table: Table, count: int) -> None:
         raise ModelError(f"is damaged: {name} has outputs: {count}, of which it can have {most}")
 
 
-def _numbers(table: Table, field: int, tensors: int, *, least: int) -> tuple[int, ...]:
+def _numbers(table: FlatBufferTable, field: int, tensors: int, *, least: int) -> tuple[int, ...]:
     values = table.array(field, "<i4")
     if values.size and (values.min() < least or values.max() >= tensors):
         raise ModelError(f"is damaged: it refers to tensor {values.max()} of {tensors}")

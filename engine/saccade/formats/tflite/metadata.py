@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from saccade.errors import ModelError
 from saccade.formats.literals import literal
-from saccade.formats.tflite.flatbuffer import Buffer, Table, root
+from saccade.formats.tflite.flatbuffer import Buffer, FlatBufferTable, root
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def _described(data: Buffer, texts: dict[str, str]) -> dict[str, Any]:
     return facts
 
 
-def _buffer(data: Buffer) -> Table | None:
+def _buffer(data: Buffer) -> FlatBufferTable | None:
     model = root(data)
     entry = next((table for table in model.tables(6, MOST_MEMBERS) if table.text(0) == "TFLITE_METADATA"), None)
     if entry is None:
@@ -162,7 +162,7 @@ def _buffer(data: Buffer) -> Table | None:
     raise ModelError(f"should be in buffer {wanted}, which is not there")
 
 
-def _of_input(tensor: Table) -> dict[str, Any]:
+def _of_input(tensor: FlatBufferTable) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for options in _units(tensor, _NORMALIZATION):
         mean, std = (options.array(field, "<f4")[:4].tolist() for field in (0, 1))
@@ -174,7 +174,7 @@ def _of_input(tensor: Table) -> dict[str, Any]:
     return facts | ({"color_space": colour} if colour else {})
 
 
-def _units(tensor: Table, kind: int) -> Iterator[Table]:
+def _units(tensor: FlatBufferTable, kind: int) -> Iterator[FlatBufferTable]:
     """Options of the process units of a kind."""
     for unit in tensor.tables(4, MOST_MEMBERS):
         options = unit.table(1)

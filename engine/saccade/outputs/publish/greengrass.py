@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from saccade.errors import ConfigError, OutputError
-from saccade.outputs.publish.queued import Message, QueuedPublisher
+from saccade.outputs.publish.queued import OutgoingMessage, QueuedPublisher
 
 _SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
@@ -44,7 +44,7 @@ class GreengrassPublisher(QueuedPublisher):
     def __str__(self) -> str:
         return "greengrass"
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, message: OutgoingMessage) -> None:
         from awsiot.greengrasscoreipc.model import QOS, PublishToIoTCoreRequest
 
         try:

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from saccade.errors import ConfigError, OutputError
-from saccade.outputs.publish.queued import Message, QueuedPublisher
+from saccade.outputs.publish.queued import OutgoingMessage, QueuedPublisher
 from saccade.outputs.publish.topics import check_topic
 
 _WINDOW = 20
@@ -140,7 +140,7 @@ class MqttPublisher(QueuedPublisher):
     def __str__(self) -> str:
         return f"mqtt {self.host}:{self.port}"
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, message: OutgoingMessage) -> None:
         with self._change:
             # Kept in our own bounded queue while there is no connection, rather than in paho's.
             while not self._stop.is_set() and (not self._connected.is_set() or len(self._inflight) >= _WINDOW):

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class OutgoingMessage:
     """One message on its way. retain : the broker keeps it for whoever comes later."""
 
     topic: str
@@ -61,7 +61,7 @@ class QueuedPublisher:
         self.topic = check_topic(topic, aws=aws)
         self.payload_limit, self.rate, self._aws = payload_limit, rate, aws
         self._limit = queue
-        self._queue: deque[Message] = deque()
+        self._queue: deque[OutgoingMessage] = deque()
         self._change = threading.Condition()
         self._stop = threading.Event()
         self._sending = False
@@ -93,7 +93,7 @@ class QueuedPublisher:
                 self._dropped += 1
                 if self._dropped == 1:
                     log.warning("%s: the queue of %d messages is full, the oldest are dropped", self, self._limit)
-            self._queue.append(Message(topic, body, retain))
+            self._queue.append(OutgoingMessage(topic, body, retain))
             self._accepted += 1
             self._change.notify_all()
         return True
@@ -212,7 +212,7 @@ class QueuedPublisher:
         """Messages that have left the queue and are not confirmed; called with `_change` held."""
         return int(self._sending)
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, message: OutgoingMessage) -> None:
         raise OutputError("a publisher must say how it delivers")
 
     def _disconnect(self) -> None:

@@ -22,7 +22,7 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class TuneConfig:
     """What is to be tuned.
 
     model : artifact or catalogue name. device : see `saccade.networks.devices`. budget : s for all of it.
