@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,13 +16,16 @@ import pytest
 from saccade.capture import demo
 from saccade.cli import main
 from saccade.compat.fifo_file import FifoFile
+from saccade.config import RunConfig
 from saccade.errors import OutputError
 from saccade.networks.cache import CompileCache
 from saccade.outputs.display import Display
 from saccade.outputs.events import EventWriter
 from saccade.outputs.fifo import Fifo
 from saccade.outputs.folder import PictureFolder
+from saccade.outputs.opening import Outputs
 from saccade.private import check_place, private_folder
+from saccade.service.edge import _Function
 from saccade.storage.spool import Spool
 from small_networks import mean_network
 
@@ -90,6 +94,10 @@ def test_what_another_user_put_into_an_open_folder_is_not_used(shared: Path, tmp
             refused()
     with pytest.raises(PermissionError):
         private_folder(theirs / "deeper" / "still")
+    config = RunConfig(source="demo:", summary=str(link))
+    function = _Function("faces", config, Outputs(config), None)
+    function._session = SimpleNamespace(summary=dict)  # type: ignore[assignment]
+    function.summarise()
     assert not (tmp_path / "target").exists()
     assert not list(theirs.iterdir())
     # A cache that cannot be trusted is none: the model is compiled all the same.

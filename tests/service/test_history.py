@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from conditions import wait_for
 from saccade.outputs.crop_note import note_of, noted
 from saccade.outputs.crops import Crop
 from saccade.outputs.display import Display
+from saccade.service import history
 from saccade.service.page import LivePage
 from scenes import Feeder
 
@@ -142,3 +144,15 @@ def test_says_that_no_picture_has_come(path: str) -> None:
     with serving(None, feed=False) as (page, _):
         status, body = ask(page, path)
         assert (status, body) == (503, b"no picture has come yet\n")
+
+
+def test_a_crop_of_the_same_tick_as_the_last_look_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = history.CropFolder(tmp_path)
+    first = put(tmp_path, 1e9 + 1, 1, "cat")
+    tick = tmp_path.stat().st_mtime_ns
+    assert names(folder.find()) == [first]
+    second = put(tmp_path, 1e9 + 2, 2, "dog")
+    os.utime(tmp_path, ns=(tick, tick))  # file systems tell times apart by milliseconds, at best
+    later = time.time_ns() + 2 * history.SETTLED_NS
+    monkeypatch.setattr(history.time, "time_ns", lambda: later)
+    assert names(folder.find()) == [second, first]

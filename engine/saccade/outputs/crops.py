@@ -363,8 +363,6 @@ def sharpness(face: Image) -> float:
     So a near face and a far one compare, and one that has too few pixels counts as the blurred one that it is.
     face : uint8 (h, w, 3) BGR.
     """
-    import cv2
-
     grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)
     even = cv2.resize(grey, (SCORED_SIDE, SCORED_SIDE), interpolation=cv2.INTER_AREA)
     return float(cast(Image, cv2.Laplacian(even, cv2.CV_32F)).var())

@@ -19,13 +19,12 @@ import threading
 from pathlib import Path
 from time import monotonic
 
+from saccade.config import DEFAULT_FIFO
 from saccade.errors import OutputError
 from saccade.outputs.display import Display
 from saccade.private import check_place
 
 log = logging.getLogger(__name__)
-
-DEFAULT_PATH = "/tmp/results.mjpeg"
 
 LOOK_FOR_READER_SECONDS = 0.25
 """How often a pipe without a reader is tried. POSIX tells a writer of a new reader in no other way."""
@@ -73,7 +72,7 @@ class Fifo:
         process writes to it.
     """
 
-    def __init__(self, display: Display, path: str | Path = DEFAULT_PATH, *, mode: int = 0o600) -> None:
+    def __init__(self, display: Display, path: str | Path = DEFAULT_FIFO, *, mode: int = 0o600) -> None:
         self.path = Path(path)
         self._display = display
         self._mode = mode

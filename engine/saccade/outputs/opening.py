@@ -70,6 +70,7 @@ class Outputs:
         self._last: dict[str, dict[str, Any]] = {}
         self._ends: list[Callable[[], object]] = []
         self._lock = threading.Lock()
+        self._asking = threading.Lock()  # the spool for its figures: it is not closed meanwhile
         try:
             for target in config.publish:
                 self._open_publisher(target)
@@ -145,14 +146,17 @@ class Outputs:
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Figures of spool and uploads; those of the outputs are their own."""
-        parts = {"spool": self._spool, "uploads": self._uploader}
-        return self._last | {name: _figures(part) for name, part in parts.items() if part is not None}
+        with self._asking:
+            parts = {"spool": self._spool, "uploads": self._uploader}
+            return self._last | {name: _figures(part) for name, part in parts.items() if part is not None}
 
     def finish(self, *, failed: bool = False) -> None:
         """After the outputs are closed: upload what is left for a while, then end what sends and serves."""
-        if not failed and self._ends and self._uploader is not None and self._spool is not None:
+        if not failed and self._ends and self._uploader is not None:
             end = time.monotonic() + EMPTYING_SECONDS
-            while not self.hurried and self._spool.statistics().pending and time.monotonic() < end:
+            while not self.hurried and time.monotonic() < end and self._spool is not None:
+                if not self.statistics()["spool"]["pending"]:
+                    break
                 time.sleep(0.05)
         self.close()
 
@@ -218,10 +222,11 @@ class Outputs:
 
     def _close_spool(self) -> None:
         """Its figures are asked for once more when it is closed."""
-        spool, self._spool = self._spool, None
-        if spool is not None:
-            self._last["spool"] = _figures(spool)
-            spool.close()
+        with self._asking:
+            spool, self._spool = self._spool, None
+            if spool is not None:
+                self._last["spool"] = _figures(spool)
+                spool.close()
 
     def _open_display(self) -> None:
         config = self._config

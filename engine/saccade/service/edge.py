@@ -22,6 +22,7 @@ from saccade.errors import ConfigError, SaccadeError, SourceError
 from saccade.outputs.opening import Outputs
 from saccade.outputs.publish import default_topic, thing_name
 from saccade.outputs.publish.bodies import tutorial_body
+from saccade.private import check_place
 from saccade.process import StopSignals, secure_standard_streams, timed
 from saccade.text import PlainFormatter
 
@@ -182,6 +183,7 @@ class _Function:
         log.info("%s", text)
         if self.config.summary and self.config.summary != "-":
             try:
+                check_place(self.config.summary)
                 Path(self.config.summary).write_text(text + "\n", encoding="utf-8")
             except OSError as error:
                 log.error("the summary cannot be written to %s: %s", self.config.summary, error.strerror)

@@ -96,10 +96,11 @@ class CropFolder:
     def _listed(self) -> list[str]:
         try:
             changed = self.path.stat().st_mtime_ns
-            if changed != self._names[0] or time.time_ns() - changed < SETTLED_NS:
+            if changed != self._names[0]:
+                settled = time.time_ns() - changed >= SETTLED_NS
                 with os.scandir(self.path) as entries:
                     names = [entry.name for entry in entries if NAME.fullmatch(entry.name)]
-                self._names = (changed, sorted(names, reverse=True))
+                self._names = (changed if settled else -1, sorted(names, reverse=True))
         except OSError:
             return []
         return self._names[1]

@@ -1,0 +1,31 @@
+"""What is told of a camera's outputs while they are closed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from saccade.config import RunConfig
+from saccade.outputs.opening import Outputs
+from saccade.storage.spool import Spool, SpoolStatistics
+
+
+def test_figures_are_asked_for_while_another_thread_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = Outputs(RunConfig(source="demo:", name="door", spool=str(tmp_path), spool_free=0))
+    outputs.open("faces", wait=False, objects=True)
+    of_spool, closing = Spool.statistics, threading.Thread(target=outputs.close)
+
+    def statistics(spool: Spool) -> SpoolStatistics:
+        if closing.ident is None:
+            closing.start()
+            closing.join(0.2)  # has closed the spool by then, if nothing keeps it from that
+        return of_spool(spool)
+
+    monkeypatch.setattr(Spool, "statistics", statistics)
+    before = outputs.statistics()
+    closing.join()
+    assert before["spool"] == outputs.statistics()["spool"]
+    for output in outputs.by_name.values():
+        output.close()
