@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from saccade.archive import Archive
+import saccade
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,13 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         files = ray.data.from_items([{"path": path} for path in paths])
         rows = files.map_batches(
-            Archive, fn_constructor_kwargs=settings, batch_size=4, num_cpus=1, batch_format="pyarrow",
+            saccade.Archive, fn_constructor_kwargs=settings, batch_size=4, num_cpus=1, batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=8),
         ).take_all()  # fmt: skip
     else:
         import pyarrow
 
-        rows = Archive(**settings)(pyarrow.table({"path": paths})).to_pylist()
+        rows = saccade.Archive(**settings)(pyarrow.table({"path": paths})).to_pylist()
 
     count = Counter((row["path"], row["label"] or row["status"]) for row in rows)
     for (path, label), number in sorted(count.items()):

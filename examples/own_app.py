@@ -9,7 +9,6 @@ import argparse
 from collections.abc import Sequence
 
 import saccade
-from saccade.outputs.events import EventWriter
 
 
 class LeftHalf(saccade.App):
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     capture = saccade.Capture(saccade.open_source(options.source))
     app = LeftHalf(saccade.open(options.model))
-    statistics = saccade.Pipeline(capture, app, [EventWriter(options.events)]).run()
+    statistics = saccade.Pipeline(capture, app, [saccade.EventWriter(options.events)]).run()
     print(f"{statistics.frames} frames, {statistics.dropped} dropped")
 
 

@@ -63,6 +63,18 @@ def test_the_reference_has_all_that_is_public_and_nothing_else() -> None:
     )
 
 
+def test_examples_and_the_python_page_use_what_is_public_and_nothing_else() -> None:
+    used = set()
+    for file in (*(ROOT / "examples").glob("*.py"), ROOT / "docs" / "python.md", ROOT / "README.md"):
+        text = file.read_text(encoding="utf-8")
+        for imported in re.findall(r"^from saccade import (.+)$", text, re.MULTILINE):
+            used |= {(file.name, name.strip()) for name in imported.split(",")}
+        used |= {(file.name, name) for name in re.findall(r"^from saccade\.(\w+)[\w.]* import", text, re.MULTILINE)}
+        used |= {(file.name, name) for name in re.findall(r"(?<![\w./-])saccade\.(\w+)", text)}
+    assert len(used) > 15
+    assert not {(file, name) for file, name in used if name not in saccade.__all__}
+
+
 def test_what_is_public_is_documented() -> None:
     bare = []
     for name in saccade.__all__:

@@ -9,13 +9,15 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from saccade.archive import Archive
     from saccade.capture import Capture, open_source
     from saccade.errors import SaccadeError
     from saccade.frame import Frame
     from saccade.kernels import Preprocess, decode_anchors, decode_ssd, decode_yolo, nms
     from saccade.networks import Model
     from saccade.outputs.annotate import Annotator
-    from saccade.pipeline import App, Output, Pipeline, stream
+    from saccade.outputs.events import EventWriter
+    from saccade.pipeline import App, Output, Pipeline, PipelineStatistics, stream
     from saccade.predict import Predictor
     from saccade.predict import open_predictor as open
     from saccade.results import (
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
         HeadPose,
         Heads,
         Landmarks,
+        LifeEvent,
         Masks,
         Result,
         Segmentation,
+        Sighting,
     )
+    from saccade.tracking import Tracker
 
 __version__ = "0.1.0"
 
@@ -40,14 +45,18 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 _HOMES = {
     "Annotator": "outputs.annotate",
     "App": "pipeline",
+    "Archive": "archive",
     "Capture": "capture",
+    "EventWriter": "outputs.events",
     "Frame": "frame",
     "Model": "networks",
     "Output": "pipeline",
     "Pipeline": "pipeline",
+    "PipelineStatistics": "pipeline",
     "Predictor": "predict",
     "Preprocess": "kernels",
     "SaccadeError": "errors",
+    "Tracker": "tracking",
     "decode_anchors": "kernels",
     "decode_ssd": "kernels",
     "decode_yolo": "kernels",
@@ -56,17 +65,17 @@ _HOMES = {
     "open_source": "capture",
     "stream": "pipeline",
     **dict.fromkeys(
-        ("Angles", "Classification", "Detections", "Embedding", "HeadPose", "Heads", "Landmarks", "Masks", "Result",
-         "Segmentation"),
+        ("Angles", "Classification", "Detections", "Embedding", "HeadPose", "Heads", "Landmarks", "LifeEvent",
+         "Masks", "Result", "Segmentation", "Sighting"),
         "results",
     ),
 }  # fmt: skip
 
 __all__ = [
-    "Angles", "Annotator", "App", "Capture", "Classification", "Detections", "Embedding", "Frame", "HeadPose", "Heads",
-    "Landmarks", "Masks", "Model", "Output", "Pipeline", "Predictor", "Preprocess", "Result", "SaccadeError",
-    "Segmentation", "__version__", "decode_anchors", "decode_ssd", "decode_yolo", "nms", "open", "open_source",
-    "stream",
+    "Angles", "Annotator", "App", "Archive", "Capture", "Classification", "Detections", "Embedding", "EventWriter",
+    "Frame", "HeadPose", "Heads", "Landmarks", "LifeEvent", "Masks", "Model", "Output", "Pipeline",
+    "PipelineStatistics", "Predictor", "Preprocess", "Result", "SaccadeError", "Segmentation", "Sighting", "Tracker",
+    "__version__", "decode_anchors", "decode_ssd", "decode_yolo", "nms", "open", "open_source", "stream",
 ]  # fmt: skip
 
 

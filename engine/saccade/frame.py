@@ -49,6 +49,8 @@ class Frame:
     decode : makes BGR pictures on demand; see `Decoder`.
     decode_rows : cheaper way to the upper part of the full picture, where the source has one; see `RowDecoder`.
     on_release : called once, when the last holder has released the frame.
+
+    Pixels of a frame that was released raise FrameReleasedError, those that cannot be decoded JpegError.
     """
 
     __slots__ = (

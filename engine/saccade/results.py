@@ -458,6 +458,8 @@ class Result:
     frame : the frame's sequence number. time : the frame's time, s (see `Frame`). app : name of the app.
     file : of the frame, where it comes from one of several files.
     width, height : the source frame's size, px.
+    detections, segmentation, landmarks, angles, embedding, pose : what the network is for, in source px; the others
+    are None. extra : what an app adds to the event, of plain values.
     classes : of a network with several heads the first; heads : all of them, by name, where there are several.
     mirrored : True where people expect to see the picture as in a mirror; all coordinates stay those of the source.
     life : what became of the followed objects with this frame; not a part of the frame's own event.

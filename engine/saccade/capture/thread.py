@@ -101,6 +101,9 @@ class Capture:
     height), px; `on_arrival`, called with each picture that waits to be taken and at the end; `lost_as`, why a picture
     that nobody took is lost; `gate`, which says what is worth decoding and taking, and makes the capture lazy.
     ledger : what became of each picture; who takes a frame ends its entry.
+
+    Raises ValueError for fewer than two slots; `wait_open` and `latest` raise SourceError where the source cannot be
+    opened or fails for good.
     """
 
     def __init__(

@@ -39,7 +39,10 @@ def fit(width: int, height: int, max_width: int, max_height: int) -> tuple[int, 
 
 
 class Annotator:
-    """Draws results for one viewer or writer; holds the ball. To be used by one thread at a time."""
+    """Draws results for one viewer or writer. To be used by one thread at a time.
+
+    ball : what a head's pose moves over the picture; it goes on from where it was.
+    """
 
     def __init__(self, *, ball: Ball | None = None) -> None:
         self.ball = ball or Ball()

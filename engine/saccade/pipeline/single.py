@@ -54,6 +54,9 @@ class Pipeline:
     requests : frames in flight, 1 to 16. track : number the objects of a detector over time, before the app sees them.
     gate : keeps still pictures from the app; None: each is looked at. balance : spreads the network over the cores as
     its costs ask for, and says how many requests that takes; None: all stays as it was opened.
+
+    Raises ConfigError for another number of requests; while it runs SourceError where the source fails for good, and
+    what the app raises.
     """
 
     def __init__(
