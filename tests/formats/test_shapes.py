@@ -78,6 +78,53 @@ def test_open_pictures_get_a_size_and_it_is_said(
     assert "--input-shape image:" in caplog.text
 
 
+def maps(shape: Sequence[int], *, stride: int = 4, fixed: bool = False) -> ov.Model:
+    """Two maps of places in a picture, `stride` px apart."""
+    x = op.parameter(shape, np.float32, name="image")
+    found = []
+    for channels in (1, 2):
+        kernel = np.ones((channels, 3, stride, stride), np.float32)
+        places = op.convolution(x, kernel, [stride] * 2, [0, 0], [0, 0], [1, 1])
+        if fixed:
+            places = op.reshape(places, np.array([-1, channels, *(side // stride for side in shape[2:])]), False)
+        found.append(places)
+    return ov.Model(found, [x])
+
+
+def test_a_picture_size_that_only_stands_for_one(caplog: pytest.LogCaptureFixture) -> None:
+    static = make_static(maps([10, 3, 32, 32]), "net.onnx", batch=1)
+    assert list(static.inputs[0].shape) == [1, 3, 640, 640]
+    assert "declares pictures of [10,3,32,32], which show nothing" in caplog.text
+    assert "--input-shape 1,3,640,640" in caplog.text
+    stated = make_static(maps([1, 3, 32, 32]), "net.onnx", batch=1, size=(320, 480))
+    assert list(stated.inputs[0].shape) == [1, 3, 320, 480]
+    of_any_number = make_static(maps([-1, 3, 32, 32]), "net.onnx", batch=1)
+    assert list(of_any_number.inputs[0].shape) == [1, 3, 640, 640]
+
+
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [
+        (maps([1, 3, 64, 64]), 1),  # large enough for what is cut out of a picture
+        (maps([1, 3, 32, 32]), None),  # who opens a network for itself gets what the file declares
+        (maps([1, 3, 32, 32], stride=32), 1),  # one place: numbers of the whole picture
+        (maps([1, 3, 32, 32], stride=1), 1),  # each pixel's own
+        (maps([1, 3, 32, 32], fixed=True), 1),  # the graph takes no other size
+        (maps([-1, 3, 32, 32], fixed=True), 1),
+        (through([1, 3, 32, 32]), 1),
+    ],
+)
+def test_a_small_picture_size_that_is_meant(model: ov.Model, batch: int | None) -> None:
+    _, *own = model.inputs[0].partial_shape.get_max_shape()
+    assert list(make_static(model, "net.onnx", batch=batch).inputs[0].shape) == [1, *own]
+
+
+def test_a_size_that_is_asked_for_goes_before_all(caplog: pytest.LogCaptureFixture) -> None:
+    static = make_static(maps([10, 3, 32, 32]), "net.onnx", (1, 3, 64, 96), batch=1)
+    assert list(static.inputs[0].shape) == [1, 3, 64, 96]
+    assert not caplog.text
+
+
 def test_a_stated_size_that_the_graph_refuses(caplog: pytest.LogCaptureFixture) -> None:
     model = make_static(through([-1, 3, -1, -1], weights=(2 * 224 * 224, 3)), "net.onnx", size=(320, 320))
     assert list(model.inputs[0].shape) == [1, 3, 224, 224]

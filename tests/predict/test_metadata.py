@@ -96,6 +96,7 @@ def test_how_ultralytics_brings_pictures_to_size(tmp_path: Path, properties: dic
     ("properties", "expected"),
     [
         ({"class_names": '["a", "b c"]'}, {"names": ("a", "b c")}),
+        ({"character": "text\ntitle, large\n"}, {"names": ("text", "title, large")}),
         ({"classes": "cat, dog"}, {"names": ("cat", "dog")}),
         ({"id2label": '{"0": "cat", "1": "dog"}'}, {"names": ("cat", "dog")}),
         ({"Image.BitmapPixelFormat": "Bgr8"}, {"color": "bgr"}),

@@ -1,7 +1,8 @@
 """Names and sizes of a model's ports: the file's own names, and sizes that are all numbers.
 
 saccade runs static shapes. An open batch becomes 1 by itself, and a picture input of open height and width takes the
-size that the model's metadata states, else a usual one, and says so.
+size that the model's metadata states, else a usual one, and says so. So does one whose size only stood in for an open
+one, as in CenterFace's file, which declares ten pictures of 32x32.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ picture; two numbers are a picture's height and width."""
 _CHANNELS = (3, 1, 4)
 _USUAL = (640, 512, 416, 320, 300, 256, 224)
 """Sides that an open picture input is tried with, px: all are multiples of 32 but one, which old SSDs have."""
+
+_PLACEHOLDER = 32
+"""Side up to which the size of a picture stands for any size where all outputs are maps of places in it, px."""
 
 _OUTPUT_NAMES = ["saccade", "outputs"]
 
@@ -119,6 +123,8 @@ def make_static(
         raise ModelError(f"{name} has no {'outputs' if model.inputs else 'inputs'}, so there is nothing to run")
     wanted = _shapes_by_input(model, name, input_shapes)
     shapes = {index: _with_batch(wanted.get(index, port.partial_shape)) for index, port in enumerate(model.inputs)}
+    if batch == 1 and not wanted and _is_placeholder(model) and (larger := _of_usual_size(model, name, size)):
+        return larger
     model, shapes = _with_picture_size(model, name, shapes, size)
     unknown = [f"{port_name(model.inputs[i])} {shape}" for i, shape in shapes.items() if shape.is_dynamic]
     if unknown:
@@ -189,11 +195,78 @@ def _with_picture_size(
             _reshape(trial, name, candidate)
         except ModelError:
             continue
-        if not all(_still(a.partial_shape, b.partial_shape) for a, b in zip(model.outputs, trial.outputs, strict=True)):
+        if not all(_still(a.partial_shape, b.partial_shape) for a, b in _pairs(model, trial)):
             continue  # OpenVINO has rewritten numbers of the graph to make it fit: what it computes is another thing
         _say_size(name, port_name(model.inputs[index]), shapes[index], filled, stated=side == size)
         return trial, candidate
     return model, shapes
+
+
+def _is_placeholder(model: ov.Model) -> bool:
+    """Whether the size of the only input, a picture, is one that was only needed to export the network: too small for
+    any scene, while all outputs are maps of a few places.
+    """
+    if len(model.inputs) != 1 or not _is_picture(model.inputs[0].partial_shape):
+        return False
+    picture = model.inputs[0].partial_shape
+    axes = _place_axes(picture)
+    if any(picture[axis].is_dynamic or picture[axis].get_length() > _PLACEHOLDER for axis in axes):
+        return False
+    return all(
+        shape.rank.is_static and len(shape) == 4
+        and all(shape[axis].is_static for axis in (1, 2, 3))
+        and all(1 < shape[axis].get_length() < picture[axis].get_length() for axis in axes)
+        for shape in (port.partial_shape for port in model.outputs)
+    )  # fmt: skip
+
+
+def _place_axes(picture: ov.PartialShape) -> tuple[int, int]:
+    """Axes of a picture's height and width."""
+    return (2, 3) if _channel_axes(picture)[0] == 1 else (1, 2)
+
+
+def _of_usual_size(model: ov.Model, name: str, size: tuple[int, int] | None) -> ov.Model | None:
+    """The model for one picture of the size that its metadata states, else of a usual one; None where its graph takes
+    no other than it declares.
+    """
+    own = model.inputs[0].partial_shape
+    opened = ov.PartialShape([1, *(ov.Dimension() if axis in _place_axes(own) else own[axis] for axis in (1, 2, 3))])
+    for side in [size] if size else [(side, side) for side in _USUAL]:
+        filled = next(_picture_shapes(opened, side))
+        trial = model.clone()
+        try:
+            _reshape(trial, name, {0: filled})
+        except ModelError:
+            continue
+        if _maps_grow(model, trial):
+            _log.warning(
+                "%s declares pictures of %s, which show nothing of a scene: it takes %s; --input-shape %s "
+                "(input_shapes= in Python) sets another", name, own, _as_sizes(filled), _as_sizes(filled),
+            )  # fmt: skip
+            return trial
+    return None
+
+
+def _maps_grow(small: ov.Model, large: ov.Model) -> bool:
+    """Whether the maps of the larger one, of one picture, have as many more places as it has pixels, but for a rim."""
+    axes = _place_axes(small.inputs[0].partial_shape)
+    factor = {axis: large.inputs[0].shape[axis] / small.inputs[0].partial_shape[axis].get_length() for axis in axes}
+    return all(
+        after.shape[0] == 1
+        and all(
+            abs(after.shape[axis] - before.partial_shape[axis].get_length() * factor.get(axis, 1)) <= (axis in axes)
+            for axis in (1, 2, 3)
+        )
+        for before, after in _pairs(small, large)
+    )
+
+
+def _pairs(one: ov.Model, other: ov.Model) -> Iterator[tuple[Any, Any]]:
+    return zip(one.outputs, other.outputs, strict=True)
+
+
+def _as_sizes(shape: ov.PartialShape) -> str:
+    return ",".join(str(d.get_length()) for d in shape)
 
 
 def _still(before: ov.PartialShape, after: ov.PartialShape) -> bool:
@@ -206,7 +279,7 @@ def _still(before: ov.PartialShape, after: ov.PartialShape) -> bool:
 
 
 def _say_size(name: str, port: str, own: ov.PartialShape, filled: ov.PartialShape, *, stated: bool) -> None:
-    sizes = ",".join(str(d.get_length()) for d in filled)
+    sizes = _as_sizes(filled)
     if stated:
         _log.info("%s leaves the size of its input %s open (%s): it takes %s, its metadata's", name, port, own, sizes)
         return
@@ -247,7 +320,7 @@ def _one_picture(model: ov.Model, name: str) -> ov.Model:
         _reshape(single, name, shapes)
     except ModelError as error:
         raise ModelError(refusal) from error
-    for before, after in zip(model.outputs, single.outputs, strict=True):
+    for before, after in _pairs(model, single):
         if before.partial_shape.is_static and (
             after.partial_shape.is_dynamic or _elements(after) * count != _elements(before)
         ):

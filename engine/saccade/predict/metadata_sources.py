@@ -191,13 +191,18 @@ _PIXELS = {  # ONNX's word for the range of pixels -> mean, scale
 }
 
 
+_NAMES_IN_ONNX = ("names", "class_names", "classes", "labels", "id2label", "character")
+"""Keys of an ONNX file's properties that hold the names of its classes; the last is RapidAI's, of Paddle's models."""
+
+
 def _of_onnx(raw: Raw) -> Facts:
     if _is_ultralytics(raw):
         return _of_ultralytics(raw)
     order = _text(raw.get("Image.BitmapPixelFormat")).lower()
-    names = next((raw[key] for key in ("names", "class_names", "classes", "labels", "id2label") if raw.get(key)), None)
+    names = next((raw[key] for key in _NAMES_IN_ONNX if raw.get(key)), None)
     if isinstance(literal(names), str):
-        names = [name for name in str(names).replace("\n", ",").split(",") if name.strip()]
+        text = str(names)
+        names = [name for name in (text.splitlines() if "\n" in text.strip() else text.split(",")) if name.strip()]
     return {
         "producer": "onnx" if names or order else "",
         "task": _text(raw.get("task")),
