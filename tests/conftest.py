@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,15 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# `nohup` and some runners have SIGHUP ignored, and processes inherit that; a handler they do not. Tests of what SIGHUP
-# does in a process of its own find it as in a terminal, and here it goes on doing nothing.
+# Processes inherit signals that are ignored, as SIGHUP is by `nohup` and SIGINT by a shell's `&`, and those that are
+# blocked; a handler they do not. Tests of what signals do in a process of its own find them as in a terminal, and a
+# SIGHUP that is ignored goes on doing nothing here.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
 
 # Hundreds of short processes load NumPy and OpenCV and multiply no matrices: a pool of threads for that costs each a
 # tenth of its start.
@@ -112,6 +118,40 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
         if not all(entry.is_pulled() for entry in find(name)):
             pytest.skip(f"a classifier is not here: run `saccade models pull {name}`")
     return _USERS_CACHE
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """For what ends its process, and leaves signals ignored, in a test."""
+    before = _signals()
+    yield
+    _restore(before)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A test that leaves signals otherwise than it found them fails: processes of later tests would inherit that."""
+    before = _signals()
+    yield
+    after = _signals()
+    _restore(before)
+    changed = {number.name: (was, after[number]) for number, was in before.items() if after[number] != was}
+    assert not changed, f"left with other handlers or blocked (before, after): {changed}; see `own_signals`"
+
+
+def _signals() -> dict[signal.Signals, tuple[Any, bool]]:
+    """Handler, and whether it is blocked; not of SIGALRM, which is pytest-timeout's."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    fixed = (signal.SIGALRM, signal.SIGKILL, signal.SIGSTOP)
+    return {n: (signal.getsignal(n), n in blocked) for n in signal.Signals if n not in fixed}
+
+
+def _restore(signals: dict[signal.Signals, tuple[Any, bool]]) -> None:
+    for number, (handler, _) in signals.items():
+        if handler is not None and signal.getsignal(number) != handler:
+            signal.signal(number, handler)
+    blocked = [number for number, (_, is_blocked) in signals.items() if is_blocked]
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ def run(code: str, *, status: int = 0, **options: object) -> str:
     return str(done.stdout)
 
 
+@pytest.mark.usefixtures("own_signals")
 def test_each_signal_is_told_from_a_thread() -> None:
     told: list[tuple[int, str]] = []
     with StopSignals() as signals:
@@ -43,7 +44,6 @@ def test_each_signal_is_told_from_a_thread() -> None:
     # The process is ending: nothing cuts it short any more.
     for number in process.SIGNALS:
         assert signal.getsignal(number) is signal.SIG_IGN
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def test_without_a_signal_all_is_as_before() -> None:

@@ -203,6 +203,7 @@ class TornOff(Source):
         pass
 
 
+@pytest.mark.usefixtures("own_signals")
 def test_a_camera_that_fails_in_mid_run_is_told_to_the_broker_before_the_unit_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
