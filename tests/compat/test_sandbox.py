@@ -39,7 +39,8 @@ tries("home", lambda: os.listdir("{home}"))
 tries("shadow", lambda: open("/etc/shadow").read())
 tries("network", lambda: socket.create_connection(("127.0.0.1", {port}), 2))
 tries("process", lambda: os.kill({pid}, 0))
-found["variable"] = os.environ.get("SECRET_ACCESS_KEY")
+found["variables"] = [name for name, value in os.environ.items() if "hunter2" in value]
+found["ours"] = sorted(name for name in os.environ if name.startswith("SACCADE_"))
 ret, frame = awscam.getLastFrame()
 found["frame"] = list(frame.shape)
 open("/tmp/results.mjpeg", "w").close()
@@ -76,7 +77,8 @@ def test_a_script_reaches_what_it_was_given_and_nothing_else(network: bool, devi
     video = numbered_avi(device.folder / "camera.avi", 8)
     script, home = project / "script.py", device.folder / "home"
     home.mkdir()
-    device.environment = {"SECRET_ACCESS_KEY": "key", "HOME": str(home)}
+    secrets = dict.fromkeys(("SECRET_ACCESS_KEY", "SACCADE_PUBLISH", "SACCADE_TEST_KEY"), "mqtt://me:hunter2@broker")
+    device.environment = {**secrets, "SACCADE_KERNELS": "numba", "HOME": str(home)}
     with socket.create_server(("127.0.0.1", 0)) as server:
         script.write_text(
             PROBES.format(
@@ -87,7 +89,8 @@ def test_a_script_reaches_what_it_was_given_and_nothing_else(network: bool, devi
         run = device.run(script, "--source", str(video), "--sandbox-net" if network else "--sandbox", frames=1)
     found = json.loads(run.out)
     assert found.pop("frame") == [240, 320, 3]
-    assert found.pop("variable") is None
+    assert found.pop("variables") == []
+    assert found.pop("ours") == ["SACCADE_CACHE", "SACCADE_KERNELS"]
     assert {name for name, end in found.items() if end == "done"} == ALLOWED | ({"network"} if network else set())
     assert (device.artifacts / "new.txt").exists()
     assert not (project / "new.txt").exists()

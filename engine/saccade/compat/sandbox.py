@@ -32,7 +32,11 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt/intel", "/
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "nsswitch.conf", "passwd", "group",
         "ssl/certs", "OpenCL", "fonts")  # fmt: skip
 _ETC_NET = ("resolv.conf", "hosts")
-_KEPT = re.compile(r"PATH|USER|TERM|TZ|LANG|LC_\w+|NO_COLOR|OMP_\w+|PYTHON\w+|VIRTUAL_ENV|SACCADE_(?!SPOOL|CACHE)\w+")
+# Not the other SACCADE_ variables: those of options reach the process as `HostOptions`, and may hold passwords of
+# sources and brokers that are none of this script's.
+_KEPT = re.compile(
+    r"PATH|USER|TERM|TZ|LANG|LC_\w+|NO_COLOR|OMP_\w+|ONEDNN_\w+|PYTHON\w+|VIRTUAL_ENV|SACCADE_(DEBUG|KERNELS)"
+)
 _HOME, _CACHE = "/tmp/home", "/tmp/cache"
 _PROBE_SECONDS = 20.0
 
