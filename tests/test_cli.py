@@ -18,7 +18,7 @@ from commands import told
 from conditions import PATIENCE, listens, wait_for
 from lengths import EXHAUSTIVE
 from saccade.cli import main
-from saccade.cli.files import check_file, check_folder, write_file
+from saccade.storage.writable import check_file, check_folder, write_file
 from saccade.text import PlainFormatter
 from small_networks import classifier_network, mean_network, spots_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture

@@ -284,6 +284,7 @@ def test_several_cameras_of_one_function_share_its_topic_and_say_which_they_are(
         ({"SACCADE_PUBLISH": "mqtt://127.0.0.1", "SACCADE_TOPIC": "$aws/things/x/infer"}, 2, "is reserved"),
         ({"SACCADE_SOURCE": "/nowhere.mp4"}, 1, "/nowhere.mp4"),
         ({"SACCADE_SPOOL": "/dev/null/x"}, 1, "cannot be used"),
+        ({"SACCADE_SUMMARY": "/nowhere/s"}, 1, "faces: summary /nowhere/s: cannot be written (No such file"),
     ],
 )
 def test_bad_settings(tmp_path: Path, settings: dict[str, str], status: int, says: str) -> None:

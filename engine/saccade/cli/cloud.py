@@ -13,7 +13,6 @@ from typing import Any
 
 from saccade.address import without_credentials
 from saccade.cli import add_command, cloud_endpoint, style
-from saccade.cli.files import check_file, check_folder, write_file
 from saccade.cli.stacks import (
     action,
     add_place,
@@ -27,6 +26,7 @@ from saccade.cli.stacks import (
 )  # fmt: skip
 from saccade.errors import ConfigError, SourceError
 from saccade.process import StopSignals
+from saccade.storage.writable import check_file, check_folder, write_file
 from saccade.text import plain
 
 

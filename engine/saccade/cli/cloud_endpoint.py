@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saccade.cli import style
-from saccade.cli.files import check_folder
 from saccade.cli.parser import add_options, given
 from saccade.cli.stacks import action, add_place, amount, ask, find_lambdas, show_costs, show_status
 from saccade.config import resolve
 from saccade.config.commands import SERVED, ServeConfig
 from saccade.errors import ConfigError
+from saccade.storage.writable import check_folder
 from saccade.text import plain
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from saccade.cli import add_command
-from saccade.cli.files import check_folder
 from saccade.cli.shapes import add_input_shape, input_shapes
+from saccade.storage.writable import check_folder
 from saccade.text import plain
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import saccade
 from saccade.cli import add_command
-from saccade.cli.files import check_file, check_folder
 from saccade.cli.stacks import ask, explain_missing, find_lambdas, pairs
 from saccade.errors import ConfigError
+from saccade.storage.writable import check_file, check_folder
 from saccade.text import plain
 
 if TYPE_CHECKING:

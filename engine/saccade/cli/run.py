@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saccade.cli import add_command, style
-from saccade.cli.files import check_file, write_file
 from saccade.cli.parser import add_options, given
 from saccade.config import APPS, RunConfig, is_cameras_file, load_cameras, resolve
 from saccade.errors import ConfigError, SaccadeError
 from saccade.process import StopSignals, is_writable
+from saccade.storage.writable import check_file, write_file
 from saccade.text import plain
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from saccade.cli import add_command
-from saccade.cli.files import check_file
 from saccade.cli.parser import add_options, given
 from saccade.config import SOURCE_OPTIONS, resolve
 from saccade.config.commands import ScriptConfig
 from saccade.errors import ConfigError
 from saccade.process import StopSignals
+from saccade.storage.writable import check_file
 
 _PATIENCE = 30.0
 """Seconds without a frame after which a trial is given up."""

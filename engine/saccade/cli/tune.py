@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from saccade.address import without_credentials
 from saccade.cli import add_command, style
-from saccade.cli.files import check_file, check_folder, write_file
 from saccade.cli.parser import add_options, given
 from saccade.config import SOURCE_OPTIONS, RunConfig, resolve
 from saccade.config.settings import DEFAULT
 from saccade.errors import ConfigError
+from saccade.storage.writable import check_file, check_folder, write_file
 from saccade.text import plain
 
 if TYPE_CHECKING:

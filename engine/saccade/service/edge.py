@@ -14,16 +14,15 @@ import re
 import sys
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saccade.config import RunConfig, is_cameras_file, resolve
-from saccade.errors import ConfigError, SaccadeError, SourceError
+from saccade.errors import ConfigError, OutputError, SaccadeError, SourceError
 from saccade.outputs.opening import Outputs
 from saccade.outputs.publish import default_topic, thing_name
 from saccade.outputs.publish.bodies import tutorial_body
-from saccade.private import check_place
 from saccade.process import StopSignals, secure_standard_streams, timed
+from saccade.storage.writable import check_file, write_file
 from saccade.text import PlainFormatter
 
 if TYPE_CHECKING:
@@ -148,9 +147,11 @@ class _Function:
             self._session.reread()  # type: ignore[union-attr]
 
     def run(self) -> None:
-        """From loading to the end; raises SourceError where cameras ended that should not have."""
+        """From loading to the end; raises SaccadeError, also where cameras ended that should not have."""
         from saccade.service.session import open_fleet, open_session
 
+        if self._writes_summary:
+            check_file("summary", self.config.summary)
         self.results.say("Loading model")
         session: Session | Fleet
         if self._file is None:
@@ -181,9 +182,12 @@ class _Function:
             return
         text = json.dumps(self._session.summary())
         log.info("%s", text)
-        if self.config.summary and self.config.summary != "-":
+        if self._writes_summary:
             try:
-                check_place(self.config.summary)
-                Path(self.config.summary).write_text(text + "\n", encoding="utf-8")
-            except OSError as error:
-                log.error("the summary cannot be written to %s: %s", self.config.summary, error.strerror)
+                write_file("summary", self.config.summary, text + "\n")
+            except OutputError as error:
+                log.error("%s", error)
+
+    @property
+    def _writes_summary(self) -> bool:
+        return self.config.summary not in ("", "-")

@@ -1,4 +1,4 @@
-"""Files and folders that a command writes when it is done: whether they can be written is asked before it begins."""
+"""Files and folders that are written when all is done: whether they can be is asked before it begins."""
 
 from __future__ import annotations
 
