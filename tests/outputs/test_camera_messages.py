@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -25,7 +26,8 @@ from saccade.cli import main
 from saccade.config import RunConfig
 from saccade.errors import ConfigError
 from saccade.outputs.opening import Outputs
-from saccade.outputs.publish.bodies import FrigateBodies
+from saccade.outputs.publish.bodies import FrigateBodies, frame_body
+from saccade.outputs.publish.camera import CameraMessages
 from saccade.outputs.publish.forgetting import retained_topics
 from saccade.outputs.publish.home_assistant import identity
 from saccade.outputs.publish.mqtt import MqttPublisher
@@ -179,6 +181,28 @@ def test_the_broker_tells_of_a_killed_process_and_a_removed_camera_leaves_nothin
     assert main(["cameras", "forget", "d#", "--publish", address]) == 2
 
 
+def test_a_camera_that_gave_a_result_was_up_however_short_the_run() -> None:
+    class Said:
+        keeps_state = True
+
+        def __init__(self) -> None:
+            self.states: list[str] = []
+
+        def publish(self, body: str | bytes, topic: str = "", *, retain: bool = False) -> None:
+            if topic == "saccade/door/state":
+                self.states.append(str(body))
+
+    for before, after in (([], ["up"]), (["connecting"], ["connecting", "up"]), (["lost"], ["lost"])):
+        said = Said()
+        messages = CameraMessages(said, CameraTopics("saccade", "door"), body=frame_body, objects=False)  # type: ignore[arg-type]
+        for state in before:
+            messages.tell_state(state)
+        for result in scene(2):
+            messages.accept(None, result)  # type: ignore[arg-type]
+        messages.tell_state("ended")
+        assert said.states == [*after, "ended"]
+
+
 @needs_broker
 def test_two_functions_of_one_thing_do_not_evict_each_other(broker: Mosquitto, tmp_path: Path, start: Start) -> None:
     address = f"mqtt://127.0.0.1:{broker.port}"
@@ -247,6 +271,32 @@ def test_an_outage_keeps_the_life_of_objects_and_the_newest_state(broker: Mosqui
     assert kinds.count("new") >= 3
     assert kinds.count("end") >= 3
     assert kept(broker)["saccade/yard/per_son"] == b"0"
+
+
+@needs_broker
+def test_a_broker_that_has_lost_what_stays_is_told_again(broker: Mosquitto) -> None:
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    outputs = Outputs(RunConfig(source="demo:", name="yard", publish=(address,), home_assistant="homeassistant"))
+    outputs.open("detect", wait=False, objects=True)
+    messages = outputs.by_name["publish"]
+    messages.tell_state("up")
+    for result in itertools.islice(scene(), 10):
+        messages.accept(None, result)
+    wait_for(lambda: messages.statistics().pending == 0)
+    before = kept(broker)
+    assert before["saccade/yard/state"] == b"up"
+    assert before["saccade/yard/per_son"] == b"1"
+    broker.stop()
+    (broker.folder / "mosquitto.db").unlink()
+    broker.start()
+    wait_for(lambda: messages.statistics().connects == 2)
+    wait_for(lambda: messages.statistics().pending == 0)
+    assert kept(broker) == before
+    for output in outputs.by_name.values():
+        output.close()
+    outputs.finish()
+    figures = messages.statistics()
+    assert (figures.accepted, figures.dropped) == (figures.delivered + figures.replaced, 0)
 
 
 def test_frigate_events_have_the_fields_that_its_consumers_read(tmp_path: Path) -> None:

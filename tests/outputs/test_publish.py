@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def test_too_large_payloads_are_refused_before_sending(caplog: pytest.LogCapture
 @pytest.mark.parametrize(
     ("topic", "why"),
     [("", "empty"), ("a/+/b", "wildcard"), ("a/#", "wildcard"), ("a\n", "control"), ("$aws/things/x/infer", "reserved"),
-     ("$SYS/x", "reserved"), ("a/b/c/d/e/f/g/h/i", "slashes"), ("x" * 300, "longer")],
+     ("$SYS/x", "reserved"), ("a/b/c/d/e/f/g/h/i", "slashes"), ("x" * 300, "longer"),
+     ("caf\udce9", "no valid text"), ("\U0001f600\udce9", "no valid text")],
 )  # fmt: skip
 def test_topics_are_checked(topic: str, why: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match=why):
@@ -117,6 +119,13 @@ def test_results_become_events() -> None:
     assert event["detections"][0]["prob"] == 0.5
 
 
+def test_a_text_that_names_a_file_whose_name_is_no_utf8_goes_out() -> None:
+    with Recorder() as publisher:
+        assert publisher.publish("source '/caf\udce9.avi': no such file")
+        assert publisher.drained(5)
+    assert publisher.sent[0][1] == b"source '/caf\\udce9.avi': no such file"
+
+
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
     publisher = JsonLines(str(path), topic="t")
@@ -133,8 +142,9 @@ def test_json_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["http://x", "mqtt://", "mqtts://h?certificate=x", "mqtt://h:port", "mqtts://h?ca=/nowhere.pem", "greengrass:"],
-)
+    ["http://x", "mqtt://", "mqtts://h?certificate=x", "mqtt://h:port", "mqtts://h?ca=/nowhere.pem", "greengrass:",
+     "mqtt://a..b", f"mqtt://{'a' * 64}.example"],
+)  # fmt: skip
 def test_bad_addresses(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SVCUID", raising=False)
     with pytest.raises(ConfigError) as raised:
@@ -209,6 +219,14 @@ def test_mqtt_with_client_certificates(tmp_path: Path) -> None:
         assert publisher.drained(15)  # type: ignore[attr-defined]
         assert wait_for(lambda: len({payload for _, payload in reader.messages}) == 2)
         publisher.close()
+
+
+def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:phrase", "-days", "2", "-subj", "/CN=device"]
+    subprocess.run(["openssl", *words, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    with pytest.raises(ConfigError, match=f"TLS files {cert}, {key}: .*a key must not have a pass phrase"):
+        Tls(cert=cert, key=key).context()
 
 
 # paho leaves the socket of a failed TLS handshake to the garbage collector.

@@ -105,14 +105,11 @@ class Outputs:
         done = threading.Event()
 
         def tell() -> None:
-            told = ""
             while True:
                 ended = done.wait(STATE_SECONDS)
                 now = "ended" if ended else state()
-                if now != told and not self._forgotten:
-                    told = now
-                    for messages in self.messages:
-                        messages.tell_state(now)
+                for messages in () if self._forgotten else self.messages:
+                    messages.tell_state(now)
                 if ended:
                     return
 

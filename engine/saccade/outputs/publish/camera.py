@@ -67,6 +67,7 @@ class CameraMessages:
         self._results = results or topics.results
         self._every = every
         self._due = 0.0
+        self._state = ""
         self._frigate = FrigateBodies(topics.camera) if topics.frigate else None
         self._objects, self._crop = objects, crop
         self._counting = objects and publisher.keeps_state
@@ -81,6 +82,8 @@ class CameraMessages:
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Publish the frame's message, unless one has just been, and what became of objects."""
+        if self._state in ("", "connecting"):
+            self.tell_state("up")  # who looks after the state now and then may not look before a short run's end
         now = time.monotonic()
         if now >= self._due:
             self._due = max(self._due, now - self._every) + self._every
@@ -96,8 +99,9 @@ class CameraMessages:
             self._tell(life)
 
     def tell_state(self, state: str) -> None:
-        """Say what the source is up to; from any thread."""
-        if self._publisher.keeps_state:
+        """Say what the source is up to, where that is new; from any thread."""
+        if self._publisher.keeps_state and state != self._state:
+            self._state = state
             self._publisher.publish(state, self._topics.state, retain=True)
 
     def statistics(self) -> PublishStatistics:

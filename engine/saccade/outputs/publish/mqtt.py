@@ -50,9 +50,12 @@ class Tls:
         try:
             context = ssl.create_default_context(cafile=self.ca)
             if self.cert is not None:
-                context.load_cert_chain(self.cert, self.key)
+                # With a pass phrase at hand, whatever it is: without, OpenSSL asks the terminal and waits.
+                context.load_cert_chain(self.cert, self.key, password="")
         except (ssl.SSLError, OSError) as error:
-            raise ConfigError(f"TLS files {self.ca}, {self.cert}, {self.key}: cannot be used ({error})") from None
+            files = ", ".join(path for path in (self.ca, self.cert, self.key) if path is not None) or "of the system"
+            hint = "; a key must not have a pass phrase" if self.key is not None else ""
+            raise ConfigError(f"TLS files {files}: cannot be used ({error}){hint}") from None
         return context
 
 
@@ -186,6 +189,8 @@ class MqttPublisher(QueuedPublisher):
             said = client.publish(self._availability.topic, self._availability.online, qos=1, retain=True)
             self._aside.add(said.mid)
         with self._change:
+            if self._connects:
+                self._retain_again()
             self._connects += 1
             self._connected.set()
             self._change.notify_all()

@@ -75,6 +75,9 @@ def broker_address(text: str) -> BrokerAddress:
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
+        (host or "").encode("idna")
+    except UnicodeError:
+        raise ConfigError(f"publisher {shown!r}: a part of the host's name is empty or has over 63 letters") from None
     except ValueError as error:
         raise ConfigError(f"publisher {shown!r}: {error}; {ADVICE}") from None
     query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}

@@ -62,6 +62,7 @@ class QueuedPublisher:
         self.payload_limit, self.rate, self._aws = payload_limit, rate, aws
         self._limit = queue
         self._queue: deque[OutgoingMessage] = deque()
+        self._retained: dict[str, bytes] = {}
         self._change = threading.Condition()
         self._stop = threading.Event()
         self._sending = False
@@ -72,7 +73,8 @@ class QueuedPublisher:
 
     def publish(self, payload: str | bytes, topic: str | None = None, *, retain: bool = False) -> bool:
         """Queue one message; False if it was refused, with the reason in the log once."""
-        body = payload.encode() if isinstance(payload, str) else bytes(payload)
+        # What is said may name a file whose name is no UTF-8.
+        body = payload.encode("utf-8", "backslashreplace") if isinstance(payload, str) else bytes(payload)
         try:
             topic = self.topic if topic is None else check_topic(topic, aws=self._aws)
         except ConfigError as error:
@@ -88,14 +90,11 @@ class QueuedPublisher:
                 return False
             if retain:
                 self._replace(topic)
-            if len(self._queue) >= self._limit:
-                self._queue.popleft()
-                self._dropped += 1
-                if self._dropped == 1:
-                    log.warning("%s: the queue of %d messages is full, the oldest are dropped", self, self._limit)
-            self._queue.append(OutgoingMessage(topic, body, retain))
-            self._accepted += 1
-            self._change.notify_all()
+                if body:
+                    self._retained[topic] = body
+                else:
+                    self._retained.pop(topic, None)
+            self._append(OutgoingMessage(topic, body, retain))
         return True
 
     def accept(self, frame: Frame, result: Result) -> None:
@@ -179,6 +178,24 @@ class QueuedPublisher:
             with self._change:
                 self._sending = False
                 self._change.notify_all()
+
+    def _append(self, message: OutgoingMessage) -> None:
+        """Queue a message behind the others; `_change` is held."""
+        if len(self._queue) >= self._limit:
+            self._queue.popleft()
+            self._dropped += 1
+            if self._dropped == 1:
+                log.warning("%s: the queue of %d messages is full, the oldest are dropped", self, self._limit)
+        self._queue.append(message)
+        self._accepted += 1
+        self._change.notify_all()
+
+    def _retain_again(self) -> None:
+        """Queue all that was said to stay: a broker that was started anew may have lost it; `_change` is held."""
+        waiting = {message.topic for message in self._queue if message.retain}
+        for topic, body in self._retained.items():
+            if topic not in waiting:
+                self._append(OutgoingMessage(topic, body, retain=True))
 
     def _replace(self, topic: str) -> None:
         """Of a state only the newest matters: an outage must not fill the queue with pictures; `_change` is held."""

@@ -19,6 +19,9 @@ def thing_name() -> str:
     return os.environ.get("AWS_IOT_THING_NAME") or "deeplens"
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def check_topic(topic: str, *, aws: bool = False) -> str:
     """`topic` if a message may be published to it, else ConfigError. `aws` adds the limits of AWS IoT Core."""
     why = ""
@@ -26,7 +29,7 @@ def check_topic(topic: str, *, aws: bool = False) -> str:
         why = "is empty"
     elif any(c in topic for c in "+#") or any(ord(c) < 32 or ord(c) == 127 for c in topic):
         why = "holds a wildcard (+ #) or a control character"
-    elif len(topic.encode(errors="surrogatepass")) > (256 if aws else 65535) or "\ud800" <= max(topic) <= "\udfff":
+    elif len(topic.encode(errors="surrogatepass")) > (256 if aws else 65535) or _SURROGATE.search(topic):
         why = f"is longer than {256 if aws else 65535} bytes or no valid text"
     elif aws and topic.count("/") > 7 and not topic.startswith("$"):
         why = "has more than 7 slashes, which AWS IoT Core refuses"
