@@ -19,7 +19,8 @@ from saccade.archive import places, shard
 from saccade.archive.manifest import Item
 from saccade.archive.places import Bucket, Folder, read_version
 from saccade.archive.trouble import Unavailable
-from saccade.errors import OutputError
+from saccade.deploy.account import open_account
+from saccade.errors import ConfigError, OutputError
 
 
 @contextlib.contextmanager
@@ -78,6 +79,22 @@ class BreaksOff(Closed):
         self.end_headers()
         self.wfile.write(b"0123456789"[: 5 if self.count < 4 else 10])
         self.close_connection = True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("AWS_ENDPOINT_URL", "http://a..b", "Invalid endpoint"), ("AWS_PROFILE", "nobody", "nobody.* could not be found")],
+)
+def test_settings_of_aws_that_are_none_are_said_in_one_line(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    places.s3_client.cache_clear()
+    with pytest.raises(ConfigError, match=f"S3: .*{says}.*; look at the variables AWS_PROFILE"):
+        places.s3_client()
+    with pytest.raises(ConfigError, match=f"no AWS account: .*{says}"):
+        open_account(None, None)
 
 
 def test_a_body_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

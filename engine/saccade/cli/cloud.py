@@ -283,7 +283,7 @@ def _zip(options: argparse.Namespace) -> int:
                 return session.client(service, endpoint_url=options.endpoint, config=patient)
 
             described = client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"][0]
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: an address that is none
             raise ConfigError(f"stack {options.stack} cannot be asked: {error}; without an account: --local") from None
         outputs = {output["OutputKey"]: str(output["OutputValue"]) for output in described.get("Outputs", ())}
         answer = zip_faces(client, outputs, photo, out, owner=described["StackId"].split(":")[4])

@@ -52,7 +52,9 @@ def open_account(profile: str | None, region: str | None) -> Account:
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
         if not session.region_name:
-            raise ConfigError("no AWS region; give --region or set AWS_REGION")
+            raise ConfigError("no AWS region; give --region or set AWS_DEFAULT_REGION")
         return Account(session, session.client("sts").get_caller_identity()["Account"])
-    except (ClientError, BotoCoreError) as error:
+    except ConfigError:
+        raise
+    except (ClientError, BotoCoreError, ValueError) as error:  # ValueError: an address that is none
         raise ConfigError(f"no AWS account: {error}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from saccade.errors import ConfigError
+
 _HINTS = {
     "NoSuchBucket": "make it, or give another name",
     "AccessDenied": "the credentials need {permission} on it",
@@ -25,17 +27,22 @@ def client(*, connect_timeout: float, read_timeout: float, attempts: int, connec
     """A client for S3, with credentials looked up anew.
 
     Time limits in s; attempts : requests in all, with botocore's pauses between them. connections : kept open at most.
+    Raises ConfigError where profile, region or address, which boto3 finds for itself, are none.
     """
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    return boto3.Session().client(
-        "s3",
-        config=Config(
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            max_pool_connections=connections,
-            tcp_keepalive=True,
-        ),
+    config = Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=connections,
+        tcp_keepalive=True,
     )
+    try:
+        return boto3.Session().client("s3", config=config)
+    except (BotoCoreError, ValueError) as error:  # botocore has no error of its own for an address that is none
+        raise ConfigError(
+            f"S3: {error}; look at the variables AWS_PROFILE, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL and at ~/.aws/config"
+        ) from None
