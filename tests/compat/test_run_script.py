@@ -375,6 +375,23 @@ def test_botocore_sessions_and_files_beside_the_script(device: Device, s3: Any) 
     assert "ACL='public-read' was left out" in run.adapted
 
 
+def test_only_clients_that_say_the_same_are_shared(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")  # as a function of Lambda has it; boto3 itself does not look at it
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    script = device.folder / "sessions.py"
+    script.write_text(
+        "import boto3\nfrom botocore.config import Config\nplain = boto3.client('s3')\nprint(plain.meta.region_name)\n"
+        "print(boto3.Session(region_name='eu-west-1').client('s3').meta.region_name)\n"
+        "role = boto3.Session(aws_access_key_id='a', aws_secret_access_key='b', aws_session_token='c')\n"
+        "print(role.client('s3') is plain)\n"
+        "def patient(s):\n    return boto3.client('s3', config=Config(read_timeout=s))\n"
+        "print(patient(5) is patient(5))\nprint(patient(5) is patient(6))\n"
+    )
+    assert device.run_plain(script).stdout.split() == ["eu-central-1", "eu-west-1", "False", "True", "False"]
+
+
 def test_a_missing_module_is_named(device: Device) -> None:
     script = device.folder / "needs.py"
     script.write_text("import awscam\nimport mxnet_that_is_not_there\n")

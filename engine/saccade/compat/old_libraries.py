@@ -81,12 +81,13 @@ def _adapt_boto3(report: Report) -> None:
     if getattr(botocore.session.Session.create_client, "shares_clients", False):
         return
     session_class = botocore.session.Session
-    if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
-        if session_class().get_config_variable("region") is None:
-            os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    if not os.environ.get("AWS_DEFAULT_REGION"):
+        # Functions have both variables; boto3 looks at this one.
+        region = os.environ.get("AWS_REGION") or session_class().get_config_variable("region")
+        if not region:
+            region = "us-east-1"
             report.note("AWS region us-east-1 was taken, as none is set (AWS_DEFAULT_REGION)")
-        else:
-            os.environ["AWS_DEFAULT_REGION"] = str(session_class().get_config_variable("region"))
+        os.environ["AWS_DEFAULT_REGION"] = str(region)
     make = session_class.create_client
     clients: dict[str, Any] = {}
     lock = threading.Lock()
@@ -98,7 +99,7 @@ def _adapt_boto3(report: Report) -> None:
 
     @functools.wraps(make)
     def create_client(self: Any, service_name: str, *arguments: Any, **options: Any) -> Any:
-        key = repr((self.profile, service_name, arguments, sorted(options.items(), key=lambda item: item[0])))
+        key = repr((_identity(self), service_name, arguments, sorted(map(_said, options.items()))))
         with lock:
             if key not in clients:
                 made = clients[key] = make(self, service_name, *arguments, **options)
@@ -110,6 +111,18 @@ def _adapt_boto3(report: Report) -> None:
 
     create_client.shares_clients = True  # type: ignore[attr-defined]
     session_class.create_client = create_client  # type: ignore[method-assign]
+
+
+def _identity(session: Any) -> tuple[Any, ...]:
+    """What tells the clients of one botocore session from another's: profile, region, credentials that it was given."""
+    given = session._credentials
+    explicit = given is not None and given.method == "explicit"
+    return session.profile, session.get_config_variable("region"), (given.access_key, given.token) if explicit else None
+
+
+def _said(option: tuple[str, Any]) -> tuple[str, str]:
+    """An option of a client by what it says: two `Config` that say the same are not one object."""
+    return option[0], repr(getattr(option[1], "_user_provided_options", option[1]))
 
 
 def _skipping(module: Any, report: Report, results: dict[str, Any]) -> Names:
