@@ -690,7 +690,7 @@ def as_objects(rows, unit, *, first_label=0, top_k=-1):
                     box = <float *>to[0].buf + 4 * m
                     box[0], box[1], box[2], box[3] = x1, y1, x2, y2
                     (<float *>to[1].buf)[m] = min(max(score, 0), 1)
-                    (<int32_t *>to[2].buf)[m] = <int32_t>(label + base) if -1e9 < label < 1e9 else -1
+                    (<int32_t *>to[2].buf)[m] = <int32_t>(<int64_t>label + base) if -1e9 < label < 1e9 else -1
                     (<int64_t *>to[3].buf)[m] = i
                     m += 1
             finally:

@@ -15,6 +15,7 @@
 /* A sort key: ascending keys are descending scores, then ascending indices. NaN counts as the worst score. */
 static inline uint64_t key_of(float score, uint32_t index) {
     uint32_t bits;
+    score += 0.0f; /* -0 is 0 */
     memcpy(&bits, &score, 4);
     bits = score != score ? 0 : bits >> 31 ? ~bits : bits | 0x80000000u;
     return (uint64_t)~bits << 32 | index;

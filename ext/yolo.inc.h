@@ -38,7 +38,7 @@ static inline float objectness_of(const collector_t *to, const head_t *head, ptr
 /* A class of a row whose score is `raw` in the tensor, if it counts. The list has room. */
 static inline void offer(collector_t *to, float raw, float objectness, ptrdiff_t label, ptrdiff_t row) {
     const float score = objectness * activated(to->options, raw);
-    if (score >= to->options->score_threshold && score <= FLT_MAX)
+    if (score >= to->options->score_threshold && fabsf(score) <= FLT_MAX)
         to->list.items[to->list.n++] = (candidate_t){score, (int32_t)label, (uint32_t)row};
 }
 

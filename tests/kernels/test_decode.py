@@ -229,6 +229,69 @@ class TestAnchors:
             )
 
 
+ODD = np.float32([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0, -0.0, 0.5, 1, 90, -90])
+
+
+def with_odd(rng, values, part):
+    """The values as float32, a part of them replaced by what trained networks do not say."""
+    values = np.array(values, np.float32)
+    odd = rng.random(values.shape) < part
+    values[odd] = rng.choice(ODD, odd.sum())
+    return values
+
+
+class TestWhateverComes:
+    """All implementations make the same of it, without a warning."""
+
+    @sweep
+    @given(n=st.integers(0, 60), seed=st.integers(0, 1000), threshold=st.sampled_from([0.0, 0.3, 1.0]))
+    def test_nms(self, variants, n, seed, threshold):
+        rng = np.random.default_rng(seed)
+        boxes, scores = with_odd(rng, random_boxes(rng, n), 0.1), with_odd(rng, rng.integers(0, 8, n) / 8, 0.1)
+        for labels in (None, rng.integers(-2, 2, n)):
+            want, *others = (kernels.nms(boxes, scores, threshold, labels=labels) for kernels in variants)
+            for got in others:
+                np.testing.assert_array_equal(got, want)
+
+    def test_zero_is_zero_with_either_sign(self, kernels):
+        boxes = np.float32([[0, 0, 1, 1], [5, 5, 6, 6], [9, 9, 10, 10]])
+        assert kernels.nms(boxes, np.float32([-0.0, 0.0, -0.0]), 0.5).tolist() == [0, 1, 2]
+
+    @sweep
+    @given(
+        n=st.integers(0, 40),
+        classes=st.integers(0, 9),
+        best_class=st.booleans(),
+        clip=st.booleans(),
+        threshold=st.sampled_from([-np.inf, 0.0, 0.5, np.nan]),
+        seed=st.integers(0, 1000),
+    )
+    def test_decode_ssd(self, variants, n, classes, best_class, clip, threshold, seed):
+        rng = np.random.default_rng(seed)
+        loc, conf, priors = rng.normal(size=(n, 4)), rng.random((n, classes)), random_boxes(rng, n)
+        tensors = [with_odd(rng, values, 0.1) for values in (loc, conf, priors)]
+        options = {"score_threshold": threshold, "iou_threshold": 0.3, "top_k": 30, "keep_top_k": -1, "clip": clip}
+        want, *others = (kernels.decode_ssd(*tensors, best_class=best_class, **options) for kernels in variants)
+        for got in others:
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+    @sweep
+    @given(
+        n=st.integers(0, 60),
+        weighted=st.booleans(),
+        threshold=st.sampled_from([-1.0, 0.0, 0.5, 1.0]),
+        seed=st.integers(0, 1000),
+    )
+    def test_decode_anchors(self, variants, n, weighted, threshold, seed):
+        rng = np.random.default_rng(seed)
+        raw, logits, anchors = rng.normal(30, 20, (n, 8)), rng.normal(size=n) * 3, random_boxes(rng, n)
+        tensors = [with_odd(rng, values, 0.05) for values in (raw, logits, anchors)]
+        options = {"size": 128, "score_threshold": threshold, "iou_threshold": 0.3, "weighted": weighted}
+        want, *others = (kernels.decode_anchors(*tensors, **options) for kernels in variants)
+        for got in others:
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
 def test_parse_detections():
     rows = np.zeros((1, 1, 5, 7), np.float32)
     rows[0, 0, :, :3] = [[0, 1, 0.5], [0, 2, 0.9], [0, 1, 0.05], [-1, 0, 0], [0, 3, 0.99]]

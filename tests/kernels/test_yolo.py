@@ -307,6 +307,19 @@ class TestWhateverComes:
             )  # fmt: skip
             assert got[:, [0, 6]].tolist() == want
 
+    def test_a_score_without_bounds_does_not_count_below_either(self, kernels):
+        rows = np.float32([[10, 10, 4, 4, 90, -3e38], [30, 30, 4, 4, 0.5, 0.5]])
+        options = {"layout": "cxcywh-obj", "score_threshold": -np.inf, "iou_threshold": 0.5}
+        assert kernels.decode_yolo(rows, **options)[:, 6].tolist() == [1]
+
+    def test_class_and_objectness_each_reach_the_threshold(self, kernels):
+        rows = np.float32([[10, 10, 4, 4, 90, 0.01], [30, 30, 4, 4, 0.01, 90], [50, 50, 4, 4, 0.9, 0.9]])
+        for every_class in (False, True):
+            got = kernels.decode_yolo(
+                rows, layout="cxcywh-obj", score_threshold=0.5, iou_threshold=0.5, every_class=every_class
+            )
+            assert got[:, 6].tolist() == [2]
+
     def test_empty(self, kernels):
         options = {"layout": "cxcywh", "score_threshold": 0.5, "iou_threshold": 0.5}
         assert kernels.decode_yolo(np.empty((0, 84)), **options).shape == (0, 7)
@@ -386,6 +399,9 @@ def test_rows_as_objects(kernels):
     assert as_objects(rows[:, :6].copy(), unit, top_k=2)[2].tolist() == [1, -1]
     assert as_objects(rows[:1], unit)[3] is None
     assert [len(part) for part in as_objects(rows[:0], unit)[:3]] == [0, 0, 0]
+    assert as_objects(np.float32([[2.5, 1, 0, 0, 1, 1]]), unit, first_label=-3)[2].tolist() == [-1]
+    nothing = np.lib.stride_tricks.as_strided(rows[:0], strides=(4, 0))  # of no rows strides say nothing
+    assert len(as_objects(nothing, unit)[0]) == 0
     for wrong in (rows[:, :5].copy(), rows.astype(np.float64), rows[0], rows.T):
         with pytest.raises(ValueError, match="rows must be float32"):
             as_objects(wrong, unit)

@@ -206,19 +206,35 @@ class Preprocess:
 
 
 @_compiled
+def _larger(a, b):  # type: ignore[no-untyped-def]
+    """The second where the first is NaN, as in the compiled kernels; so is the smaller one."""
+    return a if a > b else b
+
+
+@_compiled
+def _smaller(a, b):  # type: ignore[no-untyped-def]
+    return a if a < b else b
+
+
+@_compiled
 def _area(box):  # type: ignore[no-untyped-def]
-    return max(box[2] - box[0], np.float32(0)) * max(box[3] - box[1], np.float32(0))
+    return _larger(box[2] - box[0], np.float32(0)) * _larger(box[3] - box[1], np.float32(0))
+
+
+@_compiled
+def _shared(a, b):  # type: ignore[no-untyped-def]
+    """Area of the intersection of two boxes."""
+    width = _larger(_smaller(a[2], b[2]) - _larger(a[0], b[0]), np.float32(0))
+    height = _larger(_smaller(a[3], b[3]) - _larger(a[1], b[1]), np.float32(0))
+    return width * height
 
 
 @_compiled
 def _overlaps(kept, n, box, threshold):  # type: ignore[no-untyped-def]
     area = _area(box)
     for i in range(n):
-        other = kept[i]
-        width = max(min(other[2], box[2]) - max(other[0], box[0]), np.float32(0))
-        height = max(min(other[3], box[3]) - max(other[1], box[1]), np.float32(0))
-        both = width * height
-        if both > threshold * (area + other[4] - both):
+        both = _shared(kept[i], box)
+        if both > threshold * (area + kept[i, 4] - both):
             return True
     return False
 
@@ -256,6 +272,17 @@ def _order(scores: NDArray[np.float32], top_k: int) -> NDArray[np.int64]:
     """Indices, best score first, equal scores in their order, NaN last."""
     order = np.argsort(-scores, kind="stable")
     return order[:top_k] if top_k >= 0 else order
+
+
+def _exp(v: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The exponential, rounded to float32 once, as C's expf has it but for the last bit of a few values."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        exponential: NDArray[np.float64] = np.exp(v.astype(np.float64))
+        return exponential.astype(np.float32)
+
+
+def _sigmoid(v: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.float32(1) / (np.float32(1) + _exp(-v))
 
 
 def _limit(value: int | None) -> int:
@@ -298,7 +325,7 @@ def _decode_box(loc, prior, v, clip):  # type: ignore[no-untyped-def]
     box[0], box[1], box[2], box[3] = x - w / half, y - h / half, x + w / half, y + h / half
     if clip:
         for i in range(4):
-            box[i] = min(max(box[i], np.float32(0)), np.float32(1))
+            box[i] = np.float32(0) if box[i] < 0 else np.float32(1) if box[i] > 1 else box[i]
     return box
 
 
@@ -385,9 +412,7 @@ def _deliver(rows: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDAr
 
 @_compiled
 def _iou(a, b):  # type: ignore[no-untyped-def]
-    width = max(min(a[2], b[2]) - max(a[0], b[0]), np.float32(0))
-    height = max(min(a[3], b[3]) - max(a[1], b[1]), np.float32(0))
-    both = width * height
+    both = _shared(a, b)
     union = _area(a) + _area(b) - both
     return both / union if union > 0 else np.float32(0)
 
@@ -444,17 +469,17 @@ def decode_anchors(
     if places.shape[1] not in (2, 4):
         raise ValueError(f"anchors must have 2 or 4 columns; got {places.shape[1]}")
     height, width = (size, size) if isinstance(size, (int, float)) else size
-    with np.errstate(over="ignore"):
-        score = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    chosen = np.flatnonzero(score >= np.float32(score_threshold))
+    score = _sigmoid(logits)
+    chosen = np.flatnonzero((score >= np.float32(score_threshold)) & (logits > -np.inf))
     chosen = chosen[_order(score[chosen], _limit(top_k))]
     raw, places = raw[chosen], places[chosen]
     extent = places[:, 2:] if places.shape[1] == 4 else np.ones((len(places), 2), np.float32)
-    points = raw.reshape(len(raw), raw.shape[1] // 2, 2) / np.array([width, height], np.float32) * extent[:, None]
     rows = np.empty((len(raw), raw.shape[1] + 1), np.float32)
-    centre, half = points[:, 0] + places[:, :2], points[:, 1] / 2
-    rows[:, 0], rows[:, 1:3], rows[:, 3:5] = score[chosen], centre - half, centre + half
-    rows[:, 5:] = (points[:, 2:] + places[:, None, :2]).reshape(len(raw), raw.shape[1] - 4)
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = raw.reshape(len(raw), raw.shape[1] // 2, 2) / np.array([width, height], np.float32) * extent[:, None]
+        centre, half = points[:, 0] + places[:, :2], points[:, 1] / 2
+        rows[:, 0], rows[:, 1:3], rows[:, 3:5] = score[chosen], centre - half, centre + half
+        rows[:, 5:] = (points[:, 2:] + places[:, None, :2]).reshape(len(raw), raw.shape[1] - 4)
     if weighted:
         rows = _average_groups(rows, np.float32(iou_threshold))
     else:
@@ -464,17 +489,6 @@ def decode_anchors(
 
 
 # ---- decode_yolo -----------------------------------------------------------------------------------------------------
-
-
-def _exp(v: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The exponential, rounded to float32 once, as C's expf has it but for the last bit of a few values."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        exponential: NDArray[np.float64] = np.exp(v.astype(np.float64))
-        return exponential.astype(np.float32)
-
-
-def _sigmoid(v: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.float32(1) / (np.float32(1) + _exp(-v))
 
 
 def _candidates(
@@ -491,12 +505,13 @@ def _candidates(
     score = raw[row, label]
     if logits:
         score = _sigmoid(score)
+    chosen = score >= threshold
     if head.objectness is not None:
         raw_objectness = head.objectness[row]
         objectness = _sigmoid(raw_objectness) if logits else raw_objectness
         with np.errstate(invalid="ignore", over="ignore"):
             score = np.where((objectness >= threshold) & (raw_objectness > -np.inf), objectness * score, np.nan)
-    chosen = (score >= threshold) & np.isfinite(score)
+    chosen &= (score >= threshold) & np.isfinite(score)
     return row[chosen], label[chosen], score[chosen]
 
 
@@ -585,7 +600,7 @@ def as_objects(
     rows: NDArray[np.float32], unit: NDArray[np.float32], *, first_label: int = 0, top_k: int | None = -1
 ) -> Objects:
     """The Numba counterpart of the compiled `as_objects`; see there."""
-    if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] < 6 or rows.strides[1] != 4:
+    if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[1] < 6 or (len(rows) and rows.strides[1] != 4):
         raise ValueError(f"rows must be float32 (n, 6 or more), numbers of a row side by side; got {np.shape(rows)}")
     if unit.dtype != np.float32 or unit.shape != (4,):
         raise ValueError(f"unit must be float32 (4,); got {np.shape(unit)}")
