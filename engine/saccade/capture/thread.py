@@ -84,6 +84,27 @@ class CaptureStatistics:
     last_picture: float | None = None
 
 
+class Claim:
+    """The next picture of a capture, claimed by who decodes it."""
+
+    __slots__ = ("_capture", "_offer")
+
+    def __init__(self, capture: Capture, offer: _Offer) -> None:
+        self._capture = capture
+        self._offer = offer
+
+    def decoded(self) -> Frame | None:
+        """The frame, to be released after use; None where it is damaged, which is counted. Once, on any thread.
+
+        Whatever is raised concerns this picture only, which is counted as failed; `SourceError` ends the capture.
+        """
+        return self._capture._opened_offer(self._offer)
+
+    def note_delivery(self, frame: Frame) -> None:
+        """The frame goes out; to be told in the order in which pictures were claimed."""
+        self._capture._note_delivery(frame)
+
+
 class Capture:
     """Frames of a source, from a thread of its own.
 
@@ -276,55 +297,86 @@ class Capture:
         """As `latest`; and whether there was a picture that the gate found still."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            with self._changed:
-                self._waiting += 1
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                there = self._changed.wait_for(lambda: self._at_hand() or (self._ended and not self._ready), left)
-                self._waiting -= 1
-                if not self._ready and self._error is not None:
-                    raise self._error
-                if not there or not self._ready:
-                    return None, False
-                next_one = self._ready.popleft()
-                if self._ended:
-                    self._changed.notify_all()
-            frame, still = self._passed(next_one)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            offer = self._taken(left)
+            if offer is None:
+                return None, False
+            frame, still = self._passed(offer)
             if still:
                 self.ledger.end("still")
                 return None, True
             if frame is not None:
-                with self._changed:
-                    self._delivered += 1
+                self._note_delivery(frame)
                 return frame, False
+
+    @property
+    def apart(self) -> bool:
+        """Whether pictures may be decoded beside each other by who takes them: each counts, and no gate compares them
+        with those before.
+        """
+        return self.policy == "every" and self._gate is None
+
+    def claim(self, timeout: float | None = None) -> Claim | None:
+        """As `latest`, of pictures that are decoded `apart`: the next one, to be decoded by whoever has claimed it, on
+        any thread, while others claim those behind it.
+        """
+        offer = self._taken(timeout)
+        return None if offer is None else Claim(self, offer)
+
+    def _taken(self, timeout: float | None) -> _Offer | None:
+        """What was next; None after the timeout or at the end."""
+        with self._changed:
+            self._waiting += 1
+            there = self._changed.wait_for(lambda: self._at_hand() or (self._ended and not self._ready), timeout)
+            self._waiting -= 1
+            if not self._ready and self._error is not None:
+                raise self._error
+            if not there or not self._ready:
+                return None
+            offer = self._ready.popleft()
+            if self._ended:
+                self._changed.notify_all()
+            return offer
 
     def _at_hand(self) -> bool:
         """Whether the next picture can be had at once, or be decoded by who takes it; under the lock."""
         return bool(self._ready) and (not isinstance(self._ready[0], Future) or self._ready[0].done())
 
+    def _opened_offer(self, offer: _Offer) -> Frame | None:
+        """The frame; None where it is damaged. Where that fails the picture has failed, and nobody else."""
+        if isinstance(offer, Future):
+            return self._decoded_ahead(offer)
+        if not isinstance(offer, _Compressed):
+            return offer
+        try:
+            return self._filled(offer.slot, offer.picture, offer.sequence)
+        except BaseException:
+            offer.release()
+            self.ledger.end("failed")
+            raise
+
+    def _note_delivery(self, frame: Frame) -> None:
+        """A frame is handed out, in the order in which they were read."""
+        self._note_size((frame.height, frame.width))
+        with self._changed:
+            self._delivered += 1
+
     def _passed(self, offer: _Offer) -> tuple[Frame | None, bool]:
         """The frame, None where it is damaged; whether the gate held it back, at the least cost that tells."""
         gate, seen = self._gate, False
-        if isinstance(offer, Future):
-            frame = self._decoded_ahead(offer)
-        elif isinstance(offer, _Compressed):
-            picture = offer.picture
-            if gate is not None and picture.jpeg is not None:
-                if not gate.worth_decoding(picture.size, picture.time):
-                    offer.release()
-                    return None, True
-                luma = None
-                if not gate.moving:
-                    limit = self.source.max_pixels
-                    luma = luma_of_jpeg(picture.jpeg, picture.orientation, max_pixels=limit)
-                seen = luma is not None
-                if luma is not None and not gate.worth_a_look(luma, picture.time):
-                    offer.release()
-                    return None, True
-            frame = self._filled(offer.slot, picture, offer.sequence)
-        else:
-            frame = offer
-        if frame is not None:
-            self._note_size((frame.height, frame.width))
+        if gate is not None and isinstance(offer, _Compressed) and offer.picture.jpeg is not None:
+            picture, luma = offer.picture, None
+            if not gate.worth_decoding(picture.size, picture.time):
+                offer.release()
+                return None, True
+            if not gate.moving:
+                limit = self.source.max_pixels
+                luma = luma_of_jpeg(offer.picture.jpeg, picture.orientation, max_pixels=limit)
+            seen = luma is not None
+            if luma is not None and not gate.worth_a_look(luma, picture.time):
+                offer.release()
+                return None, True
+        frame = self._opened_offer(offer)
         if gate is None or frame is None or seen or self.source.gated or gate.worth_a_look(luma_of(frame), frame.time):
             return frame, False
         frame.release()

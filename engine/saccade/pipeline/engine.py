@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -395,14 +396,11 @@ class Engine:
     def _serve(self, job: _Job) -> bool:
         """Lead the newest picture of the ticket's camera all the way, if it is not still; False where there is none."""
         lane = job.post.lane
+        again = partial(self._look_again, job)
         try:
-            flight, found = lane.look()
+            flight, found = lane.look(taken=again)
         finally:
-            if lane.capture.queued:
-                # Of a source of which every picture counts more than one may wait, and no other need come.
-                with self._turn:
-                    self._scheduler.again(job.ticket, monotonic())
-                    self._turn.notify()
+            again()
         if flight is None:
             return found
         job.stage, job.since = "infer", monotonic()
@@ -413,6 +411,13 @@ class Engine:
         finally:
             lane.give_back(flight)
         return True
+
+    def _look_again(self, job: _Job) -> None:
+        """Of a source of which every picture counts more than one may wait, and no other need come."""
+        if job.post.lane.capture.queued:
+            with self._turn:
+                self._scheduler.again(job.ticket, monotonic())
+                self._turn.notify()
 
     def _note_failure(self, job: _Job, reason: str) -> None:
         """One line for a camera that begins to fail, however many of its frames do."""

@@ -25,35 +25,52 @@ from saccade.tracking import Tracker
 
 if TYPE_CHECKING:
     from saccade.capture import Capture
+    from saccade.capture.thread import Claim
     from saccade.predict.predictor import Prediction
 
 RECENT_SECONDS = 2.0
 """Over so long a time the present frame rate is counted, s."""
 
 
-class _Line:
-    """Frames of one capture on their way, in order. What hangs in one capture's line holds up no other's."""
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Of a picture in its capture's line. begun : its requests were started, so that those behind it may be."""
 
-    __slots__ = ("capture", "flights", "moved", "taking")
+    begun: bool = False
+
+
+class _Line:
+    """Pictures of one capture on their way, in order. What hangs in one capture's line holds up no other's."""
+
+    __slots__ = ("_moved", "_places", "capture", "taking")
 
     def __init__(self, capture: Capture) -> None:
         self.capture = capture
         self.taking = threading.Lock()
-        self.moved = threading.Condition()
-        self.flights: deque[Flight] = deque()
+        self._moved = threading.Condition()
+        self._places: deque[_Place] = deque()
 
     @property
     def ledger(self) -> Ledger:
         return self.capture.ledger
 
-    def join(self, flight: Flight) -> None:
-        with self.moved:
-            self.flights.append(flight)
+    def join(self) -> _Place:
+        """The last place; by who takes pictures."""
+        place = _Place()
+        with self._moved:
+            self._places.append(place)
+        return place
 
-    def leave(self, flight: Flight) -> None:
-        with self.moved:
-            self.flights.remove(flight)
-            self.moved.notify_all()
+    def leave(self, place: _Place) -> None:
+        with self._moved:
+            self._places.remove(place)
+            self._moved.notify_all()
+
+    def note_begun(self, place: _Place) -> None:
+        with self._moved:
+            place.begun = True
+            if self._places[-1] is not place:
+                self._moved.notify_all()
 
     def await_taking(self) -> bool:
         """Until nobody else takes a frame; False where the capture was given up, as its decoder hangs."""
@@ -62,12 +79,21 @@ class _Line:
                 return False
         return True
 
-    def await_turn(self, flight: Flight) -> None:
-        """Until the flights before this one have left, or the capture was given up."""
-        if self.flights[0] is not flight:
-            with self.moved:
-                while self.flights[0] is not flight and not self.ledger.sealed:
-                    self.moved.wait(0.5)
+    def await_start(self, place: _Place) -> bool:
+        """Until the pictures before this one have begun; False where the capture was given up."""
+        return self._await(lambda: self._places[0] is place or self._places[self._places.index(place) - 1].begun)
+
+    def await_turn(self, place: _Place) -> None:
+        """Until the pictures before this one have left, or the capture was given up."""
+        self._await(lambda: self._places[0] is place)
+
+    def _await(self, free: Callable[[], bool]) -> bool:
+        with self._moved:
+            while not free():
+                if self.ledger.sealed:
+                    return False
+                self._moved.wait(0.5)
+        return not self.ledger.sealed
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +106,7 @@ class Flight:
 
     frame: Frame
     line: _Line
+    place: _Place
     predictions: list[Prediction]
     started: float
     fate: Reason = "ended"
@@ -153,32 +180,61 @@ class Lane:
 
     def take(self, timeout: float = 0.0) -> Flight | None:
         """The newest frame (policy "every": the next) on its way; None after `timeout`, s, or at the end, or where that
-        is still. Decodes on this thread what waits compressed. One caller at a time, so that frames start in order.
+        is still. Decodes on this thread what waits compressed.
         """
         return self.look(timeout)[0]
 
-    def look(self, timeout: float = 0.0) -> tuple[Flight | None, bool]:
-        """As `take`; and whether there was a picture, which may have been still."""
-        line = self._line
-        if not line.await_taking():
-            return None, False
-        try:
-            frame, still = line.capture.look(timeout)
-            return (None, still) if frame is None else (self._started(frame, line), True)
-        finally:
-            line.taking.release()
+    def look(self, timeout: float = 0.0, *, taken: Callable[[], None] = lambda: None) -> tuple[Flight | None, bool]:
+        """As `take`; and whether there was a picture, which may have been still. Frames start in the order in which
+        they were read, whoever takes them; several that look at a time decode beside each other where the capture can.
 
-    def _started(self, frame: Frame, line: _Line) -> Flight:
+        taken : called when a picture was taken, and others may take those behind it.
+        """
+        line, deadline = self._line, monotonic() + timeout
+        while line.await_taking():
+            try:
+                if not line.capture.apart:
+                    frame, still = line.capture.look(timeout)
+                    return (None, still) if frame is None else (self._started(frame, line, line.join()), True)
+                claim = line.capture.claim(max(0.0, deadline - monotonic()))
+                if claim is None:
+                    break
+                place = line.join()
+            finally:
+                line.taking.release()
+            taken()
+            flight = self._decoded(claim, line, place)
+            if flight is not None:
+                return flight, True
+        return None, False
+
+    def _decoded(self, claim: Claim, line: _Line, place: _Place) -> Flight | None:
+        """A claimed picture on its way, once those before it are; None where it is damaged or comes too late."""
+        frame = None
+        try:
+            frame = claim.decoded()
+            if not line.await_start(place) and frame is not None:
+                frame.release()
+                frame = None
+        finally:
+            if frame is None:
+                line.leave(place)
+        if frame is None:
+            return None
+        claim.note_delivery(frame)
+        return self._started(frame, line, place)
+
+    def _started(self, frame: Frame, line: _Line, place: _Place) -> Flight:
         """Requests filled with the frame and started; the frame is the lane's from now on."""
         started = perf_counter()
-        flight = Flight(frame, line, [], started, fate="failed", rested=self._rest_before(frame.time))
-        line.join(flight)
+        flight = Flight(frame, line, place, [], started, fate="failed", rested=self._rest_before(frame.time))
         try:
             for app in self.apps:
                 flight.predictions.append(app.predictor.start(frame))
         except BaseException:
             self.give_back(flight)
             raise
+        line.note_begun(place)
         if not self.first:
             self.first = frame.captured
         flight.started = perf_counter()
@@ -192,7 +248,7 @@ class Lane:
         flight.fate = "failed"
         for prediction in flight.predictions:
             prediction.wait()
-        flight.line.await_turn(flight)
+        flight.line.await_turn(flight.place)
         ended = perf_counter()
         if flight.is_late():
             return ()
@@ -222,7 +278,7 @@ class Lane:
         if flight.over:
             return
         flight.over = True
-        flight.line.leave(flight)
+        flight.line.leave(flight.place)
         try:
             for prediction in flight.predictions:
                 prediction.release()
