@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import ssl
@@ -28,7 +29,7 @@ from lengths import length
 from small_networks import classifier_network
 from videos import jpeg, numbered_avi, picture
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 LOGIN = f"{http_cameras.USER}:{http_cameras.PASSWORD}@"
 
 
@@ -54,15 +55,21 @@ class Run:
 
     def __init__(self, folder: Path, network: Path, source: object, *options: object, **environment: str) -> None:
         self.events, self.summary_file, self.fifo = folder / "events", folder / "summary", folder / "fifo"
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-m", "saccade", "run", "classify", "--source", str(source), "--model", network,
-                "--scale", "255", "--device", "CPU", "--events", self.events, "--summary", self.summary_file,
-                "--fifo", self.fifo, *map(str, options),
-            ],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
-        )  # fmt: skip
-        self.errors = ""
+        self._told = folder / "told"
+        with self._told.open("w") as told:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "saccade", "run", "classify", "--source", str(source), "--model", network,
+                    "--scale", "255", "--device", "CPU", "--events", self.events, "--summary", self.summary_file,
+                    "--fifo", self.fifo, *map(str, options),
+                ],
+                stdout=subprocess.DEVNULL, stderr=told, env=os.environ | environment,
+            )  # fmt: skip
+
+    @property
+    def errors(self) -> str:
+        """What it has told until now."""
+        return self._told.read_text()
 
     def frames(self) -> list[int]:
         lines = self.events.read_text().splitlines() if self.events.exists() else []
@@ -74,7 +81,7 @@ class Run:
     def wait_for(self, what: Callable[[], object]) -> None:
         wait_for(lambda: what() or self.process.poll() is not None)
         if self.process.poll() is not None:
-            assert what(), self.process.communicate()
+            assert what(), self.errors
 
     def end(self, numbers: tuple[signal.Signals, ...] = (signal.SIGTERM,)) -> None:
         """Send signals, one after the other, and wait for a clean end."""
@@ -82,9 +89,15 @@ class Run:
             self.process.send_signal(number)
         self.is_clean()
 
+    def refuses(self) -> str:
+        """The one line that it ends with and status 2."""
+        assert self.process.wait(PATIENCE) == 2, self.errors
+        (line,) = self.errors.splitlines()
+        assert not self.fifo.exists()
+        return line
+
     def is_clean(self) -> None:
-        _, self.errors = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == 0, self.errors
+        assert self.process.wait(PATIENCE) == 0, self.errors
         assert "Traceback" not in self.errors
         assert not self.fifo.exists()
         assert self.summary()["frames"] == len(self.frames())
@@ -104,7 +117,7 @@ def run(tmp_path: Path, network: Path) -> Iterator[Callable[..., Run]]:
     for one in started:
         if one.process.poll() is None:
             one.process.kill()
-            one.process.communicate()
+            one.process.wait()
 
 
 @pytest.fixture
@@ -123,7 +136,7 @@ def no_port() -> int:
 # ---- signals ----
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", SIGNALS[: length(1, 3)])
 def test_a_signal_while_pictures_come(run: Callable[..., Run], camera: HttpCamera, number: signal.Signals) -> None:
     one = run(camera.url("/"))
     one.wait_for(one.frames)
@@ -131,7 +144,7 @@ def test_a_signal_while_pictures_come(run: Callable[..., Run], camera: HttpCamer
     assert one.frames()
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", SIGNALS[: length(1, 3)])
 def test_a_signal_while_connecting(
     run: Callable[..., Run], camera: HttpCamera, silence: threading.Event, number: signal.Signals
 ) -> None:
@@ -163,7 +176,7 @@ def test_a_signal_while_something_is_loaded(run: Callable[..., Run], camera: Htt
     assert one.frames() == []
 
 
-@pytest.mark.parametrize("seed", range(length(3, 6)))
+@pytest.mark.parametrize("seed", range(length(2, 6)))
 def test_a_storm_of_signals_at_any_moment(run: Callable[..., Run], camera: HttpCamera, seed: int) -> None:
     chance = random.Random(seed)
     one = run(camera.url("/"))
@@ -190,20 +203,12 @@ def test_a_reader_that_takes_nothing_does_not_hold_the_end_up(
     with process:
         assert process.stdout is not None
         process.stdout.read(1)
-
-        def is_full() -> bool:
-            before = _written(process.pid)
-            time.sleep(0.5)
-            return before > 10_000 and before == _written(process.pid)
-
-        wait_for(is_full)
+        end = os.open(f"/proc/{process.pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+        wait_for(lambda: not select.select([], [end], [], 0)[1])  # no line has room
+        os.close(end)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == 0
         assert json.loads(summary.read_text())["frames"] > 0
-
-
-def _written(pid: int) -> int:
-    return int(re.findall(r"^wchar: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)[0])
 
 
 def test_nohup_is_respected(run: Callable[..., Run], camera: HttpCamera) -> None:
@@ -225,8 +230,7 @@ def test_nohup_is_respected(run: Callable[..., Run], camera: HttpCamera) -> None
 def test_a_camera_that_comes_later(run: Callable[..., Run], pictures: list[bytes]) -> None:
     port = no_port()
     one = run(f"http://127.0.0.1:{port}/", "--wait", "--frames", "5")
-    one.wait_for(one.fifo.exists)
-    time.sleep(0.5)
+    one.wait_for(lambda: "trying again" in one.errors)
     with http_cameras.serving(port=port) as camera:
         camera.paths["/"] = stream(pictures)
         one.is_clean()
@@ -246,7 +250,6 @@ def test_a_pipe_that_is_made_later(run: Callable[..., Run], tmp_path: Path, pict
     try:
         for index in range(1000):
             os.write(writer, pictures[index % 8])
-            time.sleep(0.01)
     except BrokenPipeError:
         assert index >= 5
     finally:
@@ -267,30 +270,19 @@ def test_a_file_that_comes_later_is_no_camera(run: Callable[..., Run], tmp_path:
 
 @pytest.mark.parametrize("source", ["http://127.0.0.1:{}/", "rtsp://127.0.0.1:{}/", "/dev/video99", "{}.mjpeg"])
 def test_without_waiting_one_line_and_status_2(run: Callable[..., Run], source: str) -> None:
-    one = run(source.format(no_port()), INVOCATION_ID="", NOTIFY_SOCKET="")
-    _, errors = one.process.communicate(timeout=PATIENCE)
-    assert (one.process.returncode, len(errors.splitlines())) == (2, 1), errors
-    assert not one.fifo.exists()
+    run(source.format(no_port()), INVOCATION_ID="", NOTIFY_SOCKET="").refuses()
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "photo.JPG", "clip.avi"])
 def test_a_missing_file_is_no_camera(run: Callable[..., Run], tmp_path: Path, name: str) -> None:
-    one = run(tmp_path / name, "--wait")
-    _, errors = one.process.communicate(timeout=PATIENCE)
-    assert (one.process.returncode, len(errors.splitlines())) == (2, 1), errors
-    assert name in errors
+    assert name in run(tmp_path / name, "--wait").refuses()
 
 
-@pytest.mark.parametrize("variable", ["INVOCATION_ID", "NOTIFY_SOCKET"])
-def test_a_service_waits_by_default(run: Callable[..., Run], variable: str) -> None:
-    one = run(f"http://127.0.0.1:{no_port()}/", **{variable: "x"})
-    one.wait_for(one.fifo.exists)
-    time.sleep(0.5)
-    assert one.process.poll() is None
+def test_a_service_waits_by_default(run: Callable[..., Run]) -> None:
+    one = run(f"http://127.0.0.1:{no_port()}/", INVOCATION_ID="x")
+    one.wait_for(lambda: "trying again" in one.errors)
     one.end()
-    told = run(f"http://127.0.0.1:{no_port()}/", "--no-wait", **{variable: "x"})
-    _, errors = told.process.communicate(timeout=PATIENCE)
-    assert (told.process.returncode, len(errors.splitlines())) == (2, 1)
+    run(f"http://127.0.0.1:{no_port()}/", "--no-wait", INVOCATION_ID="x").refuses()
 
 
 def test_what_is_said_of_a_camera_that_goes_and_comes_back(run: Callable[..., Run], pictures: list[bytes]) -> None:
@@ -338,9 +330,7 @@ def test_what_is_said_of_a_camera_that_goes_and_comes_back(run: Callable[..., Ru
 # ---- odd cameras, as the options meet them ----
 
 
-@pytest.mark.parametrize(
-    ("path", "login"), [("/", ""), ("/digest", LOGIN), ("/redirect", LOGIN), ("/basic", LOGIN), ("/one", "")]
-)
+@pytest.mark.parametrize(("path", "login"), [("/digest", LOGIN), ("/redirect", LOGIN), ("/one", "")])
 def test_cameras_over_http(
     run: Callable[..., Run], camera: HttpCamera, pictures: list[bytes], path: str, login: str
 ) -> None:
@@ -379,10 +369,7 @@ def test_certificates(run: Callable[..., Run], tmp_path: Path, pictures: list[by
     context.load_cert_chain(certificate, key)
     with http_cameras.serving(context) as camera:
         camera.paths["/"] = stream(pictures)
-        refused = run(camera.url("/"))
-        _, errors = refused.process.communicate(timeout=PATIENCE)
-        assert refused.process.returncode == 2
-        assert "--ca FILE" in errors
+        assert "--ca FILE" in run(camera.url("/")).refuses()
         for options in (["--insecure"], ["--ca", certificate]):
             one = run(camera.url("/"), "--frames", "2", *options)
             one.is_clean()
@@ -396,33 +383,23 @@ def test_source_options_that_cannot_be(run: Callable[..., Run], tmp_path: Path) 
         (["--ca", tmp_path / "none.pem"], "is no file"),
         (["--ca", __file__, "--insecure"], "leave one of them out"),
     ):
-        one = run("http://127.0.0.1:1/", *options)
-        _, errors = one.process.communicate(timeout=PATIENCE)
-        assert (one.process.returncode, len(errors.splitlines())) == (2, 1), errors
-        assert says in errors
+        assert says in run("http://127.0.0.1:1/", *options).refuses()
 
 
-@pytest.mark.parametrize("kind", ["folder", "link", "fifo", "bomb"])
-def test_a_folder_with_one_odd_entry(run: Callable[..., Run], tmp_path: Path, pictures: list[bytes], kind: str) -> None:
+def test_a_folder_with_odd_entries(run: Callable[..., Run], tmp_path: Path, pictures: list[bytes]) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(pictures[0])
-    (folder / "c.jpg").write_bytes(pictures[1])
-    odd = folder / "b.jpg"
-    if kind == "folder":
-        odd.mkdir()
-    elif kind == "link":
-        odd.symlink_to("/nowhere.jpg")
-    elif kind == "fifo":
-        os.mkfifo(odd)
-    else:
-        head = pictures[0]
-        place = head.index(b"\xff\xc0") + 5
-        odd.write_bytes(head[:place] + b"\xff\xff\xff\xff" + head[place + 4 :])
+    (folder / "z.jpg").write_bytes(pictures[1])
+    (folder / "folder.jpg").mkdir()
+    (folder / "link.jpg").symlink_to("/nowhere.jpg")
+    os.mkfifo(folder / "fifo.jpg")
+    place = pictures[0].index(b"\xff\xc0") + 5
+    (folder / "bomb.jpg").write_bytes(pictures[0][:place] + b"\xff\xff\xff\xff" + pictures[0][place + 4 :])
     one = run(folder)
     one.is_clean()
-    assert (one.summary()["frames"], one.summary()["damaged"]) == (2, 1)
-    assert "b.jpg" in one.errors
+    assert (one.summary()["frames"], one.summary()["damaged"]) == (2, 4)
+    assert all(f"{kind}.jpg" in one.errors for kind in ("folder", "link", "fifo", "bomb"))
 
 
 def test_pictures_above_the_limit_are_left_out(run: Callable[..., Run], tmp_path: Path) -> None:
@@ -463,7 +440,7 @@ def test_a_script_ends_at_a_signal(tmp_path: Path, camera: HttpCamera) -> None:
         "import awscam, time\nprint(awscam.getLastFrame()[0], flush=True)\n"
         "while True:\n    try:\n        time.sleep(100)\n    except BaseException: pass\n"
     )
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS[: length(1, 3)]:
         process = subprocess.Popen(
             [sys.executable, "-m", "saccade", "run-script", script, "--source", camera.url("/"), "--fifo",
              tmp_path / "fifo", "--python", "3"],
@@ -503,7 +480,7 @@ def video(tmp_path: Path) -> Path:
     return numbered_avi(tmp_path / "v.avi", 4)
 
 
-@pytest.mark.parametrize("streams", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "1>&-", "0<&-", "2>&-"][: length(2, 4)])
 def test_closed_standard_streams(tmp_path: Path, network: Path, video: Path, streams: str) -> None:
     events, summary = tmp_path / "events", tmp_path / "summary"
     command = (
@@ -527,7 +504,8 @@ def test_standard_output_that_is_closed_takes_nothing(network: Path, video: Path
 
 
 @pytest.mark.parametrize(
-    "locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}]
+    "locale",
+    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C.UTF-8"}][: length(1, 2)],
 )
 def test_names_that_are_no_text(tmp_path: Path, network: Path, video: Path, locale: dict[str, str]) -> None:
     odd = os.fsencode(tmp_path) + b"/caf\xe9 \xff"
@@ -562,7 +540,7 @@ def test_names_that_are_no_text(tmp_path: Path, network: Path, video: Path, loca
 
 
 def test_no_home_and_one_that_cannot_be_written(network: Path, video: Path, tmp_path: Path) -> None:
-    for changes in ({"HOME": "/proc"}, {"HOME": None}, {"HOME": str(video / "home")}):
+    for changes in ({"HOME": None}, {"HOME": str(video / "home")}, {"HOME": "/proc"})[: length(2, 3)]:
         environment = {k: v for k, v in os.environ.items() if k not in ("SACCADE_CACHE", "XDG_CACHE_HOME", *changes)}
         environment |= {key: value for key, value in changes.items() if value is not None}
         environment["XDG_CACHE_HOME"] = "/proc/no" if changes["HOME"] is None else ""
@@ -592,7 +570,7 @@ def test_a_pipe_has_one_writer(run: Callable[..., Run], camera: HttpCamera, netw
 
 
 def test_two_instances_share_a_cache(run: Callable[..., Run], camera: HttpCamera, tmp_path: Path) -> None:
-    runs = [run(camera.url("/"), "--frames", "3", SACCADE_CACHE=str(tmp_path / "cache")) for _ in range(3)]
+    runs = [run(camera.url("/"), "--frames", "3", SACCADE_CACHE=str(tmp_path / "cache")) for _ in range(2)]
     for one in runs:
         one.is_clean()
         assert len(one.frames()) == 3
