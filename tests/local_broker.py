@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from conditions import PATIENCE
+from conditions import PATIENCE, wait_for
 from local_s3 import free_port
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -49,11 +48,13 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return self
-            time.sleep(0.02)
-        raise RuntimeError("mosquitto did not start")
+        wait_for(self._answers, pause=0.02)
+        return self
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), PATIENCE):
+            return True
+        return False
 
     def stop(self) -> None:
         if self.process is not None:

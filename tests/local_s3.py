@@ -17,6 +17,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from conditions import PATIENCE, wait_for
+
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -51,17 +53,18 @@ def moto_server() -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{url}/moto-api/", timeout=1).close()
-                break
-            time.sleep(0.1)
-        else:
-            raise RuntimeError("moto server did not start")
+        wait_for(lambda: _answers(f"{url}/moto-api/"), pause=0.1)
         yield url
     finally:
         server.kill()
         server.wait()
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(url, timeout=PATIENCE).close()
+        return True
+    return False
 
 
 def client(url: str, **options: Any) -> Any:
@@ -136,7 +139,7 @@ class FaultProxy:
         """One request after the other; each may meet another fault."""
         with near, contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             far: socket.socket | None = None
-            near.settimeout(20)
+            near.settimeout(PATIENCE)
             while not self._closed:
                 request = _read_message(near)
                 if not request:
@@ -153,12 +156,12 @@ class FaultProxy:
                     near.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
                     continue
                 if kind == "cut_request":
-                    with socket.create_connection(("127.0.0.1", self.target), 5) as half:
+                    with socket.create_connection(("127.0.0.1", self.target), PATIENCE) as half:
                         half.sendall(request[: len(request) // 2])
                     return
                 if far is None:
-                    far = stack.enter_context(socket.create_connection(("127.0.0.1", self.target), 5))
-                    far.settimeout(20)
+                    far = stack.enter_context(socket.create_connection(("127.0.0.1", self.target), PATIENCE))
+                    far.settimeout(PATIENCE)
                 far.sendall(request)
                 answer = _read_message(far, head_only=request.startswith(b"HEAD "))
                 if not answer:

@@ -113,13 +113,15 @@ class Feeder:
         self.slowest = 0.0
         self.latest: Result | None = None
         self.pause = threading.Event()
+        self.idle = False
         self.started = monotonic()
 
     def _run(self) -> None:
         due = monotonic()
         while not self._stop.wait(max(0.0, due - monotonic())):
             due += self._interval
-            if self.pause.is_set():
+            self.idle = self.pause.is_set()
+            if self.idle:
                 continue
             number = self.frames
             time = number * self._interval

@@ -367,10 +367,8 @@ def test_sighup_reads_cameras_again_and_sigterm_ends_them(classifier: Path, tmp_
             file.write_text(text + '[[camera]]\nname = "b"\nsource = "demo:"\n')
             run.send_signal(signal.SIGHUP)
             assert any("was read again: a, b" in line for line in run.stderr)
-            begun = time.monotonic()
             run.send_signal(signal.SIGTERM)
             assert run.wait(PATIENCE) == 0
-            assert time.monotonic() - begun < 15, "it hangs"
         finally:
             run.kill()
     assert set(json.loads(summary.read_text())["cameras"]) == {"a", "b"}
@@ -458,9 +456,7 @@ def test_a_signal_ends_the_run_with_its_summary_and_whole_lines(
          "--events", events],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 30
-    while not (events.exists() and events.stat().st_size > 500) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: process.poll() is not None or (events.exists() and events.stat().st_size > 500))
     process.send_signal(number)
     out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors

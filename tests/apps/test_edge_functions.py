@@ -397,7 +397,7 @@ def test_the_policy_is_enough_to_upload_and_for_nothing_more(tmp_path: Path, s3_
             for _ in range(2):
                 spool.put(b"face", crop_key("faces/", time.time() - 60))
             uploader = Uploader(spool, "faces-bucket", client=camera, back_off=(0.01, 0.1))
-            assert uploader.flush(10), uploader.statistics().problem
+            assert uploader.flush(PATIENCE), uploader.statistics().problem
             with pytest.raises(ClientError, match="AccessDenied"):
                 camera.put_object(Bucket="faces-bucket", Key="elsewhere/x", Body=b"")
             with pytest.raises(ClientError, match="AccessDenied"):

@@ -82,7 +82,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
     try:
         with Capture(open_source(path, realtime=False)) as capture:
-            while (frame := capture.latest(20)) is not None:
+            while (frame := capture.latest(180)) is not None:
                 frame.release()
                 sys.exit(f"{path}: {frame.width}x{frame.height}")
     except SourceError as error:
@@ -125,7 +125,7 @@ def test_a_video_that_grows_in_mid_stream_is_cut_to_what_is_allowed(tmp_path: Pa
         path.write_bytes(b"".join(stream(size, codec) for size in ((96, 128), (480, 640), (96, 128))))
         with Capture(open_source(path, max_pixels=20_000)) as capture:
             sizes = []
-            while (frame := capture.latest(20)) is not None:
+            while (frame := capture.latest(PATIENCE)) is not None:
                 with frame:
                     sizes.append((frame.height, frame.width, mark(frame.bgr())))
             assert set(sizes) == {(96, 128, index) for index in range(3)}, codec

@@ -80,7 +80,7 @@ def test_numbers_and_device_paths_are_cameras():
 
 def test_mjpeg_is_asked_for_and_kept_compressed(device, pictures):
     path, fake = device
-    with Capture(open_camera(path), size=(90, 160)) as capture, capture.latest(5) as frame:
+    with Capture(open_camera(path), size=(90, 160)) as capture, capture.latest(PATIENCE) as frame:
         assert bytes(frame.jpeg) in pictures
         assert frame.planes[0].shape == (90, 160, 3)
         assert abs(frame.time - time.time()) < PATIENCE
@@ -93,7 +93,7 @@ def test_mjpeg_is_asked_for_and_kept_compressed(device, pictures):
 def test_cameras_without_mjpeg_give_bgr(device):
     path, fake = device
     fake.mjpeg = False
-    with Capture(open_camera(path)) as capture, capture.latest(5) as frame:
+    with Capture(open_camera(path)) as capture, capture.latest(PATIENCE) as frame:
         assert frame.jpeg is None
         assert (frame.pixels, frame.planes[0].shape) == ("bgr", (360, 640, 3))
         assert mark(frame.bgr()) % 16 == frame.sequence % 16
@@ -102,12 +102,12 @@ def test_cameras_without_mjpeg_give_bgr(device):
 def test_an_unplugged_camera_is_taken_again(device, caplog):
     path, fake = device
     with Capture(open_camera(path)) as capture:
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         path.unlink()
         wait_for(lambda: "unplugged" in caplog.text)
         path.touch()
         wait_for(lambda: capture.statistics().reconnects == 1)
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
     assert len(fake.instances) == 2
     assert all(instance.released for instance in fake.instances)
 
@@ -117,7 +117,7 @@ def test_a_silent_camera_counts_as_lost(device, caplog):
     source = open_camera(path)
     source.stall = 0.1
     with Capture(source) as capture:
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         fake.silent = True
         wait_for(lambda: "silent for" in caplog.text)
         stop(capture)
@@ -137,14 +137,14 @@ def test_padding_behind_the_picture_is_no_damage(device):
 
     fake.pictures = [jpeg.encode(scene(96, 128, i)) + bytes(5000) for i in range(16)]
     with Capture(open_camera(path)) as capture:
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         assert capture.statistics().damaged == 0
 
 
 def test_size_and_rate_are_asked_for(device):
     path, fake = device
     with Capture(camera.CameraSource(f"{path}@2688x1520@15")) as capture:
-        assert capture.latest(5) is not None
+        assert capture.latest(PATIENCE) is not None
     settings = fake.instances[0].settings
     assert settings[cv2.CAP_PROP_FRAME_WIDTH] == 2688
     assert settings[cv2.CAP_PROP_FRAME_HEIGHT] == 1520

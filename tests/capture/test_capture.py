@@ -245,7 +245,7 @@ def test_a_lost_live_source_is_opened_again(pictures, caplog):
     with Capture(source, policy="every") as capture:
         with capture.latest() as frame:
             assert frame.sequence == 0
-        with capture.latest(5) as frame:
+        with capture.latest(PATIENCE) as frame:
             assert frame.sequence == 1
         statistics = capture.statistics()
     assert statistics.reconnects == 1

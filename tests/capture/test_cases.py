@@ -39,7 +39,7 @@ def shown(text: object, most: int = 10_000, **options) -> tuple[list[np.ndarray]
     """Pictures and times of a source."""
     pictures, times = [], []
     with Capture(open_source(text, **options)) as capture:
-        while len(pictures) < most and (frame := capture.latest(10)) is not None:
+        while len(pictures) < most and (frame := capture.latest(PATIENCE)) is not None:
             with frame:
                 pictures.append(frame.bgr().copy())
                 times.append(frame.time)
@@ -71,7 +71,7 @@ def test_a_jpeg_five_times_in_a_fifo(cases, name, tmp_path):
     with Capture(open_source(path, realtime=False)) as capture:
         writer.start()
         for _ in range(5):
-            with capture.latest(10) as frame:
+            with capture.latest(PATIENCE) as frame:
                 assert near(frame.bgr(), reference_of(cases, name))
         writer.join(PATIENCE)
         assert capture.statistics().damaged == 0

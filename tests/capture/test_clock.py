@@ -12,6 +12,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from capture_tools import mark, scene, write_video
 
+from conditions import PATIENCE
 from saccade.capture import Capture, CaptureStatistics, jpeg, open_source, video
 from saccade.errors import ConfigError, SourceError
 
@@ -20,7 +21,7 @@ def shown(path: Path, **options) -> tuple[list[float], list[int], CaptureStatist
     """Times and marks of all pictures."""
     times, marks = [], []
     with Capture(open_source(path, **options)) as capture:
-        while (frame := capture.latest(20)) is not None:
+        while (frame := capture.latest(PATIENCE)) is not None:
             with frame:
                 times.append(frame.time)
                 marks.append(mark(frame.bgr()) % 16)
@@ -137,7 +138,7 @@ def test_the_largest_of_several_streams(tmp_path, order):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
         for stream in streams:
             container.mux(stream.encode())
-    with Capture(open_source(path)) as capture, capture.latest(5) as frame:
+    with Capture(open_source(path)) as capture, capture.latest(PATIENCE) as frame:
         assert (frame.height, frame.width) == (96, 128)
 
 
@@ -163,7 +164,7 @@ def test_the_display_matrix_turns_whatever_is_inside(tmp_path, codec, turn):
     content[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
     path.write_bytes(content)
     expected = upright(scene(96, 128, 0)).astype(int)
-    with Capture(open_source(path), size=(20, 20)) as capture, capture.latest(5) as frame:
+    with Capture(open_source(path), size=(20, 20)) as capture, capture.latest(PATIENCE) as frame:
         assert (frame.height, frame.width) == expected.shape[:2]
         small = frame.planes[0]
         assert (small.shape[0] > small.shape[1]) == (expected.shape[0] > expected.shape[1])
@@ -181,7 +182,7 @@ def test_exif_in_a_camera_s_stream_is_heeded_too(tmp_path):
     path.write_bytes(lying * 3)
     with Capture(open_source(path)) as capture:
         for _ in range(3):
-            with capture.latest(5) as frame:
+            with capture.latest(PATIENCE) as frame:
                 assert abs(frame.bgr().astype(int) - upright).mean() < 8
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from capture_tools import scene
 
+from conditions import PATIENCE
 from saccade.capture import Capture, open_source
 from saccade.frame import Frame
 
@@ -46,7 +47,7 @@ def by_ffmpeg(path: Path, matrix: str, full_range: bool, size: tuple[int, int]) 
 
 def first(path: Path) -> Frame:
     with Capture(open_source(path)) as capture:
-        return capture.latest(10)
+        return capture.latest(PATIENCE)
 
 
 @pytest.mark.parametrize("height", [240, 720])

@@ -123,7 +123,7 @@ def test_a_loop_that_is_no_loop_is_one_clear_error(cache):
 
 def test_many_at_once_draw_without_harm(cache):
     def first() -> bytes:
-        with Capture(open_source("demo:", realtime=False)) as capture, capture.latest(30) as frame:
+        with Capture(open_source("demo:", realtime=False)) as capture, capture.latest(PATIENCE) as frame:
             return bytes(frame.jpeg)
 
     with ThreadPoolExecutor(4) as pool:
@@ -133,7 +133,7 @@ def test_many_at_once_draw_without_harm(cache):
 
 def test_frames_outlive_the_loop(cache):
     with Capture(open_source("demo:", realtime=False), size=(30, 30)) as capture:
-        frame = capture.latest(20)
+        frame = capture.latest(PATIENCE)
     with frame:
         assert frame.bgr().shape == (270, 480, 3)
 

@@ -39,7 +39,7 @@ def shown(url: str, count: int = 1, **options) -> list[int]:
     """Marks of the first pictures."""
     marks = []
     with Capture(open_source(url, realtime=False, **options)) as capture:
-        while len(marks) < count and (frame := capture.latest(10)) is not None:
+        while len(marks) < count and (frame := capture.latest(PATIENCE)) is not None:
             with frame:
                 marks.append(mark(frame.bgr()) % 16)
     return marks
@@ -181,7 +181,7 @@ def test_a_gate_says_what_is_decoded_of_a_video_over_http(camera, tmp_path):
     capture = Capture(open_source(camera.url("/a.mp4"), realtime=False))
     capture.gate = Still()
     with capture:
-        while (frame := capture.latest(10)) is not None:
+        while (frame := capture.latest(PATIENCE)) is not None:
             frame.release()
     account = capture.ledger.account()
     assert (account.arrived, account.ended["still"]) == (20, 19)  # all but the key frame
@@ -233,7 +233,7 @@ def test_snapshots_are_polled_at_a_rate(camera):
         assert source.live
         marks = []
         for _ in range(5):
-            with capture.latest(5) as frame:
+            with capture.latest(PATIENCE) as frame:
                 marks.append(mark(frame.bgr()))
         assert capture.statistics().frame_rate == 20
     assert time.monotonic() - start >= 4 / 20
@@ -255,7 +255,7 @@ def test_a_polled_camera_that_fails_comes_back(camera):
     camera.paths["/snapshot"] = snapshot
     with Capture(open_source(camera.url("/snapshot"), rate=50), policy="every") as capture:
         for _ in range(5):
-            capture.latest(5).release()
+            capture.latest(PATIENCE).release()
         figures = capture.statistics()
     assert (figures.reconnects, figures.damaged) == (1, 1)
 
@@ -266,7 +266,7 @@ def test_snapshots_are_turned(camera):
     camera.paths["/snapshot"] = answer("image/jpeg", odd_jpeg.with_app(lying, odd_jpeg.exif(6)))
     camera.paths["/stream"] = stream([odd_jpeg.with_app(lying, odd_jpeg.exif(6))])
     for path in ("/snapshot", "/stream"):
-        with Capture(open_source(camera.url(path)), size=(30, 40)) as capture, capture.latest(5) as frame:
+        with Capture(open_source(camera.url(path)), size=(30, 40)) as capture, capture.latest(PATIENCE) as frame:
             assert (frame.height, frame.width, frame.planes[0].shape, frame.jpeg) == (120, 160, (30, 40, 3), None)
             assert abs(frame.bgr().astype(int) - upright).mean() < 8
             assert abs(frame.crop(80, 60, 160, 120).astype(int) - upright[60:, 80:]).mean() < 8

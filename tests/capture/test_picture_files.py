@@ -25,7 +25,7 @@ def shown(text: object, **options) -> tuple[list[int], CaptureStatistics]:
     """Marks of all pictures."""
     marks = []
     with Capture(open_source(text, **options)) as capture:
-        while (frame := capture.latest(20)) is not None:
+        while (frame := capture.latest(PATIENCE)) is not None:
             with frame:
                 marks.append(mark(frame.bgr()) % 16)
         return marks, capture.statistics()
@@ -187,7 +187,7 @@ from saccade.errors import SourceError
 count = 0
 try:
     with Capture(open_source(sys.argv[1], realtime=False)) as capture:
-        while (frame := capture.latest(10)) is not None:
+        while (frame := capture.latest(PATIENCE)) is not None:
             frame.release()
             count += 1
         print(count, capture.ended)

@@ -30,13 +30,13 @@ def test_from_connecting_to_the_end(pictures):
         figures = capture.statistics()
         assert (figures.state, figures.reason, figures.last_picture) == ("connecting", "", None)
         go.set()
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         wait_for(lambda: capture.statistics().state == "lost")
         figures = capture.statistics()
         assert figures.reason == "cable pulled"
         assert abs(figures.last_picture - time.time()) < PATIENCE
         away.set()
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         wait_for(lambda: capture.statistics().state == "ended")
         assert capture.statistics().last_picture > figures.last_picture
         assert capture.statistics().reason == ""
@@ -46,7 +46,7 @@ def test_the_reason_is_the_newest(pictures):
     go = threading.Event()
     source = Scripted([pictures[0], go.wait, SourceError("silent for 30 s")], live=True)
     with Capture(source, policy="every") as capture:
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         source.open_errors = [SourceError("connection refused")] * 100_000
         go.set()
         wait_for(lambda: capture.statistics().reason == "connection refused")
@@ -68,7 +68,7 @@ def test_damage_adds_up_where_another_source_is_found_after_each_loss(pictures):
     ]
     lives = iter([Found(each, live=True) for each in steps])
     with Capture(LaterSource("pipe", lambda: next(lives)), policy="every") as capture:
-        while (frame := capture.latest(10)) is not None:
+        while (frame := capture.latest(PATIENCE)) is not None:
             frame.release()
     figures, account = capture.statistics(), capture.ledger.account()
     assert (figures.damaged, figures.reconnects) == (6, 2)
@@ -77,9 +77,9 @@ def test_damage_adds_up_where_another_source_is_found_after_each_loss(pictures):
 
 def test_the_reason_of_an_end(pictures):
     with Capture(Scripted([pictures[0], SourceError("disk on fire")])) as capture:
-        capture.latest(5).release()
+        capture.latest(PATIENCE).release()
         with pytest.raises(SourceError):
-            capture.latest(5)
+            capture.latest(PATIENCE)
         assert (capture.statistics().state, capture.statistics().reason) == ("ended", "disk on fire")
 
 
@@ -87,7 +87,7 @@ def test_a_flapping_camera_logs_a_bounded_number_of_lines(pictures, caplog):
     steps = [step for _ in range(100) for step in (pictures[0], SourceError("cable loose"))]
     with Capture(Scripted([*steps, pictures[1]], live=True), policy="every") as capture:
         for _ in range(101):
-            capture.latest(5).release()
+            capture.latest(PATIENCE).release()
         assert capture.statistics().reconnects == 100
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == changes.BURST
@@ -123,7 +123,7 @@ def test_what_needed_help_is_counted(pictures):
     noisy = odd_jpeg.padded(pictures[2], b"left over " * 50)
     steps = [pictures[0], odd, odd, noisy, pictures[3], noisy[:4000]]
     with Capture(Scripted(steps)) as capture:
-        while (frame := capture.latest(5)) is not None:
+        while (frame := capture.latest(PATIENCE)) is not None:
             with frame:
                 assert frame.bgr().shape == (360, 640, 3)
                 assert frame.crop(10, 10, 200, 100).shape == (90, 190, 3)
@@ -136,7 +136,7 @@ def test_odd_pictures_keep_all_that_clean_ones_have(pictures, size):
     """Scaled decoding, compressed bytes to pass on, crops."""
 
     def looks(data: bytes) -> list[np.ndarray]:
-        with Capture(Scripted([data]), size=size) as capture, capture.latest(5) as frame:
+        with Capture(Scripted([data]), size=size) as capture, capture.latest(PATIENCE) as frame:
             assert frame.jpeg is not None
             return [frame.planes[0].copy(), frame.crop(100, 20, 300, 120), frame.at_least(150, 200), frame.bgr().copy()]
 
@@ -160,5 +160,5 @@ def test_a_camera_that_breaks_off_again_and_again_is_opened_less_and_less_often(
     capture._stop = Stop()
     with capture:
         for _ in range(17):
-            capture.latest(5).release()
+            capture.latest(PATIENCE).release()
     assert pauses[:14] == [thread.FIRST_PAUSE * 2**n for n in range(11)] + [thread.FLAPPING_PAUSE] * 3

@@ -231,7 +231,7 @@ def test_hostile_files_end_in_frames_or_one_error(mjpeg_avi, h264_mp4, h265_mkv,
         path = tmp_path / original.name
         path.write_bytes(content)
         with contextlib.suppress(SourceError), Capture(open_source(path), size=(45, 80)) as capture:
-            while (frame := capture.latest(20)) is not None:
+            while (frame := capture.latest(PATIENCE)) is not None:
                 frame.release()
             assert capture.ended
 

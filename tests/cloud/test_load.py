@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from conditions import PATIENCE
+from conditions import PATIENCE, wait_for
 from lengths import length
 from saccade.deploy.local import LocalAws
 
@@ -28,8 +28,7 @@ def feed(aws: LocalAws, first: int, count: int) -> None:
         for _ in range(2 if number % 10 == 0 else 1):
             put(aws, f"faces/{number}.jpg", PICTURE)
             sent += 1
-        while sent - (poller.delivered - start) > 40:
-            time.sleep(0.005)
+        wait_for(lambda: sent - (poller.delivered - start) <= 40)  # noqa: B023 - called at once
     aws.drain(PATIENCE)
 
 

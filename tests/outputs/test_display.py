@@ -32,7 +32,7 @@ def test_costs_microseconds_while_nobody_watches() -> None:
 def test_an_open_viewer_that_does_not_ask_costs_nothing() -> None:
     display = Display()
     with display.watch() as viewer, Feeder(display.accept, rate=100) as feeder:
-        assert viewer.next(2) is not None
+        assert viewer.next(PATIENCE) is not None
         made = display.statistics().encoded
         at = feeder.frames
         wait_for(lambda: feeder.frames > at + 10)
@@ -45,7 +45,7 @@ def test_pictures_are_of_the_size_that_is_watched() -> None:
     with Feeder(display.accept) as _, display.watch() as usual, display.watch(width=320, height=240) as small:
         shapes = []
         for viewer in (usual, small):
-            made = viewer.next(2)
+            made = viewer.next(PATIENCE)
             assert made is not None
             shapes.append(simplejpeg.decode_jpeg(made.jpeg).shape)
     assert shapes == [(480, 853, 3), (180, 320, 3)]
@@ -103,11 +103,11 @@ def test_rate(rate: float, limit: float, expected: float, monkeypatch: pytest.Mo
 def test_a_viewer_never_sees_a_frame_from_before_it_asked() -> None:
     display = Display()
     with display.watch() as viewer, Feeder(display.accept) as feeder:
-        viewer.next(2)
+        viewer.next(PATIENCE)
         seen = feeder.frames
         wait_for(lambda: feeder.frames > seen + 10)
         asked = feeder.frames
-        made = viewer.next(2)
+        made = viewer.next(PATIENCE)
         assert made is not None
         assert made.frame >= asked - 1
     display.close()
@@ -182,11 +182,11 @@ def test_close_lets_waiting_viewers_go() -> None:
     display = Display()
     viewer = display.watch()
     answer: list[object] = []
-    waiting = threading.Thread(target=lambda: answer.append(viewer.next(30)))
+    waiting = threading.Thread(target=lambda: answer.append(viewer.next(PATIENCE)))
     waiting.start()
     wait_for(lambda: display._waiting)
     display.close()
     waiting.join(PATIENCE)
     assert answer == [None]
-    assert viewer.next(10) is None
+    assert viewer.next(PATIENCE) is None
     display.accept(Frame.from_bgr(picture()), faces_result(0, 0.0, []))

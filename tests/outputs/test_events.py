@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from time import sleep
 import numpy as np
 import pytest
 
-from conditions import PATIENCE
+from conditions import PATIENCE, wait_for
 from saccade.errors import OutputError
 from saccade.frame import Frame
 from saccade.outputs.events import EventStatistics, EventWriter, to_json
@@ -123,10 +124,10 @@ def test_a_slow_reader_loses_no_line_and_cuts_none(frame: Frame) -> None:
 def test_close_while_the_reader_takes_nothing(frame: Frame) -> None:
     reader, pipe = os.pipe()
     writer = EventWriter(f"/dev/fd/{pipe}")
-    os.close(pipe)
     stuck = threading.Thread(target=lambda: [writer.accept(frame, faces_result(n, 0.0, [])) for n in range(3000)])
     stuck.start()
-    sleep(0.3)
+    wait_for(lambda: not select.select([], [pipe], [], 0)[1])  # no line has room
+    os.close(pipe)
     writer.close()
     stuck.join(PATIENCE)
     assert not stuck.is_alive(), "it waits for the reader"

@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from time import sleep, thread_time
+from time import thread_time
 
 import pytest
 import simplejpeg
@@ -126,8 +126,8 @@ def test_the_thread_sleeps(tmp_path: Path, stalled: bool, monkeypatch: pytest.Mo
     display, path = Display(), tmp_path / "f"
     fifo = Fifo(display, path).start()
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if stalled else None
-    with Feeder(display.accept):
-        sleep(1.5)
+    with Feeder(display.accept) as feeder:
+        wait_for(lambda: feeder.frames > 45)
     fifo.close()
     display.close()
     if file is not None:
@@ -210,9 +210,10 @@ def test_never_writes_to_a_file_put_in_its_place(tmp_path: Path, caplog: pytest.
 def test_sigpipe_does_not_kill_the_program(tmp_path: Path) -> None:
     """With SIGPIPE restored, as programs that end quietly in a shell pipe do."""
     program = f"""
-import os, signal, sys, time
+import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+from conditions import wait_for
 from scenes import Feeder
 from saccade.outputs.display import Display
 from saccade.outputs.fifo import Fifo
@@ -220,10 +221,11 @@ display = Display()
 fifo = Fifo(display, {str(tmp_path / "f")!r}).start()
 with Feeder(display.accept, rate=60):
     for _ in range(3):
+        before = display.statistics().encoded
         reader = os.open({str(tmp_path / "f")!r}, os.O_RDONLY | os.O_NONBLOCK)
-        time.sleep(0.6)
+        wait_for(lambda: display.statistics().encoded >= before + 2)
         os.close(reader)
-        time.sleep(0.2)
+        wait_for(lambda: display.statistics().viewers == 0)
 fifo.close()
 display.close()
 print("alive")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import local_broker
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from local_broker import Mosquitto, Nucleus, Subscriber
 from local_s3 import free_port
 from saccade.errors import ConfigError
@@ -58,7 +58,7 @@ def test_an_outage_keeps_order_and_bounds_the_queue(caplog: pytest.LogCaptureFix
         assert wait_for(lambda: publisher.statistics().problem == "down")
         assert publisher.statistics().pending <= 11
         publisher.failing = False
-        assert publisher.drained(10)
+        assert publisher.drained(PATIENCE)
         counts = publisher.statistics()
     sent = [int(body) for _, body in publisher.sent]
     assert sent == sorted(sent)
@@ -72,9 +72,9 @@ def test_rate_is_capped() -> None:
     with Recorder(rate=50) as publisher:
         for i in range(30):
             publisher.publish(str(i))
-        assert publisher.drained(10)
+        assert publisher.drained(PATIENCE)
     times = [moment for moment, _ in publisher.sent]
-    assert 0.5 < times[-1] - times[0] < 2.0
+    assert times[-1] - times[0] > 0.5
     assert all(times[i + 10] - times[i] > 0.15 for i in range(20))
 
 
@@ -83,7 +83,7 @@ def test_too_large_payloads_are_refused_before_sending(caplog: pytest.LogCapture
         assert publisher.publish(b"x" * 128 * 1024)
         for _ in range(3):
             assert not publisher.publish(b"x" * (128 * 1024 + 1))
-        assert publisher.drained(5)
+        assert publisher.drained(PATIENCE)
         assert publisher.statistics().refused == 3
     assert len(publisher.sent) == 1
     assert sum("at most 131072" in record.message for record in caplog.records) == 1
@@ -114,7 +114,7 @@ def test_topics_that_are_fine() -> None:
 def test_results_become_events() -> None:
     with Recorder() as publisher:
         publisher.accept(None, RESULT)  # type: ignore[arg-type]
-        assert publisher.drained(5)
+        assert publisher.drained(PATIENCE)
     event = json.loads(publisher.sent[0][1])
     assert event["detections"][0]["prob"] == 0.5
 
@@ -170,16 +170,15 @@ def test_mqtt_outage_in_mid_run(tmp_path: Path) -> None:
             for _ in range(count):
                 assert publisher.publish(str(sent))
                 sent += 1
-                time.sleep(0.002)
 
         send(100)
         broker.stop()
         send(100)
-        time.sleep(0.3)
+        wait_for(lambda: "cannot connect" in publisher.statistics().problem)
         assert publisher.statistics().pending > 0
         broker.start()
         send(100)
-        assert publisher.drained(20)
+        assert publisher.drained(PATIENCE)
         counts = publisher.statistics()
         assert wait_for(lambda: len({payload for _, payload in reader.messages}) == sent)
         publisher.close()
@@ -200,7 +199,7 @@ def test_mqtt_before_there_is_a_broker(tmp_path: Path) -> None:
         assert publisher.publish("early")
         assert wait_for(lambda: "cannot connect" in publisher.statistics().problem)
         with broker:
-            assert publisher.drained(10)
+            assert publisher.drained(PATIENCE)
             assert publisher.statistics().problem == ""
 
 
@@ -212,11 +211,11 @@ def test_mqtt_with_client_certificates(tmp_path: Path) -> None:
         publisher = open_publisher(f"mqtts://localhost:{broker.port}?{files}", thing="cam")
         publisher._client.reconnect_delay_set(0.1, 0.3)  # type: ignore[attr-defined]
         publisher.publish("secret")
-        assert publisher.drained(10)  # type: ignore[attr-defined]
+        assert publisher.drained(PATIENCE)  # type: ignore[attr-defined]
         broker.stop()
         publisher.publish("in the outage")
         broker.start()
-        assert publisher.drained(15)  # type: ignore[attr-defined]
+        assert publisher.drained(PATIENCE)  # type: ignore[attr-defined]
         assert wait_for(lambda: len({payload for _, payload in reader.messages}) == 2)
         publisher.close()
 
@@ -269,7 +268,7 @@ def test_greengrass(nucleus: Nucleus) -> None:
         publisher = open_publisher("greengrass:", thing="cam")
         for i in range(50):
             publisher.publish(f'{{"n": {i}}}')
-        assert publisher.drained(10)  # type: ignore[attr-defined]
+        assert publisher.drained(PATIENCE)  # type: ignore[attr-defined]
         counts = publisher.statistics()
         publisher.close()
     assert nucleus.tokens == ["token"]
@@ -282,12 +281,12 @@ def test_greengrass_restart_in_mid_run(nucleus: Nucleus) -> None:
         with nucleus:
             for i in range(10):
                 publisher.publish(str(i))
-            assert publisher.drained(10)
+            assert publisher.drained(PATIENCE)
         for i in range(10, 20):
             publisher.publish(str(i))
         assert wait_for(lambda: "cannot be reached" in publisher.statistics().problem)
         with nucleus:
-            assert publisher.drained(20)
+            assert publisher.drained(PATIENCE)
         assert publisher.statistics().problem == ""
     assert [int(payload) for _, payload, _ in nucleus.messages] == list(range(20))
 
@@ -301,7 +300,7 @@ def test_greengrass_that_does_not_allow_or_answer(nucleus: Nucleus) -> None:
         nucleus.allowed, nucleus.silent = "", True
         assert wait_for(lambda: "did not answer" in publisher.statistics().problem)
         nucleus.silent = False
-        assert publisher.drained(20)
+        assert publisher.drained(PATIENCE)
         publisher.close()
 
 

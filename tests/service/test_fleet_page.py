@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import simplejpeg
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
 from saccade.cli import main
@@ -47,7 +47,7 @@ def fleet(tmp_path: Path, own_costs: None, monkeypatch: pytest.MonkeyPatch) -> I
 
 def ask(page: FleetPage, method: str, path: str, said: Any = None, **headers: str) -> tuple[int, bytes]:
     parts = urlsplit(page.url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     connection.request(method, path, None if said is None else json.dumps(said), headers)
     answer = connection.getresponse()
     body = answer.read()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -145,7 +145,7 @@ def test_who_comes_while_the_source_is_away_sees_the_last_picture() -> None:
         with get(page, "/stream.mjpeg") as response:
             pictures(response, 2)
         feeder.pause.set()
-        sleep(0.2)  # what is on its way comes to nobody
+        wait_for(lambda: feeder.idle)  # what is on its way comes to nobody
         for query in ("", "?height=720"):
             with get(page, f"/stream.mjpeg{query}") as response:
                 (last,) = pictures(response, 1)
@@ -210,20 +210,25 @@ def test_stream_ends_with_the_display() -> None:
     display = Display()
     page = LivePage("127.0.0.1:0", display, dict).start()
     with get(page, "/stream.mjpeg") as response:
-        threading.Timer(0.2, display.close).start()
+        display.close()
         assert response.read() == b"--frame\r\n"
     page.close()
 
 
+def wait_for_frames(feeder: Feeder, count: int) -> None:
+    before = feeder.frames
+    wait_for(lambda: feeder.frames >= before + count)
+
+
 def test_nobody_watches_nothing_is_encoded() -> None:
-    with serving() as (page, _):
+    with serving() as (page, feeder):
         with get(page, "/stream.mjpeg") as response:
             pictures(response, 2)
         wait_for(lambda: not json.loads(_read(page, "/statistics.json"))["display"]["viewers"])
-        sleep(0.3)
-        before = json.loads(_read(page, "/statistics.json"))["display"]["encoded"]
-        sleep(0.5)
-        assert json.loads(_read(page, "/statistics.json"))["display"]["encoded"] == before
+        wait_for_frames(feeder, 5)
+        before = page._display.statistics().encoded
+        wait_for_frames(feeder, 15)
+        assert page._display.statistics().encoded == before
 
 
 def viewers(page: LivePage) -> int:
@@ -343,14 +348,13 @@ def test_a_stalled_client_changes_nothing_for_others() -> None:
 
 
 def _ask(page: LivePage, request: bytes) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", page.address[1]), timeout=5)
+    client = socket.create_connection(("127.0.0.1", page.address[1]), timeout=PATIENCE)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.sendall(request)
     return client
 
 
-def _is_dropped(client: socket.socket, seconds: float) -> bool:
-    client.settimeout(seconds)
+def _is_dropped(client: socket.socket) -> bool:
     with suppress(ConnectionError):
         try:
             while client.recv(1 << 16):
@@ -409,7 +413,7 @@ def test_nonsense_is_answered_or_dropped(request_bytes: bytes, caplog: pytest.Lo
         with suppress(ConnectionError):
             client = _ask(page, request_bytes)
             client.shutdown(socket.SHUT_WR)
-            assert _is_dropped(client, 3)
+            assert _is_dropped(client)
         client.close()
         assert status(page) == 200
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
@@ -422,7 +426,7 @@ def test_close_is_quick_with_clients_in_every_state() -> None:
             _ask(page, b"GET / HT"),
             _ask(page, b""),
         ]
-        sleep(0.4)
+        wait_for(lambda: viewers(page) == 1)
         page.close()
         assert not [t for t in threading.enumerate() if t.name.startswith("saccade-page")]
         for client in clients:

@@ -306,7 +306,7 @@ def test_requests_are_bound_like_local_ones(server: Server) -> None:
     assert set(request.outputs) == {"boxes", "scores", "labels", "keypoints"}
     called = threading.Event()
     request.start(lambda _: called.set())
-    assert called.wait(5)
+    assert called.wait(PATIENCE)
     with pytest.raises(ModelError, match="there it is uint8"):
         model.infer(np.zeros((1, 3, 192, 192), np.float32))
     figures = model.statistics()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import local_s3
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from lengths import length
 from saccade.errors import ConfigError, OutputError
 from saccade.storage.spool import Spool
@@ -62,7 +62,7 @@ def test_objects_are_private_encrypted_and_whole(tmp_path: Path, s3: Any, bucket
     data = os.urandom(30000)
     with Spool(tmp_path, min_free=0) as spool:
         entry = spool.put(data, KEY)
-        assert uploader(spool, bucket, server).flush(20)
+        assert uploader(spool, bucket, server).flush(PATIENCE)
         assert spool.statistics().pending == 0
     answer = s3.get_object(Bucket=bucket, Key=entry.key)
     assert answer["Body"].read() == data
@@ -78,7 +78,7 @@ def test_a_repeat_is_no_second_object(tmp_path: Path, s3: Any, bucket: str, serv
         for _ in range(3):
             spool.put(b"same crop", KEY)
         up = uploader(spool, bucket, server)
-        assert up.flush(20)
+        assert up.flush(PATIENCE)
         assert (up.statistics().uploaded, up.statistics().repeats) == (1, 2)
     assert len(local_s3.versions(s3, bucket)) == 1
 
@@ -169,7 +169,7 @@ def test_troubles_that_pass_are_waited_out(tmp_path: Path, code: str, says: str)
         up = Uploader(spool, "bucket", client=Client(), back_off=QUICK)
         original = up._report
         up._report = lambda problem, counts: (problems.append(problem), original(problem, counts))[1]  # type: ignore[method-assign]
-        assert up.flush(10)
+        assert up.flush(PATIENCE)
         assert up.statistics().failures == 3
     assert says in problems[0]
 
@@ -188,7 +188,7 @@ def test_what_s3_never_takes_does_not_block_the_rest(tmp_path: Path) -> None:
     with Spool(tmp_path, min_free=0) as spool:
         spool.put(b"x", "bad/{digest}")
         good = spool.put(b"x", "good/{digest}")
-        assert Uploader(spool, "bucket", client=Client(), back_off=QUICK).flush(10)
+        assert Uploader(spool, "bucket", client=Client(), back_off=QUICK).flush(PATIENCE)
         assert Client.taken == [good.key]
         assert spool.statistics().quarantined == 1
         assert len(spool.quarantined_files()) == 1
@@ -254,7 +254,7 @@ def test_one_connection_carries_all(tmp_path: Path, environment: pytest.MonkeyPa
             spool.put(b"%d" % i, KEY)
         client = s3_client()
         up = Uploader(spool, "some-bucket", client=client)
-        assert up.flush(20)
+        assert up.flush(PATIENCE)
         client.close()
         web.shutdown()
         thread.join()
@@ -302,7 +302,7 @@ def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, server: st
             device.stdout.close()
             counted += [line.strip() for line in lines if line.endswith("\n")]
     with Spool(tmp_path, min_free=0) as spool:
-        assert uploader(spool, bucket, server).flush(300)
+        assert uploader(spool, bucket, server).flush(PATIENCE)
         assert spool.statistics().quarantined == 0
     stored = local_s3.versions(s3, bucket)
     assert len(stored) == len(set(stored)), "an object was written twice"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade.errors import ConfigError
 from saccade.storage import uploads
 from saccade.storage.spool import Spool
@@ -31,7 +31,7 @@ class Bucket:
         if self.refused:
             raise ClientError({"Error": {"Code": self.refused.pop(0)}}, "PutObject")
         if self.slow and Key.startswith(self.slow):
-            assert self.go.wait(30)
+            assert self.go.wait(PATIENCE)
         self.keys.append(Key)
 
 
