@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -73,7 +72,6 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """From here on it looks at what tests make."""
     gc.enable()
-    gc.collect()
     gc.freeze()
 
 
@@ -120,38 +118,43 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
     return _USERS_CACHE
 
 
+_SIGNALS = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1,
+    signal.SIGUSR2,
+)  # fmt: skip
+
+
+class _Signals:
+    """Handlers, and which signals are blocked."""
+
+    def __init__(self) -> None:
+        self.handlers = [signal.getsignal(number) for number in _SIGNALS]
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def restore(self) -> None:
+        for number, handler in zip(_SIGNALS, self.handlers, strict=True):
+            if handler is not None and signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
+
+
 @pytest.fixture
 def own_signals() -> Iterator[None]:
     """For what ends its process, and leaves signals ignored, in a test."""
-    before = _signals()
+    before = _Signals()
     yield
-    _restore(before)
+    before.restore()
 
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
     """A test that leaves signals otherwise than it found them fails: processes of later tests would inherit that."""
-    before = _signals()
+    before = _Signals()
     yield
-    after = _signals()
-    _restore(before)
-    changed = {number.name: (was, after[number]) for number, was in before.items() if after[number] != was}
-    assert not changed, f"left with other handlers or blocked (before, after): {changed}; see `own_signals`"
-
-
-def _signals() -> dict[signal.Signals, tuple[Any, bool]]:
-    """Handler, and whether it is blocked; not of SIGALRM, which is pytest-timeout's."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    fixed = (signal.SIGALRM, signal.SIGKILL, signal.SIGSTOP)
-    return {n: (signal.getsignal(n), n in blocked) for n in signal.Signals if n not in fixed}
-
-
-def _restore(signals: dict[signal.Signals, tuple[Any, bool]]) -> None:
-    for number, (handler, _) in signals.items():
-        if handler is not None and signal.getsignal(number) != handler:
-            signal.signal(number, handler)
-    blocked = [number for number, (_, is_blocked) in signals.items() if is_blocked]
-    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    after = _Signals()
+    if vars(after) != vars(before):
+        before.restore()
+        pytest.fail(f"signals were left otherwise than found, see `own_signals`: {vars(before)}, now {vars(after)}")
 
 
 @pytest.fixture(autouse=True)
