@@ -63,6 +63,22 @@ def test_the_call_that_would_override_it_runs(pets: Path, tmp_path: Path) -> Non
         assert {entry["label"] for entry in event["classes"]} == names
 
 
+def test_what_no_app_runs_is_inferred(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mesh, picture = tmp_path / "mesh.xml", tmp_path / "picture.png"
+    ov.save_model(outputs_only(p=(1, 1404), s=(1, 1)), mesh)
+    cv2.imwrite(str(picture), np.zeros((48, 64, 3), np.uint8))
+    words = shlex.split(describe(mesh)["calls"]["command"])
+    assert words[:5] == ["saccade", "infer", "--parsed", str(mesh), "PICTURE"]
+    words[4] = str(picture)
+    for more, y in (([], -8), (["--resize", "stretch"], 0)):  # above and below the picture are bars, or nothing
+        assert main([*words[1:], *more, "--json"]) == 0
+        (entry,) = json.loads(capsys.readouterr().out)
+        assert entry["result"]["app"] == "landmarks"
+        assert entry["result"]["landmarks"]["points"][:1] == [[0, y, 0]]
+    assert main([*words[1:], "--rgb", "--color", "bgr"]) == 2
+    assert "--rgb and --color bgr contradict" in capsys.readouterr().err
+
+
 def test_the_python_call_is_one(pets: Path) -> None:
     import saccade
 

@@ -18,7 +18,7 @@ from saccade.networks.network import Port
 from saccade.networks.spec import InputSpec
 from saccade.predict import open_predictor
 from saccade.predict.framing import Whole, make_plan
-from saccade.predict.parsers.blazeface import BlazeFace, anchors
+from saccade.predict.parsers.blaze import DETECTORS, Blaze, anchors
 from saccade.predict.parsers.boxes_labels import ListedObjects, Lists
 from saccade.predict.parsers.classification import Classifier
 from saccade.predict.parsers.detection_output import DetectionOutput
@@ -143,7 +143,7 @@ def test_anchors() -> None:
 
 def test_blazeface() -> None:
     parser = open_predictor(Model(outputs_only(b=(1, 896, 16), s=(1, 896, 1)))).parser
-    assert isinstance(parser, BlazeFace)
+    assert isinstance(parser, Blaze)
     boxes = np.zeros((1, 896, 16), np.float32)
     scores = np.full((1, 896, 1), -20, np.float32)
     at = 2 * (16 * 8 + 8)  # first anchor of cell (8, 8): centre at 8.5 / 16
@@ -162,6 +162,29 @@ def test_blazeface() -> None:
     none = parser.parse({"b": boxes, "s": np.full_like(scores, -20)}, parser.defaults)
     assert len(none) == 0
     assert none.boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "count", "name", "mean", "last_side"),
+    [
+        (16, 2304, "face", 127.5, 48), (18, 896, "palm", 127.5, 8), (18, 2016, "palm", 0, 12),
+        (18, 2944, "palm", 127.5, 8), (12, 896, "person", 127.5, 8), (12, 2254, "person", 127.5, 7),
+    ],
+)  # fmt: skip
+def test_blaze_detectors(numbers: int, count: int, name: str, mean: float, last_side: int) -> None:
+    predictor = open_predictor(Model(outputs_only(b=(1, count, numbers), s=(1, count, 1))))
+    assert (predictor.spec.mean[0], predictor.spec.swap_rb, predictor.spec.resize) == (mean, True, "letterbox")
+    boxes, scores = np.zeros((1, count, numbers), np.float32), np.full((1, count, 1), -20, np.float32)
+    boxes[0, -1, 2:4], boxes[0, -1, -2:], scores[0, -1] = 4, (-3, -5), 5
+    found = predictor.parser.parse({"b": boxes, "s": scores}, predictor.settings)
+    place = 32 * (1 - 0.5 / last_side)  # the last anchor is in the last cell's middle
+    np.testing.assert_allclose(found.boxes, [[place - 2, place - 2, place + 2, place + 2]], rtol=1e-5)
+    assert found.keypoints is not None
+    assert found.keypoints.shape == (1, (numbers - 4) // 2, 2)
+    np.testing.assert_allclose(found.keypoints[0, -1], [place - 3, place - 5], rtol=1e-5)
+    assert found.name(0) == name
+    grids = DETECTORS[numbers].grids[count]
+    assert len(anchors(grids)) == count
 
 
 def test_results_outlive_the_outputs() -> None:
@@ -219,6 +242,42 @@ def test_landmarks() -> None:
     assert isinstance(found, Landmarks)
     np.testing.assert_array_equal(found.points[1], [3, 4, 5])
     assert found.score == 0.5
+
+
+@pytest.mark.parametrize("beside", [{}, {"metres": (1, 63)}])
+def test_hand_mesh(beside: dict[str, tuple[int, ...]]) -> None:
+    network = FakeNetwork(
+        {
+            **{name: np.full(shape, 0.1) for name, shape in beside.items()},
+            "px": np.full((1, 63), 100.0), "there": np.array([[0.75]]), "right": np.array([[0.1]]),
+        },
+        (224, 224),
+        layer_type="Sigmoid",
+    )  # fmt: skip
+    claim = claim_of(network)
+    assert (claim.family, claim.task, claim.input["scale"]) == ("hand-mesh", "landmarks", (255.0,) * 3)
+    points = np.arange(63, dtype=np.float32).reshape(1, 63)
+    outputs = {"px": points, "there": np.float32([[0.75]]), "right": np.float32([[0.1]])}
+    found = claim.parser.parse(outputs, claim.parser.defaults)
+    assert isinstance(found, Landmarks)
+    np.testing.assert_array_equal(found.points, points.reshape(21, 3))
+    assert found.score == 0.75
+    odd = claim.parser.parse(outputs | {"there": np.float32([[np.nan]])}, claim.parser.defaults)
+    assert isinstance(odd, Landmarks)
+    assert odd.score == 0
+
+
+def test_pose_mesh() -> None:
+    shapes = {"px": (1, 195), "there": (1, 1), "body": (1, 256, 256, 1), "heat": (1, 64, 64, 39), "metres": (1, 117)}
+    parser = open_predictor(Model(outputs_only(**shapes))).parser
+    assert parser.task == "landmarks"
+    outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    outputs["px"][:] = np.arange(195)
+    found = parser.parse(outputs, parser.defaults)
+    assert isinstance(found, Landmarks)
+    assert found.points.shape == (33, 3)  # without those that only help to find the next view
+    np.testing.assert_array_equal(found.points[1], [5, 6, 7])
+    assert found.score == 0.5  # no sigmoid at the end: a logit
 
 
 # ---- the choice

@@ -96,6 +96,17 @@ def test_one_channel_is_one_class(kind: str) -> None:
     assert (found.name(1), found.background) == ("cat", 0)
 
 
+def test_the_probability_of_the_only_name_needs_no_word() -> None:
+    outputs = {"map": np.zeros((1, 1, 60, 90), np.float32)}
+    made: dict[str, Any] = {"end": {"map": "sigmoid"}, "size": (120, 180)}
+    assert predictor_of(outputs, wishes=Wishes(labels=("selfie",)), **made).parser.family == "segmentation"
+    for wishes in (Wishes(), Wishes(labels=("a", "b"))):
+        with pytest.raises(UnsupportedError, match=r"one probability for each place .*--task segment"):
+            predictor_of(outputs, wishes=wishes, **made)
+    with pytest.raises(UnsupportedError):  # a depth, perhaps
+        predictor_of(outputs, size=(120, 180), wishes=Wishes(labels=("selfie",)))
+
+
 def test_auxiliary_maps_are_left_aside() -> None:
     labels = truth()
     outputs = {"aux": -scores(labels)[None], "out": scores(labels)[None]}

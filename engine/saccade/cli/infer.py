@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saccade.cli import add_command, style
-from saccade.cli.shapes import add_input_shape, input_shapes
+from saccade.cli.parser import add_options, given
+from saccade.config import RunConfig, resolve
 from saccade.errors import ConfigError, JpegError, SourceError
 from saccade.text import plain
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from saccade.predict.predictor import Predictor
+
+_NETWORK = (
+    "labels", "task", "head", "input_shape", "threshold", "iou", "tiles", "mean", "scale", "color", "resize", "pad",
+)  # fmt: skip
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,33 +36,17 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print every value as JSON")
     parser.add_argument("--parsed", action="store_true", help="print what the outputs mean, too")
-    add_input_shape(parser)
-    parser.add_argument("--device", choices=("AUTO", "CPU", "GPU"), default="CPU", help="inference device")
-    parser.add_argument("--precision", choices=("auto", "f32", "bf16", "f16", "int8"), default="f32", help="arithmetic")
-    parser.add_argument("--labels", metavar="FILE", help="file with the class names, one a line or JSON")
-    parser.add_argument(
-        "--task", metavar="T", default="", help="what the network does, where its outputs leave that open"
-    )
-    parser.add_argument("--head", metavar="NAME", default="", help="family of the network's outputs, likewise")
-    parser.add_argument("--threshold", type=float, metavar="P", help="with --parsed: least probability of an object")
     parser.add_argument(
         "--max-pixels", type=int, default=1 << 26, metavar="N", help="refuse pictures of more pixels (default: 64 Mi)"
     )
-    parser.add_argument(
-        "--rgb", action="store_true", help="give the network RGB (default: as the model says, else BGR)"
-    )
-    parser.add_argument(
-        "--mean", type=float, metavar="X", help="subtracted from each pixel (default: as the model says)"
-    )
-    parser.add_argument(
-        "--scale", type=float, metavar="X", help="divides each pixel after the mean (default: likewise)"
-    )
+    parser.add_argument("--device", choices=("AUTO", "CPU", "GPU"), default="CPU", help="inference device")
+    parser.add_argument("--precision", choices=("auto", "f32", "bf16", "f16", "int8"), default="f32", help="arithmetic")
+    parser.add_argument("--rgb", action="store_true", help="give the network RGB, as --color rgb")
+    add_options(parser, RunConfig, _NETWORK)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the outputs of each picture."""
-    if options.scale == 0:
-        raise ConfigError("--scale: got 0; expected a divisor, as 255 for networks that want [0, 1]")
     predictor = _predictor(options)
     report = [
         _entry(predictor, image, parsed=options.parsed, max_pixels=options.max_pixels) for image in options.images
@@ -79,18 +68,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _predictor(options: argparse.Namespace) -> Predictor:
+    from saccade.apps import predictor_options
     from saccade.networks import open_network
     from saccade.predict.opening import Wishes, understand
 
+    said = {name: text for name, text in given(options, RunConfig).items() if name in _NETWORK}
+    if options.rgb and said.setdefault("color", "rgb") != "rgb":
+        raise ConfigError(f"--rgb and --color {said['color']} contradict each other; leave one of them out")
+    wishes = predictor_options(resolve(RunConfig, given=said | {"device": options.device}).config)
     network = open_network(
-        options.model, device=options.device, precision=options.precision, input_shapes=input_shapes(options),
+        options.model, device=wishes.pop("device"), precision=options.precision,
+        input_shapes=wishes.pop("input_shapes"),
         batch=None if any(image.endswith(".npy") for image in options.images) else 1,
     )  # fmt: skip
-    wishes = Wishes(
-        labels=options.labels, task=options.task, head=options.head, mean=options.mean, scale=options.scale,
-        color="rgb" if options.rgb else "", threshold=options.threshold,
-    )  # fmt: skip
-    return understand(network, wishes, name=options.model, raw=not options.parsed)
+    return understand(network, Wishes(**wishes), name=options.model, raw=not options.parsed)
 
 
 def _entry(predictor: Predictor, image: str, *, parsed: bool, max_pixels: int) -> dict[str, Any]:

@@ -31,8 +31,10 @@ from saccade.predict.understanding import Value
 
 _NO_LAYER = {"Constant", "Parameter", "Result"}
 
-_RUNS = {"detect": "detect", "segment": "segment", "angles": "head-pose", "pan-tilt": "head-pose"}
-"""What `saccade run` calls the app for a task; the others are named as the task."""
+_RUNS = {
+    "detect": "detect", "segment": "segment", "classify": "classify", "angles": "head-pose", "pan-tilt": "head-pose",
+}  # fmt: skip
+"""What `saccade run` calls the app for a task; for others there is `saccade infer`."""
 
 _OPTIONS = {"--" + field.name.replace("_", "-") for field in dataclasses.fields(RunConfig)}
 
@@ -155,9 +157,14 @@ def _calls(task: str, values: Mapping[str, Value], predictor: Predictor, path: P
     arguments["input_shapes"] = (spec.height, spec.width)
     written = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     return {
-        "command": f"saccade run {_RUNS.get(task, task)} --model {where} {' '.join(words)}",
+        "command": f"{_command(task, where)} {' '.join(words)}",
         "python": f"saccade.open({str(path)!r}, {written})",
     }
+
+
+def _command(task: str, model: str) -> str:
+    """How a network for a task is run."""
+    return f"saccade run {_RUNS[task]} --model {model}" if task in _RUNS else f"saccade infer --parsed {model} PICTURE"
 
 
 def _override(name: str, option: str) -> str:

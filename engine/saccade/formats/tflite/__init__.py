@@ -1,8 +1,8 @@
 """TensorFlow Lite: a `.tflite` file as an `ov.Model` that says real numbers.
 
 OpenVINO's front end reads the network; what it leaves open is settled here. `flatbuffer` reads the wire format, `graph`
-the network as plain data, `hybrid` mends weights that are typed otherwise than they are meant, `postprocess` is the SSD
-decoding that OpenVINO has not got, `metadata` what a file says of itself.
+the network as plain data, `hybrid` mends weights that are typed otherwise than they are meant, `postprocess` and
+`transposed` are the operators that OpenVINO has not got, `metadata` is what a file says of itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import layers
 from saccade.formats.core import reason
 from saccade.formats.importing import naming
-from saccade.formats.tflite import postprocess
+from saccade.formats.tflite import postprocess, transposed
 from saccade.formats.tflite.flatbuffer import Buffer
 from saccade.formats.tflite.graph import Graph, Operator, Tensor, along_axis, read_graph
 from saccade.formats.tflite.hybrid import signed_weights
@@ -65,6 +65,7 @@ def read(path: str | os.PathLike[str]) -> ov.Model:
             with _as_openvino_reads(path, graph) as file:
                 model = _converted(file)
             _append_postprocess(model, graph)
+            _insert_transposed(model, graph)
             _refuse_unknown(model, graph)
             _say_real_numbers(model, graph)
             _note_inputs(model, graph)
@@ -171,6 +172,19 @@ def _append_postprocess(model: ov.Model, graph: Graph) -> None:
         _replace(node.output(index), part, tensor.name)
         facts = {"op": postprocess.NAME, "part": name, "classes": options.num_classes, "per_box": options.per_box}
         model.set_rt_info(json.dumps(facts), ["saccade", "output", tensor.name])
+
+
+def _insert_transposed(model: ov.Model, graph: Graph) -> None:
+    """Put layers in the place of each Convolution2DTransposeBias."""
+    for node, operator in _left_over(model, graph):
+        if operator.custom == transposed.NAME:
+            values = [_real_input(model, graph, node, operator, slot) for slot in range(len(operator.inputs))]
+            made = transposed.build(values, graph, operator)
+            name = graph.tensors[operator.outputs[0]].name
+            for reader in node.output(0).get_target_inputs():
+                reader.replace_source_output(made)
+            made.get_tensor().set_names({name})
+            made.get_node().set_friendly_name(name)
 
 
 def _real_input(model: ov.Model, graph: Graph, node: Any, operator: Operator, slot: int) -> Any:

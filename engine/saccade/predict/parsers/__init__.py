@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from saccade.predict.parsers import (
     aizoo,
-    blazeface,
+    blaze,
+    body_mesh,
     boxes_labels,
     centerface,
     centernet,
@@ -45,7 +46,8 @@ from saccade.predict.parsers import (
 
 FAMILIES = (
     aizoo,
-    blazeface,
+    blaze,
+    body_mesh,
     boxes_labels,
     centerface,
     centernet,

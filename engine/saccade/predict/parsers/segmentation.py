@@ -47,8 +47,9 @@ def claims(evidence: Evidence) -> Claims:
         return
     reason = _reason(evidence, best)
     if reason is None:
-        if best.channels > 1 and best.shrink <= _QUARTER + 0.5:
-            kind = f"a map of {best.channels} numbers for each place of the picture"
+        if best.shrink <= _QUARTER + 0.5 and (best.channels > 1 or best.port.layer_type == "Sigmoid"):
+            numbers = f"{best.channels} numbers" if best.channels > 1 else "one probability"
+            kind = f"a map of {numbers} for each place of the picture"
             yield Refusal("segmentation", "segment", 0, f"{kind}; --task segment takes them for scores of classes")
         return
     certainty, why = reason
@@ -97,6 +98,8 @@ def _reason(evidence: Evidence, best: Map) -> tuple[int, str] | None:
     if best.form == "classes" and best.shrink <= _COARSE:
         return 2, f"a map of whole numbers, {list(port.shape)}"
     if best.channels < 2:
+        if best.port.layer_type == "Sigmoid" and len(evidence.names) == 1 and best.shrink <= _QUARTER + 0.5:
+            return 1, "a map of the probability of the only name"
         return None
     if "Softmax" in port.after and port.layer_type in ("Softmax", "Interpolate") and best.shrink <= _QUARTER + 0.5:
         return 2, f"a map of probabilities of {best.channels} classes"
