@@ -84,7 +84,7 @@ class CaptureStatistics:
     last_picture: float | None = None
 
 
-class Claim:
+class ClaimedPicture:
     """The next picture of a capture, claimed by who decodes it."""
 
     __slots__ = ("_capture", "_offer")
@@ -316,12 +316,12 @@ class Capture:
         """
         return self.policy == "every" and self._gate is None
 
-    def claim(self, timeout: float | None = None) -> Claim | None:
+    def claim(self, timeout: float | None = None) -> ClaimedPicture | None:
         """As `latest`, of pictures that are decoded `apart`: the next one, to be decoded by whoever has claimed it, on
         any thread, while others claim those behind it.
         """
         offer = self._taken(timeout)
-        return None if offer is None else Claim(self, offer)
+        return None if offer is None else ClaimedPicture(self, offer)
 
     def _taken(self, timeout: float | None) -> _Offer | None:
         """What was next; None after the timeout or at the end."""

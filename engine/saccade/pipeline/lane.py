@@ -25,7 +25,7 @@ from saccade.tracking import Tracker
 
 if TYPE_CHECKING:
     from saccade.capture import Capture
-    from saccade.capture.thread import Claim
+    from saccade.capture.thread import ClaimedPicture
     from saccade.predict.predictor import Prediction
 
 RECENT_SECONDS = 2.0
@@ -208,7 +208,7 @@ class Lane:
                 return flight, True
         return None, False
 
-    def _decoded(self, claim: Claim, line: _Line, place: _Place) -> Flight | None:
+    def _decoded(self, claim: ClaimedPicture, line: _Line, place: _Place) -> Flight | None:
         """A claimed picture on its way, once those before it are; None where it is damaged or comes too late."""
         frame = None
         try:

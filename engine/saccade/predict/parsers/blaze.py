@@ -25,7 +25,7 @@ _SHORT: Grids = ((16, 2), (8, 6))
 
 
 @dataclass(frozen=True, slots=True)
-class Detector:
+class BlazeDetector:
     """One of them.
 
     name : of what it finds. grids : by number of anchors. unit : numbers of anchors of those that want pixels in
@@ -40,9 +40,9 @@ class Detector:
 
 DETECTORS = {
     # The eyes (the person's right one first), nose, mouth and ears (right, left). Short range, full range.
-    16: Detector("blazeface", "face", {896: _SHORT, 2304: ((48, 1),)}),
+    16: BlazeDetector("blazeface", "face", {896: _SHORT, 2304: ((48, 1),)}),
     # Wrist, knuckles of the four fingers from the index on, both joints of the thumb. Of 128, 192 and 256 px.
-    18: Detector(
+    18: BlazeDetector(
         "blazepalm",
         "palm",
         {896: _SHORT, 2016: ((24, 2), (12, 6)), 2944: ((32, 2), (16, 2), (8, 6))},
@@ -50,7 +50,7 @@ DETECTORS = {
     ),
     # Middle of the hips, a point of the circle around the whole body, middle of the shoulders, a point of the circle
     # around the upper body. MediaPipe goes by the points alone; the box is about the head and neck. Of 128 and 224 px.
-    12: Detector("blazepose", "person", {896: _SHORT, 2254: ((28, 2), (14, 2), (7, 6))}),
+    12: BlazeDetector("blazepose", "person", {896: _SHORT, 2254: ((28, 2), (14, 2), (7, 6))}),
 }
 """By numbers an anchor: a box and x, y of each key point."""
 
@@ -79,9 +79,9 @@ class Blaze:
     task: Task = "detect"
     defaults = Settings(score=0.5, iou=0.3)
 
-    def __init__(self, detector: Detector, boxes: Port, scores: Port, size: tuple[int, int]) -> None:
+    def __init__(self, detector: BlazeDetector, boxes: Port, scores: Port, size: tuple[int, int]) -> None:
         self.family = detector.family
-        self.names = (detector.name,)
+        self.names: tuple[str, ...] = (detector.name,)
         self._anchors = anchors(detector.grids[size_of(scores)])
         self._numbers = int(boxes.shape[-1])
         self._boxes = boxes.name
