@@ -156,8 +156,13 @@ def test_why_names_what_bounds_the_box(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "figures", [{}, {"cameras": 3, "cores": 2}, {"cameras": {"a": {}}, "cores": 2}, {"cores": 0}, {"stages": {}}]
-)
+    "figures",
+    [
+        {}, {"cameras": 3, "cores": 2}, {"cameras": {"a": {}}, "cores": 2}, {"cores": 0}, {"stages": {}},
+        {"cameras": {"a": {"state": "up", "pictures": {}, "looks": "many"}}, "cores": 2},
+        {"cameras": {"a": {"state": "up", "pictures": {"arrived": 10**400}, "looks": 10**400}}, "cores": 2},
+    ],
+)  # fmt: skip
 def test_what_is_no_summary_is_refused(figures: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="these"):
         explain(figures)

@@ -82,3 +82,15 @@ def test_a_collector_without_the_library_is_one_line(
         assert telemetry(list, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) is None
     assert "pip install 'saccade-engine[otel]'" in caplog.text
     assert telemetry(list, {}) is None
+
+
+def test_variables_that_are_none_do_not_hinder_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "-5")
+    with caplog.at_level(logging.WARNING):
+        assert telemetry(list, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}) is None
+    (said,) = [record.message for record in caplog.records if "OpenTelemetry" in record.message]
+    assert "interval value -5.0 is invalid and" in said
+    assert said.endswith("look at the variables OTEL_...")

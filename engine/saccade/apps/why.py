@@ -63,7 +63,7 @@ def explain(figures: Mapping[str, Any]) -> Why:
         )
     try:
         return _explained(figures, cameras, cores)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ConfigError(f"these figures of cameras are not whole ({type(error).__name__}: {error})") from None
 
 

@@ -26,7 +26,10 @@ LAST_SECONDS = 2.0
 
 
 def telemetry(figures: Callable[[], Iterable[Mapping[str, Any]]], environ: Mapping[str, str]) -> Telemetry | None:
-    """What sends the figures of runs to a collector; None where no collector is named, or its library is not there."""
+    """What sends the figures of runs to a collector; None where no collector is named, or it cannot be had.
+
+    A run does not depend on it: a library that is not there, and variables that are none, are a warning.
+    """
     if not any(environ.get(name) for name in ENDPOINTS):
         return None
     try:
@@ -36,6 +39,9 @@ def telemetry(figures: Callable[[], Iterable[Mapping[str, Any]]], environ: Mappi
             "no figures for OpenTelemetry: its library is not there; pip install 'saccade-engine[otel]', or unset %s",
             next(name for name in ENDPOINTS if environ.get(name)),
         )
+        return None
+    except ValueError as error:
+        log.warning("no figures for OpenTelemetry: %s; look at the variables OTEL_...", " ".join(str(error).split()))
         return None
 
 
