@@ -180,6 +180,24 @@ def test_what_lies_in_one_spool_goes_to_one_bucket(tmp_path: Path) -> None:
         assert [line.startswith(fault) for line in problems(tmp_path, text)] == [True] * (not sound), (a, b)
 
 
+def test_of_one_client_there_is_one_camera(tmp_path: Path) -> None:
+    fault = "c.toml: cameras a and b are one client (x of broker) to their broker, which lets in only one of them; "
+    for a, b, sound in (
+        ("mqtt://broker", "mqtt://broker", True),
+        ("mqtt://broker?client_id=x", "mqtt://me:pw@broker:1883?client_id=x", False),
+        ("mqtt://broker?client_id=x-{camera}", "mqtt://broker?client_id=x-{camera}", True),
+        ("mqtt://broker?client_id=x", "mqtt://other?client_id=x", True),
+        ("mqtt://[broker?client_id=x", "mqtt://[broker?client_id=x", True),
+    ):
+        text = "".join(
+            f'[[camera]]\nname = "{name}"\nsource = "demo:"\napp = "faces"\npublish = ["{target}"]\n'
+            for name, target in (("a", a), ("b", b))
+        )
+        found = problems(tmp_path, text)
+        assert [line.startswith(fault) for line in found] == [True] * (not sound), (a, b)
+        assert not any("pw" in line for line in found)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

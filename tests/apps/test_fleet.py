@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import local_broker
 from conditions import wait_for
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
@@ -55,6 +56,18 @@ def running(path: Path) -> Iterator[Fleet]:
     finally:
         fleet.stop()
         thread.join()
+
+
+@pytest.mark.skipif(local_broker.MOSQUITTO is None, reason="mosquitto is not installed")
+def test_each_app_of_each_camera_is_a_client_of_its_own(written: Written, tmp_path: Path) -> None:
+    with local_broker.Mosquitto(tmp_path / "broker") as broker:
+        address = f"mqtt://127.0.0.1:{broker.port}?client_id=of-{{camera}}"
+        written.say(demo("a"), demo("b", apps=["classify", "head-pose"]), publish=[address])
+        with running(written.path) as fleet:
+            wait_for(lambda: min(frames(fleet, "a"), frames(fleet, "b")) > 30)
+        cameras = fleet.summary()["cameras"]
+    connects = [part["connects"] for camera in cameras.values() for key, part in camera.items() if "publish" in key]
+    assert connects == [1, 1, 1]
 
 
 def demo(name: str, **options: object) -> dict[str, object]:

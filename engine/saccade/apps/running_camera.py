@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 PROCESS = ("view", "summary", "frames", "seconds")
 """Options that hold for the process and not for a camera."""
+
+_CLIENT = re.compile(r"(?<=[?&]client_id=)[^&#]+")
+"""The id by which a broker knows a client, in its address: of two with one id it hangs up on the older."""
 
 
 class CameraEvents:
@@ -164,7 +168,8 @@ def _results_config(camera: CameraConfig, app: str, number: int, apps: int, *, s
     if apps > 1 and config.out:
         config = config.replace(out=str(Path(config.out) / app))
     if number:
-        config = config.replace(name=f"{camera.name}-{app}", view="", fifo="", pictures=0.0)
+        publish = tuple(_CLIENT.sub(rf"\g<0>-{app}", target) for target in config.publish)
+        config = config.replace(name=f"{camera.name}-{app}", view="", fifo="", pictures=0.0, publish=publish)
     return config
 
 

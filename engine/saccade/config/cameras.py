@@ -32,9 +32,11 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from saccade.config.camera import CameraApp, CameraConfig
 from saccade.config.option import options_of
@@ -178,7 +180,7 @@ def runnable_cameras(
 
 
 def between_cameras(cameras: Sequence[CameraConfig], where: str) -> list[str]:
-    """What is wrong with cameras that are sound one by one: a name, a device, a FIFO or a spool for two of them."""
+    """What is wrong with cameras that are sound one by one: what only one can have, as a name or a device, for two."""
     by_name, by_device, by_fifo = (
         _shared(cameras, key) for key in (lambda c: c.name.casefold(), lambda c: c.device, lambda c: c.config.fifo)
     )
@@ -194,7 +196,22 @@ def between_cameras(cameras: Sequence[CameraConfig], where: str) -> list[str]:
         *(f"{where}: cameras {_names(same)} share a spool and not what becomes of it; give them one bucket and "
           "encryption, or write {camera} into spool"
           for same in _shared(cameras, _spool) if len({_destination(camera) for camera in same}) > 1),
+        *(f"{where}: cameras {_names(same)} are one client ({name}) to their broker, which lets in only one of them; "
+          "write client_id={camera}"
+          for name, same in _by_client(cameras).items() if len(same) > 1),
     ]  # fmt: skip
+
+
+def _by_client(cameras: Sequence[CameraConfig]) -> dict[str, list[CameraConfig]]:
+    """Cameras by the ids that they were given with the addresses of their brokers."""
+    clients: dict[str, list[CameraConfig]] = defaultdict(list)
+    for camera in cameras:
+        for target in camera.config.publish:
+            with suppress(ValueError):  # whoever opens it says what is wrong with it
+                address = urlsplit(target)
+                for name in parse_qs(address.query).get("client_id", [])[-1:]:
+                    clients[f"{name} of {address.hostname}"].append(camera)
+    return clients
 
 
 def _spool(camera: CameraConfig) -> str:

@@ -88,9 +88,12 @@ def several(app: str, environ: Mapping[str, str]) -> CamerasFile | None:
 
 
 def _of_process(app: str, file: CamerasFile) -> RunConfig:
-    """What holds for the function itself: where it tells of loading and failing, and its summary."""
+    """What holds for the function itself: where it tells of loading and failing, and its summary.
+
+    What names a camera, or the one client that a broker lets in, is the camera's.
+    """
     common = file.runnable(quiet=True).defaults
-    publish = tuple(target for target in common.publish if "{camera}" not in target)
+    publish = tuple(target for target in common.publish if "{camera}" not in target and "client_id=" not in target)
     return common.replace(name=_name(app), publish=publish)
 
 
