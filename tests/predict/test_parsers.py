@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -310,6 +311,9 @@ def test_input_follows_the_model_and_the_options() -> None:
     assert open_predictor(model, mean=5).spec.mean == (5, 5, 5)
     with pytest.raises(ConfigError, match="one number, or one a channel"):
         open_predictor(model, mean=(1, 2))
+    for changes in ({"mean": math.nan}, {"scale": math.inf}, {"scale": 1e-300}, {"scale": (1, 1, 0)}, {"mean": 1e39}):
+        with pytest.raises(ConfigError, match=r"\(an option\).* bring pixels to no finite numbers; say what"):
+            open_predictor(model, **changes)
 
 
 @pytest.mark.parametrize(

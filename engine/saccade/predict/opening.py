@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from saccade.errors import ConfigError
 from saccade.networks import catalogue
 from saccade.networks.network import Network, Port
@@ -221,6 +223,7 @@ def _input(evidence: Evidence, claim: Claim, wishes: Wishes, name: str) -> tuple
     if changes.keys() & {"mean", "scale"}:  # what a quantised port guesses of itself goes together, or not at all
         changes = {"mean": (0.0,) * 3, "scale": (1.0,) * 3} | changes
     spec = replace(spec, **changes)
+    _refuse_pixels(spec, origins)
     size = f"{spec.width}x{spec.height}, {spec.channels} channels, {spec.layout}, {spec.dtype}"
     values = {"input": Value(size, f"the input {evidence.picture.name}", "--input-shape")}
     shown = {"swap_rb": "rgb" if spec.swap_rb else "bgr"}
@@ -235,6 +238,18 @@ _SPEC_TITLES = {
     "mean": ("mean", "--mean"), "scale": ("scale", "--scale"), "swap_rb": ("color", "--color"),
     "resize": ("resize", "--resize"), "pad": ("pad", "--pad"),
 }  # fmt: skip
+
+
+def _refuse_pixels(spec: InputSpec, origins: Mapping[str, str]) -> None:
+    """Raise ConfigError where mean and scale, whoever says them, bring pixels to what is no number."""
+    with np.errstate(all="ignore"):
+        mean, scale = np.array(spec.mean, np.float32), np.array(spec.scale, np.float32)
+        reached = np.concatenate([mean, scale, 1 / scale, -mean / scale, (255 - mean) / scale])
+    if not np.isfinite(reached).all():
+        raise ConfigError(
+            f"mean {spec.mean} ({origins['mean']}) and scale {spec.scale} ({origins['scale']}) bring pixels to no "
+            "finite numbers; say what the network wants: --mean, --scale"
+        )
 
 
 def _refuse_batch(port: Port) -> None:
