@@ -274,6 +274,13 @@ def test_a_folder_that_cannot_be_written(artifacts: Path, tmp_path: Path) -> Non
     assert mo.optimize("net", 8, 6, "mxnet", {"--output-dir": str(blocked / "x")}) == (2, "")
 
 
+def test_what_the_system_refuses_is_told_in_one_line(artifacts: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    assert mo.optimize("n" * 300, 8, 6, told=told.append) == (2, "")
+    assert [line.endswith(": File name too long") for line in told] == [True]
+    assert all(record.exc_info is None for record in caplog.records)
+
+
 def test_without_hard_links(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError("the file system has no hard links")

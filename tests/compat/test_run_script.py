@@ -205,6 +205,26 @@ def test_upload_queue(device: Device, s3: Any) -> None:
     assert "pip install boto3" in run.adapted
 
 
+@pytest.mark.parametrize("python", ["2", "3"])
+def test_programs_are_started_however_they_are_named_and_boto3_is_not_installed(device: Device, python: str) -> None:
+    script = device.folder / "programs.py"
+    script.write_text(
+        "import subprocess\n"
+        "class Own(subprocess.Popen):\n    pass\n"
+        "print(subprocess.Popen(args='exit 3', shell=True).wait())\n"
+        "print(Own(['sh', '-c', 'exit 4']).wait())\n"
+        "print(subprocess.call(args=['sh', '-c', 'exit 5']))\n"
+        "installing = Own(args=['pip', 'install', 'boto3', '--target', '/none'])\n"
+        "print(isinstance(installing, subprocess.Popen))\n"
+        "print(installing.wait())\n"
+        "print(subprocess.check_call(args='pip3 install boto3', shell=True))\n"
+        "print(subprocess.run(['pip', 'install', 'boto3'], check=True).returncode)\n"
+    )
+    done = device.run_plain(script, "--python", python)
+    assert done.stdout.split() == ["3", "4", "5", "True", "0", "0", "0"], done.stderr
+    assert "`pip install boto3 --target /none` was not run" in done.stderr
+
+
 def test_opencv_2_and_3(device: Device) -> None:
     run = device.sample("opencv2")
     assert [json.loads(p)["width"] for p in run.payloads] == [480] * 4

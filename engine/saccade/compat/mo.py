@@ -86,6 +86,8 @@ def optimize(
         _refuse(error, told)
     except SaccadeError as error:
         _refuse(error, told)
+    except OSError as error:  # a folder that may not be looked into, a name that is too long for one
+        _refuse(ModelError(f"{str(error.filename)[:200]}: {error.strerror}"), told)
     except Exception:  # The device's contract: scripts look at the number and know no exceptions.
         _log.exception("mo.optimize: %s could not be converted", model_name)
     return FAILED, ""
@@ -257,12 +259,13 @@ def _key(job: _Job) -> str:
     import openvino
 
     from saccade import __version__
+    from saccade.networks.digest import file_digest
 
     digest = hashlib.sha256()
     for path in (job.source, job.weights):
         if path is not None:
             try:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                digest.update(file_digest(path).encode())
             except OSError as error:
                 raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     options = (

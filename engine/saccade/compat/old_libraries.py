@@ -32,7 +32,9 @@ def adapt(modules: Modules, report: Report, version: int) -> None:
     modules.layer("os", lambda module: _skipping(module, report, {"system": 0, "popen": None}))
     modules.layer(
         "subprocess",
-        lambda module: _skipping(module, report, {"call": 0, "check_call": 0, "check_output": "", "Popen": None}),
+        lambda module: _skipping(
+            module, report, {"call": 0, "check_call": 0, "check_output": "", "run": None, "Popen": None}
+        ),
     )
     modules.layer("numpy", lambda module: _numpy(module, version))
     modules.layer("cv2", lambda module: _opencv(module, report, version), lambda name: _missing(name, report))
@@ -126,16 +128,39 @@ def _said(option: tuple[str, Any]) -> tuple[str, str]:
 
 
 def _skipping(module: Any, report: Report, results: dict[str, Any]) -> Names:
-    """Functions that start a program; installations of boto3 are skipped with the result given for them."""
+    """What starts a program. Installations of boto3 are skipped: with the result given for them, else `true` is run."""
+
+    def installs(*arguments: Any, **options: Any) -> bool:
+        command = arguments[0] if arguments else options.get("args", "")
+        words = command if isinstance(command, list | tuple) else [command]
+        line = " ".join(str(text(word) if isinstance(word, bytes) else word) for word in words)
+        found = _PIP_BOTO.search(line) is not None
+        if found:
+            report.note(f"`{line[:80]}` was not run: boto3 is installed here")
+        return found
+
+    def harmless(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return ("true", *arguments[1:]), {name: value for name, value in options.items() if name != "args"}
 
     def skipping(function: Any, result: Any) -> Any:
-        @functools.wraps(function, updated=())
-        def wrapped(command: Any, *arguments: Any, **options: Any) -> Any:
-            line = str(text(command) if isinstance(command, (str, bytes)) else " ".join(str(part) for part in command))
-            if _PIP_BOTO.search(line):
-                report.note(f"`{line[:80]}` was not run: boto3 is installed here")
-                return result if result is not None else function("true", *arguments, **options)
-            return function(command, *arguments, **options)
+        if isinstance(function, type):
+
+            class Wrapped(function):  # type: ignore[misc]
+                def __init__(self, *arguments: Any, **options: Any) -> None:
+                    if installs(*arguments, **options):
+                        arguments, options = harmless(arguments, options)
+                    super().__init__(*arguments, **options)
+
+            return Wrapped
+
+        @functools.wraps(function)
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            if not installs(*arguments, **options):
+                return function(*arguments, **options)
+            if result is not None:
+                return result
+            arguments, options = harmless(arguments, options)
+            return function(*arguments, **options)
 
         return wrapped
 
@@ -230,7 +255,7 @@ def _opencv(cv2: Any, report: Report, version: int) -> Names:
                 return function(*arguments, **options)
             except (cv2.error, TypeError) as error:
                 said = str(error)
-                if "Layout of the output array" in said and isinstance(arguments[0], np.ndarray):
+                if "Layout of the output array" in said and arguments and isinstance(arguments[0], np.ndarray):
                     # A view that is turned or flipped: drawn beside and copied back.
                     picture = np.ascontiguousarray(arguments[0])
                     wrapped(picture, *arguments[1:], **options)

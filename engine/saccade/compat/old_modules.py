@@ -195,8 +195,9 @@ _LOST: dict[str, Callable[[], Any]] = {
                          dist=lambda *_, **__: ("Ubuntu", "16.04", "xenial")),
     "inspect": _facade("inspect", _inspect),
     "imp": _imp,
-    "cgi": _lacking("html") if sys.version_info >= (3, 13) else _facade("cgi", lambda m: {
-        "escape": lambda value, quote=False: importlib.import_module("html").escape(value, quote)}),
+    # `cgi` is gone since Python 3.13; what scripts took from it is `escape`, which left the quotes.
+    "cgi": _facade("html" if sys.version_info >= (3, 13) else "cgi", lambda m: {
+        "escape": lambda value, quote=False: importlib.import_module("html").escape(value, quote)}, "cgi"),
 }  # fmt: skip
 
 
@@ -244,8 +245,8 @@ def _json(module: Any) -> Names:
         return value
 
     def dumps(value: Any, **options: Any) -> Any:
-        if options.pop("encoding", None) or options.get("cls") is None:
-            options["cls"] = options.get("cls") or Encoder
+        options.pop("encoding", None)
+        options["cls"] = options.get("cls") or Encoder
         if options.get("indent") is not None and "separators" not in options:
             options["separators"] = (", ", ": ")  # with the space at the end of the line that there was
         return module.dumps(keyed(value), **options)
