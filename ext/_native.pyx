@@ -12,7 +12,8 @@ import threading
 
 import numpy as np
 
-from saccade.kernels.spec import Spec
+from saccade.kernels.arguments import anchor_arguments, room_for, ssd_arguments
+from saccade.kernels.spec import DTYPES, LAYOUTS, PIXELS, Spec
 from saccade.kernels.yolo import arrange
 
 
@@ -192,7 +193,7 @@ cdef class Preprocess:
         self.kernels = _kernels(variant)
         self.spec = spec
         self.source, self.size, self.roi, self.shape = spec.source, spec.size, spec.roi, spec.shape
-        self.pixels, self.layout, self.dtype = pixels, layout, np.dtype(dtype).name
+        self.pixels, self.layout, self.dtype = PIXELS[spec.pixels], LAYOUTS[spec.layout], DTYPES[spec.dtype]
         self.to_source = spec.to_source
         self.lock = threading.Lock()
         self.height, self.width = spec.source
@@ -266,6 +267,7 @@ cdef class Preprocess:
 
         regions : int (n, 4), x, y, width, height, px, inside the frame.
         out : (n, *shape), otherwise as for a call. Calls of one plan from several threads take turns.
+        Raises ValueError where frame, regions or out do not fit; out is then untouched.
         """
         cdef Py_buffer views[3]
         cdef Py_buffer target
@@ -334,7 +336,7 @@ cdef class Preprocess:
             if fits:
                 return 0
             PyBuffer_Release(view)
-        self.spec.check_out(out, None if count == 1 else count)
+        self.spec.check_out(out, count)
         # Written as a native dtype in another spelling ("=f", "<f"): the buffer is the same.
         PyObject_GetBuffer(out, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
         return 0
@@ -419,16 +421,11 @@ cdef object _rows(ptrdiff_t n, float *rows, Py_ssize_t columns, object out):
     if n < 0:
         raise MemoryError
     try:
-        if out is None:
-            out = np.empty((n, columns), np.float32)
-        to = out
-        if to.shape[1] != columns:
-            raise ValueError(f"out must have {columns} columns; got {to.shape[1]}")
-        if to.shape[0] < n:
-            raise ValueError(f"out has room for {to.shape[0]} rows; {n} were found: give keep_top_k or a larger out")
+        found = room_for(n, columns, out)
         if n:
+            to = found
             memcpy(&to[0, 0], rows, <size_t>(n * columns) * sizeof(float))
-        return out[:n]
+        return found
     finally:
         free(rows)
 
@@ -444,7 +441,9 @@ def nms(boxes, scores, iou_threshold, top_k=-1, *, labels=None, variant=None):
     iou_threshold : a box goes if its intersection with a better kept one is more than this part of their union.
     top_k : only so many of the best boxes are looked at; -1: all.
     labels : int32 (n,): only boxes of the same label suppress each other; None: all do.
+    variant : name of the compiled variant, as for `Preprocess`.
     Returns int64 (m,). Of equal scores the first box is better; NaN is the worst score.
+    Raises ValueError where boxes, scores and labels are not as many.
     """
     cdef const kernels_t *kernels = _kernels(variant)
     cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32).reshape(-1, 4)
@@ -486,21 +485,22 @@ def decode_ssd(loc, conf, priors, *, variances=(0.1, 0.1, 0.2, 0.2), background=
         over all classes, as in MXNet's MultiBoxDetection (where an IoU equal to the threshold suppresses, too);
         otherwise as in OpenVINO's (and Caffe's) DetectionOutput.
     clip : boxes are cut to [0, 1] before suppression.
-    out : float32 (room, 6), written instead of a new array.
+    out : float32 (room, 6), contiguous, written instead of a new array.
+    variant : name of the compiled variant, as for `Preprocess`.
     Returns float32 (m, 6), rows ``label, score, x1, y1, x2, y2``, best first, a part of `out` where that is given.
+    Raises ValueError where shapes do not fit, or `out` is too small.
     """
     cdef const kernels_t *kernels = _kernels(variant)
-    cdef const float[:, ::1] l = np.ascontiguousarray(loc, np.float32).reshape(-1, 4)
-    cdef const float[:, ::1] p = np.ascontiguousarray(priors, np.float32).reshape(-1, 4)
-    cdef const float[:, ::1] c = np.ascontiguousarray(conf, np.float32)
+    arguments = ssd_arguments(loc, conf, priors, variances)
+    cdef const float[:, ::1] l = arguments.loc
+    cdef const float[:, ::1] c = arguments.conf
+    cdef const float[:, ::1] p = arguments.priors
     cdef ptrdiff_t n = l.shape[0], classes = c.shape[1], found
     cdef ssd_t options
     cdef float *rows = NULL
     cdef int i
-    if p.shape[0] != n or c.shape[0] != n:
-        raise ValueError(f"loc, conf and priors must be as many; got {n}, {c.shape[0]} and {p.shape[0]}")
-    for i in range(4):
-        options.variance[i] = variances[i]
+    for i, variance in enumerate(arguments.variances):
+        options.variance[i] = variance
     options.score_threshold, options.iou_threshold = score_threshold, iou_threshold
     options.background = -1 if background is None else background
     options.top_k, options.keep_top_k = _limit(top_k), _limit(keep_top_k)
@@ -519,27 +519,24 @@ def decode_anchors(boxes, scores, anchors, *, size, score_threshold, iou_thresho
     boxes : float32 (n, 4 + 2k): centre x, y, width, height and k key points, relative to the anchor, in input px.
     scores : float32 (n,), logits. anchors : float32 (n, 2 or 4): centres, and sizes, in [0, 1] of the input.
     size : of the network input, px: one number, or (height, width).
-    score_threshold : least score, after the sigmoid. iou_threshold : as for `nms`.
+    score_threshold : least score, after the sigmoid; a logit of -inf never counts. iou_threshold : as for `nms`.
     top_k, keep_top_k : before and after suppression; -1: all.
     weighted : boxes that overlap are averaged, weighted by score, instead of dropped, as MediaPipe does.
-    out : float32 (room, 5 + 2k), written instead of a new array.
-    Returns float32 (m, 5 + 2k): score, x1, y1, x2, y2, key points, in [0, 1] of the input, best first.
+    out : float32 (room, 5 + 2k), contiguous, written instead of a new array.
+    variant : name of the compiled variant, as for `Preprocess`.
+    Returns float32 (m, 5 + 2k): score, x1, y1, x2, y2, key points, in [0, 1] of the input, best first, a part of `out`
+    where that is given.
+    Raises ValueError where shapes do not fit, size is not positive, or `out` is too small.
     """
     cdef const kernels_t *kernels = _kernels(variant)
-    cdef const float[:, ::1] b = np.ascontiguousarray(boxes, np.float32)
-    cdef const float[::1] s = np.ascontiguousarray(scores, np.float32).reshape(-1)
-    cdef const float[:, ::1] a = np.ascontiguousarray(anchors, np.float32)
+    arguments = anchor_arguments(boxes, scores, anchors, size)
+    cdef const float[:, ::1] b = arguments.boxes
+    cdef const float[::1] s = arguments.logits
+    cdef const float[:, ::1] a = arguments.anchors
     cdef ptrdiff_t n = s.shape[0], found
     cdef anchors_t options
     cdef float *rows = NULL
-    if b.shape[0] != n or a.shape[0] != n:
-        raise ValueError(f"boxes, scores and anchors must be as many; got {b.shape[0]}, {n} and {a.shape[0]}")
-    if b.shape[1] < 4 or b.shape[1] % 2 or b.shape[1] > 132:
-        raise ValueError(f"boxes must have 4 + 2k columns, k up to 64; got {b.shape[1]}")
-    if a.shape[1] not in (2, 4):
-        raise ValueError(f"anchors must have 2 or 4 columns; got {a.shape[1]}")
-    height, width = (size, size) if isinstance(size, (int, float)) else size
-    options.width, options.height = width, height
+    options.width, options.height = arguments.width, arguments.height
     options.score_threshold, options.iou_threshold = score_threshold, iou_threshold
     options.top_k, options.keep_top_k = _limit(top_k), _limit(keep_top_k)
     options.weighted, options.points, options.anchor_columns = weighted, (b.shape[1] - 4) // 2, a.shape[1]
@@ -579,7 +576,7 @@ def decode_yolo(rows, *, layout, score_threshold, iou_threshold, top_k=-1, keep_
         orientation is copied. A list of such arrays, one per level or anchor of a network, counts as their rows one
         behind the other.
     layout : what the channels of a row are: box, classes, anything (masks, key points). ``-obj`` behind the name:
-        objectness between box and classes; the score is objectness times class, and objectness alone must reach the
+        objectness between box and classes; the score is objectness times class, and each of both alone must reach the
         threshold, too. ``scores-`` in front: the classes come before the box. Boxes, with the cell's x, y, stride (and
         anchor w, h) and the logistic function s:
 
@@ -606,10 +603,11 @@ def decode_yolo(rows, *, layout, score_threshold, iou_threshold, top_k=-1, keep_
     sigmoid : scores and objectness are logits.
     agnostic : boxes suppress those of other classes, too.
     every_class : each class that reaches the threshold is a detection, not only the best of its row.
-    out : float32 (room, 7), written instead of a new array.
+    out : float32 (room, 7), contiguous, written instead of a new array.
+    variant : name of the compiled variant, as for `Preprocess`.
     Returns float32 (m, 7), rows ``label, score, x1, y1, x2, y2, row``, best first, then by row and label; `row` is the
     index of the source row. A part of `out` where that is given.
-    Raises ValueError where shapes and layout do not fit, or n is 2**24 or more.
+    Raises ValueError where shapes and layout do not fit, n is 2**24 or more, or `out` is too small.
     """
     cdef const kernels_t *kernels = _kernels(variant)
     arranged = arrange(rows, layout=layout, classes=classes, scores=scores, cells=cells,
@@ -651,8 +649,9 @@ def as_objects(rows, unit, *, first_label=0, top_k=-1):
     first_label : added to labels. top_k : so many at most; -1: all.
     Returns boxes float32 (m, 4), px; scores float32 (m,), cut to [0, 1]; labels int32 (m,); and the numbers of their
     rows, int64 (m,), or None where these are all. A box is dropped unless x1 < x2, y1 < y2 and all are within a million
-    px; so is a row whose score is NaN. All is done in one call, because right after an inference, when its code is in
-    no cache, each call of NumPy's costs microseconds.
+    px; so is a row whose score is NaN. Raises ValueError for arrays of another kind.
+    All is done in one call, because right after an inference, when its code is in no cache, each call of NumPy's costs
+    microseconds.
     """
     cdef Py_buffer table, factors
     cdef Py_buffer[4] to

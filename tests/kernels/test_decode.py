@@ -178,10 +178,25 @@ class TestSsd:
         with pytest.raises(ValueError, match="6 columns; got 5"):
             kernels.decode_ssd(loc, conf, priors, out=np.zeros((12, 5), np.float32), **options)
 
-    def test_counts_that_differ_are_named(self, kernels, rng):
-        loc, conf, priors = network(rng, 50, 3)
-        with pytest.raises(ValueError, match="got 49, 50 and 50"):
-            kernels.decode_ssd(loc[1:], conf, priors, score_threshold=0, iou_threshold=1, top_k=-1, keep_top_k=-1)
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ({"loc": np.zeros((49, 4))}, "got 49, 50 and 50"),
+            ({"loc": np.zeros(7)}, r"loc must have shape \(n, 4\); got \(7,\)"),
+            ({"priors": np.zeros((50, 3))}, r"priors must have shape \(n, 4\); got \(50, 3\)"),
+            ({"conf": np.zeros((1, 50, 3))}, r"conf must have shape \(n, classes\); got \(1, 50, 3\)"),
+            ({"variances": (0.1, 0.2)}, "variances must be 4 numbers; got 2"),
+            ({"out": np.zeros((50, 6))}, r"contiguous and writable; got float64 \(50, 6\)"),
+            ({"out": np.zeros((50, 12), np.float32)[:, ::2]}, r"out must be a float32 array \(room, 6\), contiguous"),
+            ({"out": np.zeros(6, np.float32)}, r"got float32 \(6,\)"),
+            ({"out": [[0.0] * 6]}, "got list"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, kernels, arguments, words):
+        tensors = {"loc": np.zeros((50, 4)), "conf": np.zeros((50, 3)), "priors": np.zeros((50, 4))}
+        options = {"score_threshold": 0, "iou_threshold": 1, "top_k": -1, "keep_top_k": -1}
+        with pytest.raises(ValueError, match=words):
+            kernels.decode_ssd(**{**tensors, **options, **arguments})
 
 
 class TestAnchors:
@@ -214,19 +229,30 @@ class TestAnchors:
         assert len(kernels.decode_anchors(raw, scores, anchors, keep_top_k=3, **options)) == 3
         assert len(kernels.decode_anchors(raw, scores, anchors, size=9, score_threshold=1, iou_threshold=1)) == 0
 
-    def test_shapes_are_checked(self, kernels):
-        with pytest.raises(ValueError, match=r"4 \+ 2k columns.*got 5"):
-            kernels.decode_anchors(
-                np.zeros((2, 5)), np.zeros(2), np.zeros((2, 2)), size=1, score_threshold=0, iou_threshold=1
-            )
-        with pytest.raises(ValueError, match="got 2, 3 and 2"):
-            kernels.decode_anchors(
-                np.zeros((2, 4)), np.zeros(3), np.zeros((2, 2)), size=1, score_threshold=0, iou_threshold=1
-            )
-        with pytest.raises(ValueError, match="2 or 4 columns; got 3"):
-            kernels.decode_anchors(
-                np.zeros((2, 4)), np.zeros(2), np.zeros((2, 3)), size=1, score_threshold=0, iou_threshold=1
-            )
+    def test_a_size_of_any_kind_of_number(self, kernels):
+        arguments = np.full((1, 4), 8), np.ones(1), np.zeros((1, 2))
+        options = {"score_threshold": 0, "iou_threshold": 1}
+        for size in (16, 16.0, np.int64(16), np.float32(16), (16, 16), np.array([16, 16])):
+            assert kernels.decode_anchors(*arguments, size=size, **options)[0, 1:].tolist() == [0.25, 0.25, 0.75, 0.75]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ({"boxes": np.zeros((2, 5))}, r"4 \+ 2k columns.*got 5"),
+            ({"boxes": np.zeros((2, 2))}, r"4 \+ 2k columns.*got 2"),
+            ({"boxes": np.zeros((2, 134))}, "k up to 64; got 134"),
+            ({"boxes": np.zeros((1, 2, 4))}, r"boxes must have shape \(n, 4 \+ 2k\); got \(1, 2, 4\)"),
+            ({"scores": np.zeros(3)}, "got 2, 3 and 2"),
+            ({"anchors": np.zeros((2, 3))}, "2 or 4 columns; got 3"),
+            ({"anchors": np.zeros(2)}, r"anchors must have shape \(n, 2 or 4\); got \(2,\)"),
+            ({"size": 0}, r"size must be one positive number or \(height, width\); got 0"),
+            ({"size": (1, 2, 3)}, r"got \(1, 2, 3\)"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, kernels, arguments, words):
+        tensors = {"boxes": np.zeros((2, 4)), "scores": np.zeros(2), "anchors": np.zeros((2, 2))}
+        with pytest.raises(ValueError, match=words):
+            kernels.decode_anchors(**{**tensors, "size": 1, "score_threshold": 0, "iou_threshold": 1, **arguments})
 
 
 ODD = np.float32([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0, -0.0, 0.5, 1, 90, -90])

@@ -271,6 +271,12 @@ class TestCrops:
             np.testing.assert_array_equal(crop, want)
         assert plan.crops(frame, np.empty((0, 4)), np.empty((0, 3, 24, 32), np.float32)).shape[0] == 0
 
+    def test_one_crop_needs_no_leading_one(self, kernels):
+        frame, box = picture(1, 20, 30, 3), [(3, 4, 10, 12)]
+        plan = kernels.Preprocess((20, 30), (8, 8))
+        want = plan.crops(frame, box, np.empty((1, 3, 8, 8), np.float32))[0]
+        np.testing.assert_array_equal(plan.crops(frame, box, np.empty((3, 8, 8), np.float32)), want)
+
     def test_a_region_outside_is_named(self, kernels):
         plan = kernels.Preprocess((200, 300), (8, 8))
         out = np.full((2, 3, 8, 8), 7, np.float32)
@@ -310,6 +316,14 @@ class TestPlan:
         sx, sy, tx, ty = plan.to_source
         assert (x * sx + tx, y * sy + ty) == pytest.approx((65, 105), abs=0.5)
         assert (sx < 0) == mirror
+
+    def test_a_norm_of_any_kind_of_number(self, kernels):
+        for value in (2.0, 2, np.float32(2), np.array(2), (2, 2, 2), np.full(3, 2)):
+            assert kernels.Preprocess((50, 60), (8, 8), mean=value, scale=value).spec.mean == (2.0,) * 3
+
+    def test_names_of_any_kind_of_text(self, kernels):
+        plan = kernels.Preprocess((50, 60), (8, 8), pixels=np.str_("bgr"), layout=np.str_("nhwc"), dtype=np.uint8)
+        assert (plan.pixels, plan.layout, plan.dtype) == ("bgr", "nhwc", "uint8")
 
     def test_writes_only_its_output(self, kernels):
         guarded = np.full((3, 3, 40, 40), 5, np.float32)
@@ -395,6 +409,8 @@ class TestErrors:
             ({"mean": (1, 2)}, "3 values.*got 2"),
             ({"scale": (1, 0, 1)}, "must not be 0"),
             ({"scale": float("nan")}, "finite"),
+            ({"mean": 1e300}, "finite"),
+            ({"dtype": "half a float"}, "float32, float16, uint8, int8; got 'half a float'"),
             ({"scale": 1e-40}, "numbers that float32 does not reach"),
             ({"mean": 3e38, "scale": 1e-3}, "numbers that float32 does not reach"),
             ({"pad": 256}, "got 256"),

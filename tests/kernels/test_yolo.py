@@ -324,8 +324,8 @@ class TestWhateverComes:
         options = {"layout": "cxcywh", "score_threshold": 0.5, "iou_threshold": 0.5}
         assert kernels.decode_yolo(np.empty((0, 84)), **options).shape == (0, 7)
         assert kernels.decode_yolo(np.empty((1, 84, 0)), channels_first=True, **options).shape == (0, 7)
-        assert kernels.decode_yolo(np.empty((9, 4)), **options).shape == (0, 7)
-        assert kernels.decode_yolo(np.empty((9, 4)), scores=np.empty((9, 0)), **options).shape == (0, 7)
+        assert kernels.decode_yolo(np.zeros((9, 4)), **options).shape == (0, 7)
+        assert kernels.decode_yolo(np.zeros((9, 4)), scores=np.empty((9, 0)), **options).shape == (0, 7)
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -346,6 +346,7 @@ class TestWhateverComes:
             ({"layout": "dfl", "classes": 3, "cells": np.zeros((9, 3))}, r"4 \* bins of them for the box; got 10"),
             ({"rows": [np.zeros((9, 10)), np.zeros((9, 11))]}, r"same box and class.*got \[\(4, 6\), \(4, 7\)\]"),
             ({"rows": [np.zeros((9, 10))], "scores": [np.zeros((9, 1))] * 2}, r"got \[9\] and \[9, 9\]"),
+            ({"rows": []}, "a list of at least one; got an empty list"),
             ({"rows": np.broadcast_to(np.float32(0), (2**24, 5))}, "fewer than 2\\*\\*24"),
             ({"score_threshold": float("nan")}, "score_threshold must be a number; got nan"),
         ],

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from saccade.kernels.arguments import anchor_arguments, room_for, ssd_arguments
 from saccade.kernels.spec import DTYPES, LAYOUTS, PIXELS, Spec, ToSource
 from saccade.kernels.yolo import CODINGS, Head, Objects, arrange
 
@@ -366,12 +367,8 @@ def decode_ssd(
 ) -> NDArray[np.float32]:
     """The Numba counterpart of the compiled `decode_ssd`; see there."""
     _check_variant(variant)
-    locs = np.ascontiguousarray(loc, np.float32).reshape(-1, 4)
-    boxes = np.ascontiguousarray(priors, np.float32).reshape(-1, 4)
-    scores = np.ascontiguousarray(conf, np.float32)
-    if not len(locs) == len(scores) == len(boxes):
-        raise ValueError(f"loc, conf and priors must be as many; got {len(locs)}, {len(scores)} and {len(boxes)}")
-    variance, top, threshold = np.array(variances, np.float32), _limit(top_k), np.float32(iou_threshold)
+    locs, scores, boxes, spread = ssd_arguments(loc, conf, priors, variances)
+    variance, top, threshold = np.array(spread, np.float32), _limit(top_k), np.float32(iou_threshold)
     classes = scores.shape[1]
     foreground = np.array([c for c in range(classes) if c != background], np.int64)
     groups: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
@@ -402,12 +399,9 @@ def decode_ssd(
 def _deliver(rows: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
     if out is None:
         return rows
-    if out.shape[1] != rows.shape[1]:
-        raise ValueError(f"out must have {rows.shape[1]} columns; got {out.shape[1]}")
-    if len(out) < len(rows):
-        raise ValueError(f"out has room for {len(out)} rows; {len(rows)} were found: give keep_top_k or a larger out")
-    out[: len(rows)] = rows
-    return out[: len(rows)]
+    found = room_for(len(rows), rows.shape[1], out)
+    found[...] = rows
+    return found
 
 
 @_compiled
@@ -459,16 +453,7 @@ def decode_anchors(
 ) -> NDArray[np.float32]:
     """The Numba counterpart of the compiled `decode_anchors`; see there."""
     _check_variant(variant)
-    raw = np.ascontiguousarray(boxes, np.float32)
-    logits = np.ascontiguousarray(scores, np.float32).reshape(-1)
-    places = np.ascontiguousarray(anchors, np.float32)
-    if not len(raw) == len(logits) == len(places):
-        raise ValueError(f"boxes, scores and anchors must be as many; got {len(raw)}, {len(logits)} and {len(places)}")
-    if raw.shape[1] < 4 or raw.shape[1] % 2 or raw.shape[1] > 132:
-        raise ValueError(f"boxes must have 4 + 2k columns, k up to 64; got {raw.shape[1]}")
-    if places.shape[1] not in (2, 4):
-        raise ValueError(f"anchors must have 2 or 4 columns; got {places.shape[1]}")
-    height, width = (size, size) if isinstance(size, (int, float)) else size
+    raw, logits, places, height, width = anchor_arguments(boxes, scores, anchors, size)
     score = _sigmoid(logits)
     chosen = np.flatnonzero((score >= np.float32(score_threshold)) & (logits > -np.inf))
     chosen = chosen[_order(score[chosen], _limit(top_k))]

@@ -40,6 +40,14 @@ def _one_of(value: str, choices: tuple[str, ...], what: str) -> int:
     return choices.index(value)
 
 
+def _name_of(dtype: Any) -> str:
+    """NumPy's name of a dtype; of what is none, how it is written."""
+    try:
+        return str(np.dtype(dtype).name)
+    except TypeError:
+        return str(dtype)
+
+
 def _colour(matrix: str, full_range: bool) -> tuple[int, int, int, int, int, int]:
     """Conversion from YUV as the kernels compute it, on values in 1/64: luma's zero and factor, then the factors of U
     in blue and green and of V in green and red. Factors are 1/32768 of twice the luma and of four times the chroma.
@@ -55,10 +63,11 @@ def _colour(matrix: str, full_range: bool) -> tuple[int, int, int, int, int, int
 
 
 def _three(value: float | Sequence[float], what: str) -> tuple[float, float, float]:
-    values = (value,) * 3 if isinstance(value, (int, float)) else tuple(value)
+    values = np.broadcast_to(value, 3).tolist() if np.ndim(value) == 0 else list(value)  # type: ignore[arg-type]
     if len(values) != 3:
         raise ValueError(f"{what} needs 3 values, one per output channel; got {len(values)}")
-    a, b, c = (float(np.float32(v)) for v in values)
+    with np.errstate(over="ignore"):
+        a, b, c = (float(np.float32(v)) for v in values)
     if not np.isfinite((a, b, c)).all():
         raise ValueError(f"{what} must be finite; got {values}")
     return a, b, c
@@ -94,7 +103,7 @@ class Spec:
         self.size = _pair(size, "size")
         self.pixels = _one_of(pixels, PIXELS, "pixels")
         self.layout = _one_of(layout, LAYOUTS, "layout")
-        self.dtype = _one_of(np.dtype(dtype).name, DTYPES, "dtype")
+        self.dtype = _one_of(_name_of(dtype), DTYPES, "dtype")
         self.mean = _three(mean, "mean")
         self.scale = _three(scale, "scale")
         if 0 in self.scale:
@@ -214,9 +223,9 @@ class Spec:
         u = _plane(frame[1], "U", [chroma, (height, chroma[1])])
         return luma, u, _plane(frame[2], "V", [u.shape])
 
-    def check_out(self, out: Any, count: int | None = None) -> NDArray[Any]:
+    def check_out(self, out: Any, count: int = 1) -> NDArray[Any]:
         """`out`, if elements can be written to it as it stands; `count`: pictures that it must hold."""
-        want = self.shape if count is None else (count, *self.shape)
+        want = self.shape if count == 1 else (count, *self.shape)
         if not isinstance(out, np.ndarray):
             raise ValueError(f"out must be a NumPy array; got {type(out).__name__}")
         shape = out.shape

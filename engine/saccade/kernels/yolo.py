@@ -70,6 +70,8 @@ def arrange(
     if classes is not None and classes < 0:
         raise ValueError(f"classes must not be negative; got {classes}")
     tables = [_matrix(part, "rows", channels_first) for part in _parts(rows)]
+    if not tables:
+        raise ValueError("rows must be a tensor, or a list of at least one; got an empty list")
     if scores is None:
         heads = [_split(table, layout, name, classes) for table in tables]
     else:
