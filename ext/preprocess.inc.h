@@ -53,9 +53,7 @@ static inline floats_t f_normalised(int how, floats_t v, floats_t mean, floats_t
         return F_DIV(v, scale);
     return how == BY_PRODUCT ? F_MUL(v, high) : F_ADD(F_MUL(v, high), F_MUL(v, low));
 }
-#endif
 
-#if VECTOR_LANES
 /* The pixels of BATCH outputs of one row, as `v_gather_pixels` has them, to blue, green and red samples as lines hold
  * them. In 16 bits, because with weights 1024 + f and 1024 - f the sum is 1024 * (left + right) + f * (left - right),
  * whose first part 16 divides. */

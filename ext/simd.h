@@ -46,6 +46,12 @@ static inline float largest_of_four(__m128 v) {
 }
 #endif
 
+#if VECTOR_LANES >= 2
+static inline __m256i join_two(__m128i a, __m128i b) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+}
+#endif
+
 #if VECTOR_LANES == 1
 typedef __m128i vector_t;
 #define V_OP(name) _mm_##name
@@ -91,9 +97,6 @@ typedef __m256i vector_t;
 #define V_OR _mm256_or_si256
 #define V_BROADCAST _mm256_broadcastsi128_si256
 
-static inline vector_t join_two(__m128i a, __m128i b) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
-}
 static inline vector_t v_gather_pixels(const uint8_t *row, const int32_t *offset) {
     return join_two(gather_two(row, offset), gather_two(row, offset + 8));
 }
@@ -139,9 +142,6 @@ typedef __m512i vector_t;
 #define V_OR _mm512_or_si512
 #define V_BROADCAST _mm512_broadcast_i32x4
 
-static inline __m256i join_two(__m128i a, __m128i b) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
-}
 static inline vector_t join_four(__m128i a, __m128i b, __m128i c, __m128i d) {
     return _mm512_inserti64x4(_mm512_castsi256_si512(join_two(a, b)), join_two(c, d), 1);
 }

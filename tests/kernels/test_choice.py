@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -46,6 +47,20 @@ def test_each_variant_by_name(variant):
     chosen, warning, _ = report(variant).stdout.splitlines()
     assert chosen.split()[0] == variant
     assert warning == ""
+
+
+@needs_native
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-user")
+def test_a_variant_is_not_taken_where_one_of_its_instruction_sets_is_hidden():
+    """As virtual machines hide them: AVX2 without the conversion to float16."""
+    program = (
+        "import numpy as np; from saccade.kernels import Preprocess, variant; print(variant());"
+        "Preprocess((9, 9), (8, 8), dtype='float16')(np.zeros((9, 9, 3), np.uint8), np.ones((3, 8, 8), np.float16))"
+    )
+    for hidden, best in (("", "avx2"), (",-f16c", "sse42")):
+        command = ["qemu-x86_64", "-cpu", f"Haswell{hidden}", sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, f"{best}\n"), done.stderr
 
 
 def test_without_the_extension_numba_serves_with_one_warning():
