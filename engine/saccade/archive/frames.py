@@ -13,12 +13,15 @@ import contextlib
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, pairwise
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from saccade.archive.boxes import Unproven
 from saccade.archive.edits import change_nothing
+from saccade.archive.excerpt import Excerpt, Film
 from saccade.archive.random_access import begins_whole, length_size
 from saccade.capture.clock import Clock
 from saccade.capture.source import Picture, SourceOptions
@@ -41,19 +44,28 @@ class VideoFile(FileSource):
 
     target : what FFmpeg opens. name : for messages. start, stop : time stamps of the key frames that bound the segment,
     ticks; None: begin and end of the file. rate : frames a second to look at; None: all. keys : key frames only.
+    listed : only its packets are wanted.
+
+    Of a long MP4 no more is opened than a part that holds the segment, and for a list of its packets one part after the
+    other: FFmpeg keeps an index of all frames that a file has, from its begin to its end.
     """
 
     _threads = "NONE"
 
     def __init__(
         self, target: str | IO[bytes], name: str, *, start: int | None = None, stop: int | None = None,
-        rate: float | None = None, keys: bool = False,
+        rate: float | None = None, keys: bool = False, listed: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name, SourceOptions())
         self._target = os.path.abspath(target) if isinstance(target, str) else target
         self._start, self._end = start, stop
         self._every = Fraction(rate).limit_denominator(1000) if rate else None
         self._keys = keys
+        self._listed, self._whole = listed, False
+        self._file: IO[bytes] | None = None
+        self._sections: Iterator[Excerpt] = iter(())
+        self._part: Excerpt | None = None
+        self._from: Iterator[av.Packet[VideoStream]] | None = None
         self._clock = Clock(Fraction(1), 0, Fraction(1), None, True)
         self._stream: Any = None
         self._length: int | None = None
@@ -61,13 +73,51 @@ class VideoFile(FileSource):
         self._wanted: set[float] | None = None
         self._slot: int | None = None
 
+    def open(self) -> None:
+        """Open the file at the segment's first frame."""
+        import av
+
+        super().open()
+        if self._part is None or self._start is None:
+            return
+        with contextlib.suppress(av.error.FFmpegError, OSError):
+            self._from = self._from_start()
+        if self._from is None:
+            self._whole = True  # where decoding may begin lies far before, or nobody knows
+            super().open()
+
+    def close(self) -> None:
+        """Close the file; frames handed out keep their memory."""
+        super().close()
+        self._part, self._from, self._sections = None, None, iter(())
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> InputContainer:
+        if self._part is None:
+            with contextlib.suppress(Unproven):
+                self._part = self._excerpt()
+        return super()._opened()
+
+    def _excerpt(self) -> Excerpt | None:
+        if self._whole or not (self._listed or self._start is not None or self._end is not None):
+            return None
+        if isinstance(self._target, str):
+            self._file = open(self._target, "rb")  # noqa: SIM115 - it is closed with the container
+        film = Film(self._file or cast(IO[bytes], self._target))
+        if not self._listed:
+            return film.segment(self._start, self._end)
+        self._sections = film.sections()
+        return next(self._sections)
+
     def _input(self) -> str | IO[bytes]:
-        return self._target
+        return self._target if self._part is None else cast(IO[bytes], self._part)
 
     def _format_options(self) -> dict[str, str]:
         # A playlist in a video's clothes must not reach for addresses.
         options = {"protocol_whitelist": "file"}
-        return options | {"advanced_editlist": "0"} if self._is_whole() else options
+        return options | {"advanced_editlist": "0"} if self._part is None and self._is_whole() else options
 
     def _is_whole(self) -> bool:
         """Whether it is an MP4 that is shown from its first frame to its last."""
@@ -81,16 +131,40 @@ class VideoFile(FileSource):
     def _begin(self, stream: Any) -> None:
         # A worker has a core: threads of the decoder would only hold more frames.
         stream.codec_context.thread_count = 1
-        self._stream, self._clock = stream, Clock.of(stream)
+        self._stream = stream
         context = stream.codec_context
         self._length = length_size(context.extradata) if context.name == "h264" else None
         super()._begin(stream)
         self._keys_only = self._keys and not self.orderly
 
+    def _clock_of(self, stream: Any) -> Clock:
+        clock = Clock.of(stream)
+        if self._part is not None:
+            clock.start = self._part.start
+        self._clock = replace(clock)  # each goes on from the last time that it was asked for
+        return clock
+
     def packets(self) -> Iterator[av.Packet[VideoStream]]:
         """The packets of the open file, not decoded."""
         assert self._container is not None
-        yield from (packet for packet in self._container.demux(self._stream) if packet.size)
+        count = yield from self._shifted(self._container, self._stream)
+        for part in self._sections:
+            if self._part is not None and count < self._part.count:
+                return  # the file ends before it should
+            self._part = part
+            with self._opened() as container:
+                count = yield from self._shifted(container, self._stream_of(container))
+
+    def _shifted(self, container: InputContainer, stream: VideoStream) -> Generator[av.Packet[VideoStream], None, int]:
+        """The packets of a container with the time stamps of the file; returns how many there were."""
+        shift, count = self._part.shift if self._part else 0, 0
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.dts is not None and shift:
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            if packet.size:
+                count += 1
+                yield packet
+        return count
 
     @property
     def clock(self) -> Clock:
@@ -124,17 +198,18 @@ class VideoFile(FileSource):
                 yield packet
             return
         self._wanted = set()
-        packets = self.packets() if self._start is None else self._from_start(stream)
+        packets = self.packets() if self._start is None else self._from or self._from_start() or ()
         yield from self._chosen(stream, packets)
 
     def _when(self, clock: Clock, stamp: int | None) -> float:
         # Frames come out in the order in which they are shown, so that the first has the first time.
         return super()._when(clock, self._stamps.popleft() if self._stamps else stamp)
 
-    def _from_start(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
-        """The packets from the key frame on that begins the segment, wherever seeking leads to."""
+    def _from_start(self) -> Iterator[av.Packet[VideoStream]] | None:
+        """The packets from the key frame on that begins the segment, wherever seeking leads to; None: without it."""
         container: InputContainer = self._container  # type: ignore[assignment]
-        back = round(5 / stream.time_base) if stream.time_base else 0
+        back = round(5 / self._clock.unit)
+        later = self._part is not None and self._part.later
         start = self._start
         assert start is not None
         # Where a slot has begun before the segment, the frames before it tell whether it has had its frame.
@@ -148,7 +223,7 @@ class VideoFile(FileSource):
                 stamp = packet.pts
                 begins = stamp is not None and packet.is_keyframe and self.begins_group(packet)
                 if stamp == start and begins:
-                    if shared and before is None and target > self._clock.start:
+                    if shared and before is None and (later or target > self._clock.start):
                         break
                     self._slot = self._slot_of(before)
                     return chain([packet], self.packets())
@@ -158,12 +233,13 @@ class VideoFile(FileSource):
                     break
                 if stamp < start and (begins or (before is not None and not self._keys)):
                     before = stamp if before is None else max(before, stamp)
-        return iter(())
+        return None
 
     def _seek(self, container: InputContainer, target: int) -> bool:
         """To a key frame at or before the target, to the first one where there is none; whether that was possible."""
         import av
 
+        target -= self._part.shift if self._part else 0
         for backward in (True, False):
             with contextlib.suppress(av.error.FFmpegError):
                 container.seek(target, stream=self._stream, backward=backward, any_frame=False)

@@ -121,7 +121,7 @@ def opened(item: Item, **options: Any) -> tuple[VideoFile, S3File | None]:
 
 def segments(item: Item, seconds: float) -> list[Item]:
     """The segments of a video; one of unknown length where it cannot be opened, so that a row tells why."""
-    video, remote = opened(item)
+    video, remote = opened(item, listed=True)
     try:
         video.open()
         return _cut(item, video, seconds)

@@ -108,7 +108,7 @@ class ContainerSource(Source):
             raise SourceError(f"{self.name}: {error}") from error
         # Streams change their size: what grows above the limit is refused by the decoder.
         context.options = {**context.options, "max_pixels": str(self.max_pixels)}
-        clock = Clock.of(stream)
+        clock = self._clock_of(stream)
         self.frame_rate = clock.rate
         self._skip(context, clock)
         gate = self._gate_of(context, clock)
@@ -118,6 +118,10 @@ class ContainerSource(Source):
             self._pictures = self._packets(stream, clock)
         else:
             self._pictures = self._frames(stream, clock, gate)
+
+    def _clock_of(self, stream: Any) -> Clock:
+        """What gives times to the pictures of a stream."""
+        return Clock.of(stream)
 
     def _gate_of(self, context: Any, clock: Clock) -> DecodeGate | None:
         """Who says what is decoded; nobody where pictures must be counted to know their time."""
