@@ -213,6 +213,20 @@ def test_an_excerpt_is_read_like_any_file(tmp_path: Path, short: None) -> None:
         assert part.seek(-4, io.SEEK_END) == len(data) - 4
 
 
+def test_a_title_that_is_no_text_does_not_matter_wherever_the_film_is_read_from(tmp_path: Path, short: None) -> None:
+    path = film(tmp_path / "closed.mp4")
+    data = bytearray(path.read_bytes())
+    at = boxes(bytes(data))[b"hdlr"] + 24
+    data[at : at + 5] = b"\xffideo"
+    path.write_bytes(data)
+    assert len(listed(path, parts=False)[0]) == FRAMES + 1
+    assert listed(path, parts=True) == (listed(path, parts=False)[0], True)
+    video = VideoFile(io.BytesIO(data), "of a bucket")  # type: ignore[arg-type]
+    video.open()
+    assert len(list(video.packets())) == FRAMES
+    video.close()
+
+
 def test_what_is_uncertain_has_no_parts(tmp_path: Path, short: None) -> None:
     path = film(tmp_path / "closed.mp4", 120)
     assert not _has_parts(path, b"stss", 8, 0)  # no sample has the number 0

@@ -87,7 +87,7 @@ class Film:
             stop = min(first + 2 * SECTION, self._samples.count)
             keys = self._samples.of(first, stop).keys[SECTION:].nonzero()[0]
             bounds.append(first + SECTION + int(keys[0]) if len(keys) else stop)
-            self._places(first, bounds[-1])  # all are certain before the first one is taken
+            self._excerpt(first, bounds[-1])  # all are certain before the first one is taken
         return (self._excerpt(first, stop) for first, stop in pairwise(bounds))
 
     def _places(self, first: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -112,7 +112,10 @@ class VideoFile(FileSource):
         return next(self._sections)
 
     def _input(self) -> str | IO[bytes]:
-        return self._target if self._part is None else cast(IO[bytes], self._part)
+        target = self._target if self._part is None else cast(IO[bytes], self._part)
+        if not isinstance(target, str):
+            target.seek(0)  # also after somebody has begun to read
+        return target
 
     def _format_options(self) -> dict[str, str]:
         # A playlist in a video's clothes must not reach for addresses.
@@ -124,9 +127,7 @@ class VideoFile(FileSource):
         if isinstance(self._target, str):
             with open(self._target, "rb") as file:
                 return change_nothing(file)
-        whole = change_nothing(self._target)
-        self._target.seek(0)
-        return whole
+        return change_nothing(self._target)
 
     def _begin(self, stream: Any) -> None:
         # A worker has a core: threads of the decoder would only hold more frames.
