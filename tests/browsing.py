@@ -19,7 +19,7 @@ CHROMIUM = next(
 )
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage",
+    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--disable-features=BackForwardCache",
 ]  # fmt: skip
 
 MARKS = [
@@ -38,24 +38,38 @@ def open_browser() -> Iterator[Any]:
 
 
 @contextmanager
-def looking(browser: Any, url: str, *, forgive: str = "ERR_CONNECTION_RE", **options: Any) -> Iterator[Any]:
-    """A page of the browser; whatever it complains of fails the test."""
+def looking(
+    browser: Any, url: str, *, forgive: str = "ERR_CONNECTION_RE", viewport: Any = None, color_scheme: str = "dark"
+) -> Iterator[Any]:
+    """A page of the browser; whatever it complains of fails the test.
+
+    All are shown one after the other in one tab, as a process of Chromium for each costs a second of computing. Nothing
+    is left in it of the pages before.
+    """
     complaints: list[str] = []
     base = url.partition("?")[0]
-    options = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"} | options
-    context = browser.new_context(**options)
-    tab = context.new_page()
-    tab.set_default_timeout(15_000)
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    tab.on(
-        "request",
-        lambda request: None if request.url.removeprefix("blob:").startswith(base) else complaints.append(request.url),
-    )
+    if not browser.contexts:
+        browser.new_context().new_page().set_default_timeout(PATIENCE * 1000)
+    tab = browser.contexts[0].pages[0]
+    tab.set_viewport_size(viewport or {"width": 1280, "height": 800})
+    tab.emulate_media(color_scheme=color_scheme)
+    listeners: dict[str, Any] = {
+        "pageerror": lambda error: complaints.append(str(error)),
+        "console": lambda message: complaints.append(message.text) if message.type == "error" else None,
+        "request": lambda request: (
+            None if request.url.removeprefix("blob:").startswith(base) else complaints.append(request.url)
+        ),
+    }
+    for event, listener in listeners.items():
+        tab.on(event, listener)
     # Not "load": that waits for the first picture of the stream.
     tab.goto(url, wait_until="domcontentloaded")
     yield tab
-    context.close()
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
+    tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+    tab.goto("about:blank")
+    tab.context.clear_cookies()
     unforgiven = [text for text in complaints if forgive not in text and "ERR_INCOMPLETE" not in text]
     assert not unforgiven, unforgiven
 

@@ -18,13 +18,12 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from browsing import MARKS, open_browser
 from conditions import PATIENCE
 from saccade.deploy.demo import CloudDemo, EdgeProcess
 from saccade.networks.catalogue import pull
 
 from .conftest import LAMBDAS, crop, face, put, rows
-
-CHROMIUM = "/usr/bin/chromium"
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +140,15 @@ def wait(page: Any, condition: str) -> None:
         page.wait_for_timeout(50)
 
 
-@pytest.mark.browser
+@MARKS[0]
+@MARKS[1]
 def test_the_page_in_a_browser(demo: CloudDemo) -> None:
-    from playwright.sync_api import sync_playwright
-
     assert demo.dashboard is not None
     put(demo.aws, "faces/first.jpg", portrait("demo-astronaut"))
     before = wait_for(demo, 1)["counts"]["faces"]
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM if Path(CHROMIUM).exists() else None)
+    with open_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(PATIENCE * 1000)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda line: problems.append(line.text) if line.type in ("error", "warning") else None)
@@ -176,7 +174,6 @@ def test_the_page_in_a_browser(demo: CloudDemo) -> None:
             assert page.evaluate("document.querySelector('.crops figure').clientWidth") > 90
             if target:
                 page.screenshot(path=f"{target}-390-{scheme}.png", full_page=True)
-        browser.close()
     assert problems == []
 
 

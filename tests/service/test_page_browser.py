@@ -255,7 +255,7 @@ def test_what_each_app_says_fits_a_phone(browser: Any, app: str, shown: list[str
 
 def test_small_and_large_screens(browser: Any) -> None:
     with serving() as (page, _, _):
-        with looking(browser, page.url, device_scale_factor=1) as tab:
+        with looking(browser, page.url) as tab:
             wait_for_state(tab, "live")
             fits(tab, 390)
             keep(tab, "phone")
