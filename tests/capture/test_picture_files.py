@@ -187,7 +187,7 @@ from saccade.errors import SourceError
 count = 0
 try:
     with Capture(open_source(sys.argv[1], realtime=False)) as capture:
-        while (frame := capture.latest(PATIENCE)) is not None:
+        while (frame := capture.latest(180)) is not None:
             frame.release()
             count += 1
         print(count, capture.ended)
