@@ -165,19 +165,21 @@ def test_mqtt_outage_in_mid_run(tmp_path: Path) -> None:
         publisher._client.reconnect_delay_set(0.1, 0.3)  # type: ignore[arg-type]
         sent = 0
 
-        def send(count: int) -> None:
+        def send(count: int, waiting: int) -> None:
+            """So many more, but for an outage no sooner than the last ones are delivered."""
             nonlocal sent
             for _ in range(count):
+                wait_for(lambda: publisher.statistics().pending <= waiting)
                 assert publisher.publish(str(sent))
                 sent += 1
 
-        send(100)
+        send(100, waiting=5)
         broker.stop()
-        send(100)
+        send(100, waiting=105)
         wait_for(lambda: "cannot connect" in publisher.statistics().problem)
         assert publisher.statistics().pending > 0
         broker.start()
-        send(100)
+        send(100, waiting=105)
         assert publisher.drained(PATIENCE)
         counts = publisher.statistics()
         assert wait_for(lambda: len({payload for _, payload in reader.messages}) == sent)
