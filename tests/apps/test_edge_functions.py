@@ -287,10 +287,19 @@ def test_several_cameras_of_one_function_share_its_topic_and_say_which_they_are(
         ({"SACCADE_SUMMARY": "/nowhere/s"}, 1, "faces: summary /nowhere/s: cannot be written (No such file"),
     ],
 )
-def test_bad_settings(tmp_path: Path, settings: dict[str, str], status: int, says: str) -> None:
-    settings = {"SACCADE_SPOOL": str(tmp_path / "spool")} | settings
-    done = run("faces_to_s3", status=status, frames=3, **settings)
-    assert says in done.stderr
+@pytest.mark.usefixtures("own_signals")
+def test_bad_settings(
+    tmp_path: Path, settings: dict[str, str], status: int, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = {"SACCADE_SOURCE": "demo:", "SACCADE_FRAMES": "3", "SACCADE_SPOOL": str(tmp_path / "spool")}
+    assert edge.main("faces", usual | settings) == status
+    assert says in caplog.text
+
+
+def test_a_bad_setting_is_all_that_a_function_says(tmp_path: Path) -> None:
+    done = run("faces_to_s3", status=2, SACCADE_SPOOL=str(tmp_path / "spool"), SACCADE_BUCKETS="x")
+    (line,) = done.stderr.splitlines()
+    assert "SACCADE_BUCKETS: there is no such setting; did you mean SACCADE_BUCKET?" in line
 
 
 def test_stops_when_told(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_the_largest_photo_fits_the_functions_memory(tmp_path: Path) -> None:
     """The dearest kind: progressive, four channels, turned, and its face is all of it."""
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = 6
-    noise = np.random.default_rng(1).integers(0, 255, (3000, 3000, 4), np.uint8)
+    noise = np.random.default_rng(1).integers(0, 255, (2000, 2000, 4), np.uint8)
     path = tmp_path / "photo.jpg"
     Image.fromarray(noise, mode="CMYK").save(path, progressive=True, subsampling=0, exif=turned)
     done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)

@@ -104,7 +104,7 @@ def repeat_notifications(aws: LocalAws, keys: list[str], times: int) -> None:
 def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
     (poller,) = aws.pollers
     poller.stop()
-    pictures = crowd(40)
+    pictures = crowd(24)
     send(aws, pictures)
     put(aws, "faces/poison.jpg", b"\xff\xd8\xff not a JPEG after all")
     put(aws, "faces/text.jpg", b"hello")
@@ -119,7 +119,7 @@ def test_exactly_the_expected_rows_and_points(aws: LocalAws) -> None:
     aws.drain(PATIENCE)
 
     faces = expected(pictures)
-    assert len(faces) == 41
+    assert len(faces) == 25
     assert stored(aws) == faces
     assert points(aws) == expected_points(faces)
     assert aws.waiting("DeadFacesQueueUrl") == 0
@@ -173,7 +173,7 @@ def kill_while_detecting(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None
 
     def during(picture: bytes) -> None:
         calls["all"] += 1
-        if calls["all"] in (3, 17, 30):
+        if calls["all"] in (3, 17):
             kill(aws)
 
     script.during = during
@@ -228,7 +228,7 @@ def test_a_killed_process_loses_and_repeats_nothing(
     (poller,) = aws.pollers
     starts = aws.function("RekognizeEmotionsName").starts
     poller.stop()
-    pictures = crowd(40, seed=3)
+    pictures = crowd(24, seed=3)
     send(aws, pictures)
     disturb(aws, monkeypatch)
     poller.start()

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from script_runs import Device
 
 from conditions import PATIENCE, wait_for
+from lengths import length
 
 HEAD = "import awscam, greengrasssdk, time, json\nfrom threading import Thread, Timer\n"
 HEAD += "client = greengrasssdk.client('iot-data')\n"
@@ -154,8 +155,11 @@ def started(device: Device, text: str, **options: Any) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("does", ["time.sleep(1000)", "while True: pass", "open('pipe').read()"])
+DOES = ("time.sleep(1000)", "while True: pass", "open('pipe').read()")
+NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@pytest.mark.parametrize(("does", "number"), list(product(DOES, NUMBERS))[:: length(4, 1)])  # each of both
 def test_signals_end_it_at_once(device: Device, number: signal.Signals, does: str) -> None:
     os.mkfifo(device.folder / "pipe")
     text = HEAD + f"awscam.getLastFrame()\nclient.publish(topic='t', payload='x')\n{does}\n"

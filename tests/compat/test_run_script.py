@@ -19,6 +19,7 @@ from script_runs import Device
 
 import local_s3
 from conditions import PATIENCE, wait_for
+from lengths import length
 
 
 @pytest.fixture(scope="module")
@@ -438,7 +439,7 @@ def test_a_display_thread_alone_keeps_nothing_running(device: Device) -> None:
     [
         "mplayer -really-quiet -demuxer lavf -lavfdopts format=mjpeg:probesize=32 -vo null -nosound -frames 15 FIFO",
         "ffmpeg -loglevel error -f mjpeg -i FIFO -frames:v 15 -f null -",
-    ],
+    ][: length(1, 2)],
 )
 def test_players_come_die_and_return(device: Device, player: str) -> None:
     command = player.replace("FIFO", str(device.fifo)).split()
@@ -451,7 +452,6 @@ def test_players_come_die_and_return(device: Device, player: str) -> None:
         wait_for(device.fifo.exists)
         with open(device.fifo, "rb") as stalled:
             # A viewer that reads nothing, and dies.
-            threading.Event().wait(0.5)
             assert stalled.read(2) == b"\xff\xd8"
         for _ in range(2):
             seen = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)

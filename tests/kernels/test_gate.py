@@ -13,6 +13,8 @@ import pytest
 from bench import gate
 from bench.figures import Figure
 
+from lengths import EXHAUSTIVE
+
 ROOT = Path(__file__).resolve().parents[2]
 CPUINFO = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -38,6 +40,7 @@ def run_gate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @needs_valgrind
 @pytest.mark.slow
+@pytest.mark.skipif(not EXHAUSTIVE, reason="by choice: ten seconds of valgrind; SACCADE_EXHAUSTIVE=1 runs it")
 def test_a_slowed_kernel_is_stopped(tmp_path: Path) -> None:
     """It alone, and those that call it: to all others the gate is open."""
     sources = tmp_path / "ext"

@@ -214,7 +214,7 @@ def test_two_functions_of_one_thing_do_not_evict_each_other(broker: Mosquitto, t
             )
             for number in range(2)
         ]  # fmt: skip
-        wait_for(lambda: sum(b'"detections"' in body for _, body in reader.messages) > 40, 120)
+        wait_for(lambda: sum(b'"detections"' in body for _, body in reader.messages) > 15, 120)
         wait_for(lambda: [body for _, body in reader.messages].count(b"Model loaded") == 2, 120)
         for process in processes:
             process.send_signal(signal.SIGTERM)

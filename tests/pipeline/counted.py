@@ -24,7 +24,7 @@ from saccade.pipeline import Branch, Camera, Engine, Pipeline, engine
 from saccade.results import Result
 
 CAMERAS = 4
-FIRST, LAST = 100, 250
+FIRST, LAST = 60, 140
 """Frames, of all cameras together, between which is counted."""
 PRELOADED = ("allocations", "large allocations", "blocks kept", "copied bytes", "lock waits")
 

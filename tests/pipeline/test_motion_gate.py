@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from parts import Keep, Means
 
+from lengths import length
 from saccade import Capture, Model, open_source
 from saccade.pipeline import Branch, Camera, Engine
 from saccade.pipeline.gate import Gate, SizeGate
@@ -45,7 +46,7 @@ class Scene:
         return np.clip(np.rint(seen + self._random.normal(0, 1, seen.shape) * self._noise), 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=length(6, 12), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     noise=st.floats(0, 6),
@@ -91,7 +92,7 @@ def test_a_gate_repeats_itself_and_looks_at_a_still_scene_now_and_then() -> None
     assert woken() == woken() == [0, 50, 100, 150, 200, 250]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=length(6, 12), deadline=None)
 @given(seed=st.integers(0, 1000), usual=st.integers(60, 40_000), noise=st.floats(0, 0.05), more=st.floats(0.3, 4))
 def test_packets_of_a_still_scene_are_left_and_larger_ones_are_not(
     seed: int, usual: int, noise: float, more: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from networks_of import found_in, fuzz, predictor_of
 from numpy.typing import NDArray
 
+from lengths import EXHAUSTIVE, length
 from saccade.errors import UnsupportedError
 from saccade.predict.opening import Wishes
 from saccade.predict.parsers import priors
@@ -92,8 +94,9 @@ SETS = {
 }
 
 
-@pytest.mark.parametrize("logits", [False, True])
-@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize(
+    ("kind", "logits"), list(product(SETS, (False, True))) if EXHAUSTIVE else list(zip(SETS, cycle((False, True))))
+)
 def test_offsets_of_the_pytorch_ssds(kind: str, logits: bool) -> None:
     boxes, count = SETS[kind]
     assert boxes.shape == (count, 4)
@@ -215,7 +218,7 @@ def efficientdet_tables(size: int, classes: int) -> tuple[NDArray[np.float32], N
     return offsets, logits, [len(level) for level in levels]
 
 
-@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("more", [True, False][: length(1, 2)])
 def test_efficientdets_tables(more: bool) -> None:
     offsets, logits, counts = efficientdet_tables(512, 90)
     assert sum(counts) == 49104

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from caffe_files import apply
 
+from lengths import length
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats.caffe.operators import LAYERS
 
@@ -565,7 +566,7 @@ def test_numbers_of_nonsense_are_refused_or_run(kind: str, tmp_path: Path) -> No
     apply(tmp_path, f'type: "{kind}" {options}', *inputs, blobs=blobs, tops=tops)
     ends = []
     for number in re.finditer(r"(?<=: )-?[\d.]+", options):
-        for value in ("0", "-1", "3", "7", "65536", "4294967296", "1e30", "nan", "inf"):
+        for value in ("0", "-1", "4294967296", "nan", "3", "65536", "7", "1e30", "inf")[: length(4, 9)]:
             text = options[: number.start()] + value + options[number.end() :]
             said = ""
             try:
