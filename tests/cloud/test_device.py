@@ -22,6 +22,7 @@ import yaml
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError
 
+from lengths import EXHAUSTIVE
 from saccade.apps import classify, faces, head_pose
 from saccade.cli import main
 from saccade.cli.device import with_cameras
@@ -76,8 +77,9 @@ def test_a_device_installs_what_the_lock_names_and_nothing_else(tmp_path: Path) 
     zipped = wheelhouse.build(wheel, lock, {"m.tflite": model}, {"app.py": model}, tmp_path / "saccade.zip", HERE)
     with zipfile.ZipFile(zipped) as archive:
         archive.extractall(tmp_path / "unpacked" / "saccade")
-    again = wheelhouse.build(wheel, lock, {"m.tflite": model}, {"app.py": model}, tmp_path / "again.zip", HERE)
-    assert again.read_bytes() == zipped.read_bytes()
+    if EXHAUSTIVE:
+        again = wheelhouse.build(wheel, lock, {"m.tflite": model}, {"app.py": model}, tmp_path / "again.zip", HERE)
+        assert again.read_bytes() == zipped.read_bytes()
 
     # The recipe's own step, with the places that Greengrass fills in.
     script = component.recipe(LAMBDAS / "faces_to_s3", "b/f", "0.1.0")["Manifests"][0]["Lifecycle"]["install"]["Script"]
@@ -95,6 +97,8 @@ def test_a_device_installs_what_the_lock_names_and_nothing_else(tmp_path: Path) 
     (other,) = (tmp_path / "unpacked/saccade/wheels").glob("tomli-*.whl")
     with zipfile.ZipFile(other, "a") as archive:
         archive.writestr("tomli/evil.py", "")
+    again = [line.replace(" install ", " install --force-reinstall ") for line in script.splitlines()[2:]]
+    script = "\n".join(["set -e", *again])  # in the environment that there is
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr

@@ -12,6 +12,7 @@ import pytest
 import tiny_models
 from script_runs import Device
 
+from lengths import length
 from saccade.compat.awscam import _Adapter
 from saccade.compat.class_names import ClassNames
 
@@ -117,7 +118,9 @@ def test_a_network_of_more_classes_through_mo(device: Device) -> None:
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize(
     ("through", "table", "number"),
-    [("mo", "{1: 'face'}", 1), ("mo", "['face']", 0), ("mo", "{0: 'face', 1: 'body'}", 0), ("path", "{1: 'face'}", 1)],
+    [("mo", "{0: 'face', 1: 'body'}", 0), ("path", "{1: 'face'}", 1), ("mo", "['face']", 0), ("mo", "{1: 'face'}", 1)][
+        : length(2, 4)
+    ],
 )
 def test_a_detector_of_the_catalogue(device: Device, through: str, table: str, number: int) -> None:
     path = "mo.optimize('deploy_ssd', 300, 300)[1]" if through == "mo" else "'/opt/awscam/artifacts/deploy_ssd.xml'"

@@ -282,7 +282,7 @@ DEVICE = textwrap.dedent("""
 
 def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, server: str) -> None:
     """Each kill leaves a prefix of what was put; in the end all that was counted is there once. SACCADE_KILLS=100."""
-    kills = length(3, 20, "SACCADE_KILLS")
+    kills = length(2, 20, "SACCADE_KILLS")
     chance = random.Random(int(os.environ.get("SACCADE_SEED", "1")))
     counted: list[str] = []
     faults = {"pass": 20.0, "500": 1, "refuse": 1, "cut_request": 1, "cut_answer": 2}
