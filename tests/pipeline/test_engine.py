@@ -296,8 +296,9 @@ def test_reconnects_and_size_changes_leave_no_memory_thread_or_descriptor(model:
             if count % 30 == 29:
                 gc.collect()
                 figures.append((process.memory_info().rss, process.num_threads(), process.num_fds()))
-    assert figures[-1][0] - figures[1][0] < 3 << 20
-    assert figures[-1][1:] == figures[0][1:]
+        assert figures[-1][0] - figures[1][0] < 3 << 20
+        # What has been removed may still be about to end.
+        wait_for(lambda: process.num_threads() <= figures[0][1] and process.num_fds() <= figures[0][2])
 
 
 def test_a_network_is_opened_once_for_the_same_file_and_options(tmp_path: Path) -> None:

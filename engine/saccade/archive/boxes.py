@@ -106,7 +106,7 @@ def scale_of(file: IO[bytes], box: Box) -> int:
     return scale
 
 
-class Table:
+class Entries:
     """The entries of a table. columns : numbers of 4 bytes in each. ahead : bytes between its head and its length."""
 
     def __init__(self, file: IO[bytes], box: Box, columns: int, ahead: int = 0) -> None:
@@ -134,7 +134,7 @@ class Table:
 class Runs:
     """Values that are stored as runs (number, value), block by block: the first time in their order, then in any.
 
-    rows : gives runs from one on, as `Table.rows`. length : how many there are. count : values that they must give.
+    rows : gives runs from one on, as `Entries.rows`. length : how many there are. count : values that they must give.
     """
 
     def __init__(self, rows: Callable[[int, int], NDArray[np.int64]], length: int, count: int) -> None:

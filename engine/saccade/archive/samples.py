@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from saccade.archive.boxes import BLOCK, Boxes, Runs, Table, check, number, only, read
+from saccade.archive.boxes import BLOCK, Boxes, Entries, Runs, check, number, only, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,21 +51,21 @@ class Samples:
         box = only(tables, b"stsz")
         self._size, self.count = (number(read(file, box.begin, 12)[at : at + 4]) for at in (4, 8))
         check(0 < self.count <= MOST_SAMPLES and self._size <= _LARGE)
-        self._sizes = None if self._size else Table(file, box, 1, 4)
+        self._sizes = None if self._size else Entries(file, box, 1, 4)
         check(self._sizes is None or self._sizes.length == self.count)
-        self._durations = self._runs(Table(file, only(tables, b"stts"), 2))
+        self._durations = self._runs(Entries(file, only(tables, b"stts"), 2))
         self.reordered = b"ctts" in tables
-        self._offsets = self._runs(Table(file, only(tables, b"ctts"), 2)) if self.reordered else None
-        self._keys = Table(file, only(tables, b"stss"), 1) if b"stss" in tables else None
+        self._offsets = self._runs(Entries(file, only(tables, b"ctts"), 2)) if self.reordered else None
+        self._keys = Entries(file, only(tables, b"stss"), 1) if b"stss" in tables else None
         long = b"co64" in tables
-        self._chunks = Table(file, only(tables, b"co64" if long else b"stco"), 1 + long)
-        self._held = _Chunks(Table(file, only(tables, b"stsc"), 3), self._chunks.length, self.count)
+        self._chunks = Entries(file, only(tables, b"co64" if long else b"stco"), 1 + long)
+        self._held = _Chunks(Entries(file, only(tables, b"stsc"), 3), self._chunks.length, self.count)
         # Of each part: when it is decoded, and how many key frames and bytes lie before.
         self._decoded, self._keys_before, self._bytes_before = [0], [0], [0]
         # And when key frames of it are shown, at first and at last.
         self._key_times: list[tuple[int, int] | None] = []
 
-    def _runs(self, table: Table) -> Runs:
+    def _runs(self, table: Entries) -> Runs:
         return Runs(table.rows, table.length, self.count)
 
     def walk(self) -> Iterator[Part]:
@@ -180,7 +180,7 @@ class Samples:
 class _Chunks:
     """Which samples lie in which chunk. table : `stsc`. length : chunks. count : samples."""
 
-    def __init__(self, table: Table, length: int, count: int) -> None:
+    def __init__(self, table: Entries, length: int, count: int) -> None:
         check(0 < length <= count)
         self._table, self._length, self._count = table, length, count
         self._each = Runs(self._rows, table.length, length)
