@@ -82,6 +82,7 @@ def test_shows_stream_and_figures(browser: Any, app: str, scheme: str) -> None:
 def test_says_when_frames_stop_and_come_back(browser: Any) -> None:
     with serving() as (page, feeder, _), looking(browser, page.url) as tab:
         wait_for_state(tab, "live")
+        wait_for(lambda: feeder.frames > 12)  # what is usual is known
         feeder.pause.set()
         wait_for_state(tab, "no new frames")
         assert "No new frame for" in tab.inner_text("#notice")
