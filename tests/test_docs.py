@@ -56,6 +56,20 @@ def test_every_page_is_in_the_sites_navigation_and_on_its_first_page() -> None:
         assert page.name == "index.md" or f"({page.name})" in first
 
 
+def test_every_family_of_networks_is_listed_and_no_other() -> None:
+    """As parsers name them: in claims, and where one module has several."""
+    made = re.compile(r'(?:\bfamily = |(?:Claim|Reading|Known|Mesh|BlazeDetector)\(\s*|V2 = \(\()"([a-z0-9-]+)"')
+    parsers = (ROOT / "engine/saccade/predict/parsers").glob("*.py")
+    found = {name for module in parsers for name in made.findall(module.read_text(encoding="utf-8"))}
+    assert len(found) > 40
+    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)}
+    assert found <= listed
+    code = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "engine/saccade/predict").rglob("*.py"))
+    assert {name for name in listed if f'"{name}"' not in code} == set()
+
+
 def test_the_reference_has_all_that_is_public_and_nothing_else() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^::: saccade\.(\w+)$", page, re.MULTILINE)) == sorted(
