@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,15 @@ from local_s3 import CREDENTIALS
 
 pytest.importorskip("pyarrow")
 
-from saccade.archive import places, shard
-from saccade.archive.manifest import Item
+import pyarrow.parquet as pq
+
+from saccade.archive import find, places, shard
+from saccade.archive.manifest import Item, tasks_of
 from saccade.archive.places import Bucket, Folder, read_version
+from saccade.archive.schema import error_row
 from saccade.archive.trouble import Unavailable
 from saccade.deploy.account import open_account
-from saccade.errors import ConfigError, OutputError
+from saccade.errors import ConfigError, OutputError, SourceError
 
 
 @contextlib.contextmanager
@@ -103,6 +107,70 @@ def test_a_body_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPat
         BreaksOff.count = -10
         with pytest.raises(Unavailable, match=r"b/a\.jpg: "):
             read_version("s3://b/a.jpg", '"x"', 100)
+
+
+class Busy(Closed):
+    """Somebody else writes each name, three times."""
+
+    count = 0
+
+    def do_PUT(self) -> None:
+        type(self).count += 1
+        body = b"<Error><Code>ConditionalRequestConflict</Code><Message>wait</Message></Error>"
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(409 if self.count < 4 else 200)
+        self.send_header("Content-Length", str(len(body) if self.count < 4 else 0))
+        self.end_headers()
+        if self.count < 4:
+            self.wfile.write(body)
+
+
+def test_a_name_that_another_writes_just_now_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part, pauses = tmp_path / "part", []
+    part.write_bytes(b"rows")
+    monkeypatch.setattr(places.time, "sleep", pauses.append)
+    with answering(Busy, monkeypatch):
+        assert Bucket("s3://b/out").add("parts/x", part)
+    assert pauses == [0.1, 0.2, 0.4]
+
+
+def test_addresses_without_a_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for address in ("s3://bucket", "s3://bucket/", "s3://bucket/folder/", "s3:///name"):
+        with pytest.raises(ConfigError, match="names no"), places.new_file(address):
+            pass
+        with pytest.raises(ConfigError, match="names no"):
+            list(tasks_of(address))
+    for address in (".", str(tmp_path), ""):
+        with pytest.raises(OutputError, match="Is a directory"), places.new_file(address) as file:
+            file.write_bytes(b"rows")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SourceError, match=r"^none\.parquet: No such file or directory; give what"):
+        list(tasks_of("none.parquet"))
+
+
+def test_a_key_with_signs_of_a_pattern_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["a [x].mp4", "a x.mp4", "a [x].mp4.txt", "b [x].mp4"]
+    found = [{"Key": key, "Size": 1, "ETag": '"1"', "LastModified": None} for key in keys]
+
+    class Client:
+        def get_paginator(self, name: str) -> Client:
+            return self
+
+        def paginate(self, Prefix: str, **_: str) -> list[dict[str, Any]]:
+            return [{"Contents": [one for one in found if one["Key"].startswith(Prefix)]}]
+
+    monkeypatch.setattr(find, "s3_client", Client)
+    assert [one.path[7:] for one in find.find(["s3://b/" + keys[0]])] == ["a [x].mp4", "a x.mp4", "a [x].mp4.txt"]
+
+
+def test_crops_are_written_before_they_are_many(tmp_path: Path) -> None:
+    item = Item(path="a.jpg", kind="picture", version="1", size=1)
+    place = Folder(str(tmp_path))
+    with shard._Part(place) as part:
+        part.add({**error_row(item, n), "status": "object", "time": None, "crop": bytes(1 << 20)} for n in range(10))
+        assert part.commit("parts/x")
+    assert pq.ParquetFile(tmp_path / "parts/x").num_row_groups == 3
 
 
 def test_scratch_of_the_dead_is_removed_and_that_of_others_stays(tmp_path: Path) -> None:

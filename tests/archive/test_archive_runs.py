@@ -38,6 +38,7 @@ from saccade.archive.order import Order  # noqa: E402
 from saccade.archive.places import place_of  # noqa: E402
 from saccade.archive.pool import Pool  # noqa: E402
 from saccade.archive.run import cores  # noqa: E402
+from saccade.errors import OutputError  # noqa: E402
 
 PICTURES = 12
 
@@ -142,6 +143,10 @@ def test_kills_lose_nothing_and_write_nothing_twice(
         s3.upload_file(str(path), bucket, f"in/{path.name.replace('05', '05-wait')}")
     manifest = tmp_path / "m.parquet"
     plan.plan([f"s3://{bucket}/in/*.png"], str(manifest), pictures=1)
+    plan.plan([f"s3://{bucket}/in/*.png"], f"s3://{bucket}/m.parquet", pictures=1)
+    with pytest.raises(OutputError, match=r"m\.parquet: is there already"):
+        plan.plan([f"s3://{bucket}/in/"], f"s3://{bucket}/m.parquet")
+    assert list(tasks_of(f"s3://{bucket}/m.parquet")) == list(tasks_of(str(manifest)))
     out = f"s3://{bucket}/out"
     run = ("run", manifest, "--model", network, "--workers", 1, "--out")
 
@@ -345,6 +350,32 @@ def test_a_bucket_that_refuses_says_why(tmp_path: Path, code: str, hint: str) ->
         server.shutdown()
     assert hint in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"AWS_PROFILE": "nope"}, "profile"), ({"AWS_ENDPOINT_URL": "nowhere"}, "Invalid endpoint: nowhere")],
+)
+def test_settings_of_aws_that_are_none_are_said(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+    environment = os.environ | CREDENTIALS | {"AWS_CONFIG_FILE": str(tmp_path / "none")} | settings
+    line = saccade("plan", "s3://bucket/in", "-o", tmp_path / "m.parquet", status=2, env=environment).stderr
+    assert said in line
+    assert "check AWS_PROFILE, AWS_ENDPOINT_URL" in line
+    assert len(line.splitlines()) == 1
+
+
+def test_a_plan_of_large_files_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
+    large = tmp_path / "large.mp4"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)  # of nothing: reading it takes minutes
+    manifest = tmp_path / "m.parquet"
+    process = subprocess.Popen(command("plan", large, "-o", manifest), stderr=subprocess.PIPE, text=True)
+    opened = psutil.Process(process.pid).open_files
+    wait_for(lambda: any(file.path == str(large) and file.position > 0 for file in opened()))
+    process.send_signal(signal.SIGINT)
+    assert "interrupted" in process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == [large]
 
 
 def test_a_prefix_of_many_keys_is_planned_as_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

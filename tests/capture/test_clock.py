@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
+from av.stream import Disposition
 from capture_tools import mark, scene, write_video
 
 from conditions import PATIENCE
@@ -140,6 +141,23 @@ def test_the_largest_of_several_streams(tmp_path, order):
             container.mux(stream.encode())
     with Capture(open_source(path)) as capture, capture.latest(PATIENCE) as frame:
         assert (frame.height, frame.width) == (96, 128)
+
+
+def test_a_cover_is_no_film_however_large(tmp_path):
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        film, cover = container.add_stream("libx264", rate=10), container.add_stream("mjpeg", rate=10)
+        film.height, film.width, film.pix_fmt = 48, 64, "yuv420p"
+        cover.height, cover.width, cover.pix_fmt = 480, 640, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        for index in range(5):
+            for stream in (film, cover)[: 1 + (index == 0)]:
+                picture = scene(stream.height, stream.width, index)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        for stream in (film, cover):
+            container.mux(stream.encode())
+    with Capture(open_source(path)) as capture, capture.latest(5) as frame:
+        assert (frame.height, frame.width) == (48, 64)
 
 
 # a, b, c, d of the display matrix -> how numpy turns the stored picture upright.

@@ -11,12 +11,10 @@ import pyarrow.parquet as pq
 
 from saccade.archive import schema
 from saccade.archive.manifest import Task, tasks_of
-from saccade.archive.places import Place, is_s3, place_of
+from saccade.archive.places import Place, new_file, place_of
 from saccade.archive.run import Run, done_keys, is_done, recorded
 from saccade.archive.shard import part_name
-from saccade.archive.trouble import in_words
 from saccade.errors import ConfigError, OutputError
-from saccade.storage import atomic
 
 GROUP_ROWS, GROUP_ROWS_OF_CROPS = 65536, 2048
 """Rows of a group in the file, as many whatever the parts' sizes."""
@@ -98,19 +96,8 @@ def compact(manifest: str, out: str, target: str, *, partial: bool = False) -> i
     crops = bool(known_run(place).order.get("crops"))
     rows = GROUP_ROWS_OF_CROPS if crops else GROUP_ROWS
     tables = tables_of(manifest, place, partial=partial)
-    if not is_s3(target):
-        try:
-            with atomic.replacing(Path(target)) as part:
-                return _write(part, tables, rows)
-        except OSError as error:
-            raise OutputError(f"{target}: {in_words(error)}") from None
-    folder, _, name = target.rpartition("/")
-    where = place_of(folder)
-    with where.scratch() as scratch:
-        count = _write(scratch, tables, rows)
-        if not where.add(name, scratch):
-            raise OutputError(f"{target}: is there already; give another name")
-        return count
+    with new_file(target) as part:
+        return _write(part, tables, rows)
 
 
 def _write(file: Path, tables: Iterator[pa.Table], rows: int) -> int:

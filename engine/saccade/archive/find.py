@@ -145,7 +145,7 @@ def _s3(source: str) -> Iterator[Found]:
         for page in pages.paginate(Bucket=bucket, Prefix=prefix):
             for found in page.get("Contents", ()):
                 key = found["Key"]
-                if key.endswith("/") or (prefix != wanted and not fnmatch.fnmatchcase(key, wanted)):
+                if key.endswith("/") or not (key.startswith(wanted) or fnmatch.fnmatchcase(key, wanted)):
                     continue
                 count += 1
                 yield Found(f"s3://{bucket}/{key}", found["Size"], found["ETag"], found["LastModified"])

@@ -156,14 +156,18 @@ class Writer:
 
 def opened(path: str) -> pq.ParquetFile:
     """A manifest; raises ConfigError for any other file."""
-    from saccade.archive.places import is_s3, place_of
+    from saccade.archive.places import is_s3, place_of, split_name
 
-    folder, _, name = path.rpartition("/")
     try:
-        source = place_of(folder).open(name) if is_s3(path) else path
+        if is_s3(path):
+            place, name = split_name(path)
+            source: Any = place_of(place).open(name)
+        else:
+            source = path
         file = pq.ParquetFile(source)
     except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or "is no Parquet file"
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else "is no Parquet file"
         raise SourceError(f"{path}: {reason}; give what `saccade archive plan` wrote") from None
     version = (file.schema_arrow.metadata or {}).get(_KEY)
     if version != VERSION.encode():

@@ -7,10 +7,12 @@ that is there already stays as it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +35,15 @@ def is_s3(address: str) -> bool:
     return address.startswith("s3://")
 
 
+def split_name(address: str) -> tuple[str, str]:
+    """Place and name of a file there, of s3://BUCKET/…/NAME; raises ConfigError."""
+    split_s3(address)
+    place, _, name = address.removeprefix("s3://").rpartition("/")
+    if not place or not name:
+        raise ConfigError(f"{address}: names no object; expected s3://BUCKET/NAME")
+    return f"s3://{place}", name
+
+
 def split_s3(address: str) -> tuple[str, str]:
     """Bucket and key, or prefix, of s3://BUCKET/KEY; raises ConfigError."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
@@ -52,6 +63,10 @@ def s3_errors() -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     return (BotoCoreError, ClientError, OSError)
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def s3_get(bucket: str, key: str, **options: Any) -> bytes:
@@ -165,9 +180,10 @@ class S3File(io.RawIOBase):
 
 
 class Place(Protocol):
-    """Where results go. address : as it was given."""
+    """Where results go. address : as it was given. room : where scratch files lie."""
 
     address: str
+    room: str
 
     def names(self, prefix: str) -> Iterator[str]:
         """Names of the files that are there, relative to the place."""
@@ -203,6 +219,32 @@ def place_of(address: str) -> Place:
     return Bucket(address) if is_s3(address) else Folder(address)
 
 
+@contextlib.contextmanager
+def new_file(address: str) -> Iterator[Path]:
+    """A file to write, which is at its address, whole, when the block ends without an error.
+
+    A local file is replaced; an object of S3 that is there already is not. Raises OutputError.
+    """
+    if not is_s3(address):
+        try:
+            with atomic.replacing(Path(address)) as part:
+                yield part
+        except OSError as error:
+            raise OutputError(f"{address}: {in_words(error)}") from None
+        return
+    folder, name = split_name(address)
+    place, taken = place_of(folder), OutputError(f"{address}: is there already; give another name")
+    if place.has(name):
+        raise taken
+    with place.scratch() as part:
+        try:
+            yield part
+        except OSError as error:
+            raise OutputError(f"{place.room}: {in_words(error)}") from None
+        if not place.add(name, part):
+            raise taken
+
+
 @lru_cache(1)
 def _machine() -> str:
     """What tells processes of this machine, as it was booted, and of this container from others of the same number."""
@@ -214,7 +256,7 @@ class Folder:
     """A folder of this machine or of a file system that several share."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address = self.room = address
         self._folder = Path(address)
 
     def names(self, prefix: str) -> Iterator[str]:
@@ -277,7 +319,7 @@ class Bucket:
     """A prefix of an S3 bucket."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self.address, self.room = address, tempfile.gettempdir()
         self._bucket, prefix = split_s3(address)
         self._prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
 
@@ -297,9 +339,10 @@ class Bucket:
             s3_client().head_object(Bucket=self._bucket, Key=self._prefix + name)
             return True
         except s3_errors() as error:
-            if str(getattr(error, "response", {}).get("Error", {}).get("Code", "")) in _ABSENT:
+            if _code(error) in _ABSENT:
                 return False
-            raise OutputError(f"{self.address}: {in_words(error, 's3:GetObject')}") from None
+            # Without the right to list, S3 says 403 of what is not there.
+            raise OutputError(f"{self.address}: {in_words(error, 's3:GetObject and s3:ListBucket')}") from None
 
     def add(self, name: str, file: Path) -> bool:
         """Put, on the condition that the name is free."""
@@ -310,11 +353,12 @@ class Bucket:
                     s3_client().put_object(Bucket=self._bucket, Key=key, Body=body, IfNoneMatch="*")
                 return True
             except s3_errors() as error:
-                code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+                code = _code(error)
                 if code in _TAKEN:
                     return False
                 if code not in _BUSY or attempt == 5:
                     raise OutputError(f"s3://{self._bucket}/{key}: {in_words(error, 's3:PutObject')}") from None
+                time.sleep(0.1 * 2**attempt)  # another writes that name just now
         return False
 
     @contextlib.contextmanager
@@ -323,7 +367,7 @@ class Bucket:
         try:
             file = tempfile.TemporaryFile(prefix="saccade-archive-")  # noqa: SIM115 - it lasts like the block
         except OSError as error:
-            raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; set TMPDIR to a folder with room") from None
+            raise OutputError(f"{self.room}: {error.strerror}; set TMPDIR to a folder with room") from None
         with file:
             yield Path(f"/proc/self/fd/{file.fileno()}")
 
@@ -335,7 +379,7 @@ class Bucket:
         try:
             return s3_get(self._bucket, self._prefix + name)
         except s3_errors() as error:
-            if str(getattr(error, "response", {}).get("Error", {}).get("Code", "")) in _ABSENT:
+            if _code(error) in _ABSENT:
                 return None
             raise OutputError(f"{self.address}: {in_words(error, 's3:GetObject')}") from None
 
@@ -344,4 +388,6 @@ class Bucket:
         try:
             return io.BytesIO(s3_get(self._bucket, self._prefix + name))
         except s3_errors() as error:
+            if _code(error) in _ABSENT:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
             raise OutputError(f"{self.address}/{name}: {in_words(error, 's3:GetObject')}") from None

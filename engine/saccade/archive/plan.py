@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from saccade.archive.find import Filter, Found, find
 from saccade.archive.manifest import Item, Writer
-from saccade.archive.places import BLOCK_BYTES, is_s3
-from saccade.archive.survey import LeftOut, needs_look, survey
-from saccade.archive.trouble import in_words
-from saccade.errors import ConfigError, OutputError, SourceError
-from saccade.storage import atomic
+from saccade.archive.places import BLOCK_BYTES, is_s3, new_file
+from saccade.archive.survey import LeftOut, Stopped, needs_look, survey
+from saccade.errors import ConfigError, SourceError
 
 AT_A_TIME = 16
 """Files that are looked into at the same time: S3 answers slowly, but many at once."""
@@ -59,20 +57,17 @@ def plan(
     if not seconds >= 1 or pictures < 1:
         raise ConfigError(f"segment: got {seconds:g} s and {pictures} pictures; expected at least 1 of each")
     result = Plan()
-    try:
-        with atomic.replacing(Path(target)) as part:
-            writer = Writer(part, pictures=pictures, seconds=seconds)
-            for found, answer in _surveyed(find(sources, chosen), seconds):
-                _count(result, found, answer)
-                for item in answer if isinstance(answer, list) else ():
-                    writer.add(item)
-            writer.close()
-            result.tasks = writer.tasks
-            if not result.tasks:
-                said = ", ".join(f"{count} {reason}" for reason, count in result.left_out.most_common(3))
-                raise SourceError(f"{', '.join(sources)}: holds no picture or video" + (f" ({said})" if said else ""))
-    except OSError as error:
-        raise OutputError(f"{target}: {in_words(error)}") from None
+    with new_file(target) as part:
+        writer = Writer(part, pictures=pictures, seconds=seconds)
+        for found, answer in _surveyed(find(sources, chosen), seconds):
+            _count(result, found, answer)
+            for item in answer if isinstance(answer, list) else ():
+                writer.add(item)
+        writer.close()
+        result.tasks = writer.tasks
+        if not result.tasks:
+            said = ", ".join(f"{count} {reason}" for reason, count in result.left_out.most_common(3))
+            raise SourceError(f"{', '.join(sources)}: holds no picture or video" + (f" ({said})" if said else ""))
     result.put_requests = result.tasks
     return result
 
@@ -80,10 +75,20 @@ def plan(
 def _surveyed(files: Iterator[Found], seconds: float) -> Iterator[tuple[Found, list[Item] | LeftOut]]:
     """What the files are, in their order."""
     waiting: deque[tuple[Found, Future[list[Item] | LeftOut]]] = deque()
+    stopped = threading.Event()
+
+    def look(found: Found) -> list[Item] | LeftOut:
+        return survey(found, seconds, check)
+
+    def check() -> None:
+        """Large files take long: whoever is interrupted does not wait for them."""
+        if stopped.is_set():
+            raise Stopped
+
     with ThreadPoolExecutor(AT_A_TIME, "saccade-survey") as pool:
         try:
             for found in files:
-                waiting.append((found, _answer(found, seconds, pool)))
+                waiting.append((found, pool.submit(look, found) if needs_look(found) else _known(look(found))))
                 if len(waiting) >= 4 * AT_A_TIME:
                     first, answer = waiting.popleft()
                     yield first, answer.result()
@@ -91,15 +96,14 @@ def _surveyed(files: Iterator[Found], seconds: float) -> Iterator[tuple[Found, l
                 first, answer = waiting.popleft()
                 yield first, answer.result()
         finally:
+            stopped.set()
             pool.shutdown(cancel_futures=True)
 
 
-def _answer(found: Found, seconds: float, pool: ThreadPoolExecutor) -> Future[list[Item] | LeftOut]:
-    """Of a file that has to be looked into, by another thread; what its name says is said at once."""
-    if needs_look(found):
-        return pool.submit(survey, found, seconds)
+def _known(answer: list[Item] | LeftOut) -> Future[list[Item] | LeftOut]:
+    """What the name of a file says already."""
     known: Future[list[Item] | LeftOut] = Future()
-    known.set_result(survey(found, seconds))
+    known.set_result(answer)
     return known
 
 

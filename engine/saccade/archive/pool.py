@@ -248,11 +248,8 @@ class Pool:
         return replace(report, missing=(report.missing or {}) | left) if left else report
 
     def _dismiss(self, worker: _Worker) -> None:
-        """End a worker that has nothing left to do."""
-        assert worker.process.stdin is not None
-        worker.process.stdin.close()
-        if not worker.ready:
-            worker.process.kill()
+        """End a worker that has nothing left to do: what it has reported is written, and libraries end slowly."""
+        worker.process.kill()
         self._forget(worker)
 
     def _forget(self, worker: _Worker) -> None:

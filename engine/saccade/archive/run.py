@@ -42,7 +42,7 @@ def settle(order: Order, digest: str, place: Place) -> Run:
             try:
                 Path(scratch).write_text(text + "\n", encoding="utf-8")
             except OSError as error:
-                raise OutputError(f"{place.address}: {error.strerror}") from None
+                raise OutputError(f"{place.room}: {error.strerror}") from None
             place.add(NAME, scratch)
         known = recorded(place)
     if known is None or known.digest != run.digest:

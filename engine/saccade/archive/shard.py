@@ -34,8 +34,8 @@ from saccade.results import Result
 
 log = logging.getLogger(__name__)
 
-GROUP_ROWS = 2048
-"""Rows that are held before they are written."""
+GROUP_ROWS, GROUP_BYTES = 2048, 4 << 20
+"""Rows, and bytes of their crops and texts, that are held before they are written."""
 MOST_BYTES = still.MAX_PIXELS * 8 + (64 << 20)
 CROP_PX = 256
 """Longest side of a crop, px."""
@@ -252,8 +252,10 @@ class _Part:
         try:
             self._writer = pq.ParquetWriter(self._file, schema.SCHEMA, compression="zstd")
         except OSError as error:
+            self._scratch.__exit__(None, None, None)
             raise self._refused(error) from None
         self._held: list[Row] = []
+        self._bytes = 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -271,7 +273,8 @@ class _Part:
                 frame = (row["path"], row["segment"], row["time"])
                 self.frames += frame != self._before
                 self._before = frame
-            if len(self._held) >= GROUP_ROWS:
+            self._bytes += len(row.get("crop") or b"") + len(row.get("data") or "")
+            if len(self._held) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
                 self._flush()
 
     def commit(self, name: str) -> bool:
@@ -289,11 +292,11 @@ class _Part:
                 self._writer.write_table(table_of(self._held))
         except OSError as error:
             raise self._refused(error) from None
-        self._held = []
+        self._held, self._bytes = [], 0
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self._place.address}: {in_words(error)}; nothing is lost, the same command goes on from here"
+            f"{self._place.room}: {in_words(error)}; nothing is lost, the same command goes on from here"
         )
 
 

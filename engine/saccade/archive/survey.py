@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
@@ -37,8 +38,19 @@ class LeftOut:
     alarming: bool
 
 
-def survey(found: Found, seconds: float) -> list[Item] | LeftOut:
-    """The items of a file. seconds : least length of a segment."""
+class Stopped(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def _go_on() -> None:
+    """Nobody is in a hurry."""
+
+
+def survey(found: Found, seconds: float, check: Callable[[], None] = _go_on) -> list[Item] | LeftOut:
+    """The items of a file.
+
+    seconds : least length of a segment. check : called now and then while a file is read; what it raises ends that.
+    """
     if found.trouble:
         return LeftOut(found.path, found.trouble, found.trouble != LINKED)
     if not found.size:
@@ -48,7 +60,7 @@ def survey(found: Found, seconds: float) -> list[Item] | LeftOut:
             kind, version = _kind_by_name(found.path), found.version
             kind = kind or kind_of(head_of(found.path, HEAD_BYTES), found.path)
         else:
-            kind, version = _read_through(found.path)
+            kind, version = _read_through(found.path, check)
     except Unavailable as error:
         return LeftOut(found.path, str(error).removeprefix(f"{found.path}: "), True)
     except OSError as error:
@@ -59,7 +71,7 @@ def survey(found: Found, seconds: float) -> list[Item] | LeftOut:
     if kind == "picture":
         return [item]
     try:
-        return segments(item, seconds)
+        return segments(item, seconds, check)
     except Unavailable as error:
         return LeftOut(found.path, str(error).removeprefix(f"{found.path}: "), True)
 
@@ -95,19 +107,20 @@ def _kind_by_name(path: str) -> str:
     return ""
 
 
-def _read_through(path: str) -> tuple[str, str]:
+def _read_through(path: str, check: Callable[[], None]) -> tuple[str, str]:
     """Kind of a local file and what its content is."""
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
         kind = kind_of(head, path) or _kind_by_name(path)
-        return kind, version_of(head, file) if kind else ""
+        return kind, version_of(head, file, check) if kind else ""
 
 
-def version_of(head: bytes, rest: IO[bytes] | None = None) -> str:
-    """What a content is, as text. rest : where it goes on behind `head`."""
+def version_of(head: bytes, rest: IO[bytes] | None = None, check: Callable[[], None] = _go_on) -> str:
+    """What a content is, as text. rest : where it goes on behind `head`. check : as in `survey`."""
     found = hashlib.blake2b(head, digest_size=16)
     while rest is not None and (block := rest.read(1 << 20)):
         found.update(block)
+        check()
     return f"blake2b:{found.hexdigest()}"
 
 
@@ -119,12 +132,12 @@ def opened(item: Item, **options: Any) -> tuple[VideoFile, S3File | None]:
     return VideoFile(cast(IO[bytes], file), item.path, **options), file
 
 
-def segments(item: Item, seconds: float) -> list[Item]:
+def segments(item: Item, seconds: float, check: Callable[[], None]) -> list[Item]:
     """The segments of a video; one of unknown length where it cannot be opened, so that a row tells why."""
     video, remote = opened(item, listed=True)
     try:
         video.open()
-        return _cut(item, video, seconds)
+        return _cut(item, video, seconds, check)
     except SourceError:
         return [item]
     except Exception as error:
@@ -143,7 +156,7 @@ def _is_of_ffmpeg(error: BaseException) -> bool:
     return isinstance(error, (av.error.FFmpegError, OSError, ValueError))
 
 
-def _cut(item: Item, video: VideoFile, seconds: float) -> list[Item]:
+def _cut(item: Item, video: VideoFile, seconds: float, check: Callable[[], None]) -> list[Item]:
     """Segments from a key frame to the first that is `seconds` later, or more.
 
     A video is one segment where its packets do not say when frames are shown, or where its time goes back, as in
@@ -158,6 +171,7 @@ def _cut(item: Item, video: VideoFile, seconds: float) -> list[Item]:
     at = clock.start
     keys: tuple[int | None, int | None] = (None, None)
     for packet in video.packets():
+        check()
         if packet.is_discard:
             continue
         count += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from saccade.errors import SourceError
 from saccade.storage import s3
 
@@ -10,6 +12,7 @@ _OF_OBJECTS = {
     "404": "it is not there any more; plan again",
     "PreconditionFailed": "it has changed since it was planned; plan again",
     "412": "it has changed since it was planned; plan again",
+    "InvalidObjectState": "it lies in an archive class of S3; restore it first",
     "SlowDown": "S3 asks for fewer requests; give fewer --workers",
 }
 
@@ -32,7 +35,7 @@ def in_words(error: BaseException, permission: str = "") -> str:
         return f"{code}: {_OF_OBJECTS.get(code) or s3.hint(code, permission) or 'S3 refuses; see its error codes'}"
     if isinstance(error, OSError):
         # Arrow has the system's words behind its own.
-        return error.strerror or str(error).rpartition("] ")[2]
+        return os.strerror(error.errno) if error.errno else str(error).rpartition("] ")[2]
     name = type(error).__name__
     if name in ("NoCredentialsError", "PartialCredentialsError"):
         return "no credentials were found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or run where a role is given"

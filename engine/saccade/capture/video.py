@@ -91,13 +91,13 @@ class ContainerSource(Source):
             raise
 
     def _stream_of(self, container: InputContainer) -> VideoStream:
-        """The stream of the largest picture, as FFmpeg's own choice is; the default one among equals."""
+        """The stream of the largest picture, as FFmpeg's own choice is; the default one among equals, no cover."""
         if not container.streams.video:
             raise SourceError(f"{self.name}: holds no video; expected MJPEG, H.264, H.265 or another FFmpeg format")
         usable = [stream for stream in container.streams.video if stream.codec_context is not None]
         if not usable:
             raise SourceError(f"{self.name}: holds video in a form that FFmpeg cannot decode")
-        return max(usable, key=lambda stream: (stream.width * stream.height, _is_default(stream)))
+        return max(usable, key=lambda s: (not _is(s, "attached_pic"), s.width * s.height, _is(s, "default")))
 
     def _begin(self, stream: Any) -> None:
         """Set the decoder up and start to hand out."""
@@ -304,10 +304,11 @@ def _orientation(frame: av.VideoFrame, otherwise: int) -> int:
     return otherwise
 
 
-def _is_default(stream: Any) -> bool:
+def _is(stream: Any, what: str) -> bool:
+    """Whether a stream has a disposition of FFmpeg's."""
     from av.stream import Disposition
 
-    return bool(stream.disposition & Disposition.default)
+    return bool(stream.disposition & Disposition[what])
 
 
 class FileSource(ContainerSource):

@@ -86,6 +86,8 @@ def probe(folder: Path) -> None:
 @contextlib.contextmanager
 def _part(target: Path, mode: int) -> Iterator[tuple[int, Path]]:
     """A new file beside the target, open for writing; removed at the end unless it was renamed."""
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     # A name may have 255 bytes, and the target's may have them all already.
     stem = os.fsdecode(os.fsencode(target.name)[:200])
     part = target.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(4)}.part")
