@@ -178,3 +178,14 @@ def test_no_event_raises(event: object) -> None:
 def test_a_missing_or_impossible_time_is_the_present(time: object) -> None:
     now = datetime.now(timezone.utc).timestamp()
     assert 1_700_000_000 < pictures({"Records": [s3_record("k") | {"eventTime": time}]})[0].time <= now + 60
+
+
+def test_a_time_with_an_offset_is_the_same_moment() -> None:
+    (there,) = pictures({"Records": [s3_record("k") | {"eventTime": "2026-11-20T12:00:00+02:00"}]})
+    (here,) = pictures({"Records": [s3_record("k")]})
+    assert there.time == here.time == datetime(2026, 11, 20, 10, tzinfo=timezone.utc).timestamp()
+
+
+def test_no_field_makes_a_message_long() -> None:
+    (error,) = found({"Records": [s3_record("k") | {"eventName": ["x" * 10**5]}]})
+    assert len(str(error)) < 200

@@ -249,6 +249,23 @@ def test_a_failure_leaves_no_object_and_no_parts(
     assert "broken.zip" not in [item["Key"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
 
 
+def test_what_went_wrong_is_told_also_where_its_parts_cannot_be_deleted(
+    aws: LocalAws, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3, bucket = aws.client("s3"), aws.outputs["ZipsBucketName"]
+
+    def half() -> None:
+        with S3Writer(s3, bucket, "half.zip", content_type="x", part_bytes=5 << 20) as writer:
+            writer.write(bytes(6 << 20))
+            (upload,) = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+            s3.abort_multipart_upload(Bucket=bucket, Key="half.zip", UploadId=upload["UploadId"])
+            raise KeyError("the photo")
+
+    with pytest.raises(KeyError, match="the photo"):
+        half()
+    assert "parts of half.zip stay until" in caplog.text
+
+
 def test_a_writer_that_is_dropped_publishes_nothing(aws: LocalAws) -> None:
     writer = S3Writer(aws.client("s3"), aws.outputs["ZipsBucketName"], "dropped.zip", content_type="x")
     writer.write(b"half")

@@ -188,5 +188,5 @@ def _mapping(value: object, name: str) -> Mapping[str, Any]:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
-        raise EventError(f"{name} is {value!r}; expected text")
+        raise EventError(f"{name} is {repr(value)[:80]}; expected text")
     return value

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
     from typing_extensions import Buffer
+
+log = logging.getLogger("saccade.cloud")
 
 PART_BYTES = 8 << 20
 """Bytes held back before a part is sent; S3 takes parts of 5 MiB to 5 GiB, at most 10,000 of them."""
@@ -64,13 +69,16 @@ class S3Writer(io.RawIOBase):
         super().close()
 
     def abort(self) -> None:
-        """Give up: no object is made and the parts sent so far are deleted."""
+        """Give up: no object is made and the parts sent so far are deleted, if need be by the bucket, within a day."""
         if self.closed:
             return
         super().close()
         self._held.clear()
         if self._upload is not None:
-            self._s3.abort_multipart_upload(UploadId=self._upload, **self._target)
+            try:
+                self._s3.abort_multipart_upload(UploadId=self._upload, **self._target)
+            except (BotoCoreError, ClientError) as error:  # what went wrong before is what has to be told
+                log.warning("parts of %s stay until the bucket's own rule deletes them: %s", self._target["Key"], error)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
