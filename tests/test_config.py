@@ -177,7 +177,11 @@ def test_a_suggestion_is_near_or_none() -> None:
 def test_every_option_is_documented() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     for option in options_of(RunConfig).values():
-        assert f"`{option.flag}" in page, f"docs/configuration.md lacks {option.name}"
+        rows = [line.split(" | ", 3) for line in page.splitlines() if f"| `{option.variable}` |" in line]
+        assert len(rows) == 1, f"docs/configuration.md lacks {option.name}"
+        ((flags, _, default, says),) = rows
+        assert flags.startswith(f"| `{option.flag}")
+        assert (default.strip(" `"), says.startswith(option.help)) == (option.shown(option.default), True), says
     for name in OTHERS:
         assert name in page
 

@@ -25,7 +25,7 @@ from videos import jpeg, mjpeg_avi
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
@@ -160,7 +160,7 @@ def shell_blocks() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in FENCE.finditer(text):
-            before = text[: block.start()].rstrip().rpartition("\n")[2]
+            before = text[: block.start()].rstrip().rpartition("\n")[2].strip()
             if block[1] == "sh" and not before.startswith(MARK) and not block[2].startswith("$ python examples/"):
                 yield page.name, block[2]  # what the examples print is compared in test_examples.py
 
