@@ -130,6 +130,7 @@ def test_refuses_when_full_and_asked_to(tmp_path: Path) -> None:
         assert (counts.pending, counts.refused, counts.dropped) == (5, 1, 0)
         with pytest.raises(SpoolFull, match="whole spool may hold 5000"):
             spool.put(bytes(6000), KEY)
+        assert spool.statistics().refused == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="by choice: mounts a small disk, which only root may")
