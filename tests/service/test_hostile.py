@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -424,3 +425,18 @@ def drip_on(client: socket.socket, stop: threading.Event) -> None:
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         while not stop.wait(0.2):
             client.sendall(b"X: y\r\n")
+
+
+def test_two_threads_may_stop_a_server() -> None:
+    server = HttpServer(bind("127.0.0.1", 0), [])
+    server.start()
+    say = server.loop.call_soon_threadsafe
+
+    def overtaken(*arguments: Any) -> Any:
+        say(*arguments)  # the other thread's
+        wait_for(server.loop.is_closed)
+        return say(*arguments)
+
+    server.loop.call_soon_threadsafe = overtaken  # type: ignore[method-assign]
+    server.stop()
+    server.stop()

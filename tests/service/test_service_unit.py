@@ -20,7 +20,7 @@ from http_cameras import serving, stream
 from saccade.cli import main
 from saccade.config.toml import as_toml, read_toml
 from saccade.service import reach
-from saccade.service.health import health_at
+from saccade.service.health import NO_ANSWER, health_at
 from saccade.service.unit import MARK, Unit, quoted
 from small_networks import classifier_network
 from videos import jpeg, picture
@@ -45,6 +45,11 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def install(image: Path, *words: object) -> int:
     return main(["service", "install", "--root", str(image), *map(str, words)])
+
+
+@pytest.mark.parametrize("address", ["a..b:80", "\0:80", f"{'x' * 300}:80", "[::1]:1"])
+def test_a_page_at_an_address_that_is_none_has_no_answer(address: str) -> None:
+    assert health_at(address).startswith(f"{NO_ANSWER} (")
 
 
 def test_an_image_gets_a_unit_that_enables_and_a_configuration_for_root_alone(

@@ -64,6 +64,11 @@ def base_url(host: str, port: int) -> str:
     """`http://HOST:PORT` of a bound address; of one that means all interfaces, this machine's outward address."""
     if ipaddress.ip_address(host).is_unspecified:
         host = outward_address() or socket.gethostname()
+    return url_of(host, port)
+
+
+def url_of(host: str, port: int) -> str:
+    """`http://HOST:PORT` of a name or an address in figures."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -6,7 +6,7 @@ import ipaddress
 
 import httpx
 
-from saccade.service.address import parse_address
+from saccade.service.address import parse_address, url_of
 
 _PATIENCE_SECONDS = 5.0
 
@@ -22,10 +22,9 @@ def health_at(address: str) -> str:
             host = "::1" if ":" in host else "127.0.0.1"
     except ValueError:
         pass  # a name
-    url = f"http://[{host}]:{port}/healthz" if ":" in host else f"http://{host}:{port}/healthz"
     try:
         # A proxy of the environment is for the world outside.
         with httpx.Client(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
-            return client.get(url).text.strip()
-    except httpx.HTTPError as error:
+            return client.get(f"{url_of(host, port)}/healthz").text.strip()
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         return f"{NO_ANSWER} ({error})"

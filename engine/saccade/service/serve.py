@@ -40,7 +40,7 @@ from saccade.geometry import WHOLE_FRAME
 from saccade.networks import open_network
 from saccade.predict import wire
 from saccade.predict.opening import Wishes, open_predictor, understand
-from saccade.service.address import bind, is_loopback
+from saccade.service.address import bind, is_loopback, url_of
 from saccade.service.guard import Door
 from saccade.service.limits import Limits, RefusedError
 from saccade.service.open_inference import OpenInference
@@ -263,8 +263,7 @@ class Server:
     @property
     def url(self) -> str:
         """Base address."""
-        host, port = self.http.host, self.http.port
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return url_of(self.http.host, self.http.port)
 
     def start(self) -> None:
         """Answer from now on."""

@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -114,7 +114,8 @@ class HttpServer:
         self._grace = grace
         wanted_end = self._wanted_end
         assert wanted_end is not None
-        self.loop.call_soon_threadsafe(wanted_end.set)
+        with suppress(RuntimeError):  # another thread has stopped it meanwhile
+            self.loop.call_soon_threadsafe(wanted_end.set)
         self._thread.join()
 
     def _run(self) -> None:
