@@ -30,6 +30,7 @@ from saccade.errors import SourceError
 from saccade.outputs.publish.bodies import DIRECTION_FIELDS
 from saccade.outputs.upload import crop_key
 from saccade.service import edge
+from small_networks import classifier_network
 
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
 FUNCTIONS = {"head_pose": "head-pose", "classify": "classify", "faces_to_s3": "faces"}
@@ -218,6 +219,32 @@ def test_a_camera_that_fails_in_mid_run_is_told_to_the_broker_before_the_unit_re
     assert all(set(body) == {"detections"} | FRAME_FIELDS and body["width"] == 128 for body in frames)
     assert len(sent) >= 20
     assert sent[-1] == "Lambda has failure, error msg camera: torn off"
+
+
+def test_a_function_whose_cameras_have_all_broken_off_fails_so_that_the_unit_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.capture.open_source", lambda *_, **__: TornOff())
+    network, file, events = classifier_network(tmp_path / "net.xml"), tmp_path / "cameras.toml", tmp_path / "events"
+    file.write_text(
+        f'[defaults]\nmodel = "{network}"\ndevice = "CPU"\npublish = ["jsonl:{events}"]\nwait = false\n'
+        '[[camera]]\nname = "door"\nsource = "camera"\n'
+    )
+    assert edge.main("classify", {"SACCADE_CONFIG": str(file)}) == 1
+    assert messages(events)[-1]["payload"] == "Lambda has failure, error msg camera door: camera: torn off"
+
+
+def test_what_nobody_has_thought_of_is_told_and_fails_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("saccade.service.session.open_session", broken)
+    events = tmp_path / "events"
+    assert edge.main("classify", {"SACCADE_SOURCE": "demo:", "SACCADE_PUBLISH": f"jsonl:{events}"}) == 1
+    assert messages(events)[-1]["payload"] == "Lambda has failure, error msg RuntimeError: a fault"
+    assert "classify: failed" in caplog.text
 
 
 def test_classify(tmp_path: Path) -> None:

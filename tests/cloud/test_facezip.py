@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from PIL import ExifTags, Image, ImageOps
 
 from saccade.cloud.aws import Clients
@@ -264,6 +267,18 @@ def test_what_went_wrong_is_told_also_where_its_parts_cannot_be_deleted(
     with pytest.raises(KeyError, match="the photo"):
         half()
     assert "parts of half.zip stay until" in caplog.text
+
+
+def test_an_object_that_is_refused_raises_and_ends_the_writer() -> None:
+    s3 = boto3.client("s3", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(s3) as stub:
+        stub.add_client_error("put_object", "AccessDenied", "no", 403)
+        writer = S3Writer(s3, "bucket", "key", content_type="x")
+        writer.write(b"all of it")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            writer.close()
+    assert writer.closed
+    writer.close()
 
 
 def test_a_writer_that_is_dropped_publishes_nothing(aws: LocalAws) -> None:

@@ -96,6 +96,25 @@ def test_ssd(installed: Any) -> None:
     json.dumps(found)
 
 
+def test_the_separate_outputs_of_tensorflows_detectors_are_objects_too(installed: Any) -> None:
+    tiny_models.ssd(installed.artifacts / "ssd.xml", size=100)
+    model = awscam().Model("ssd.xml")
+    model.doInference(np.zeros((100, 100, 3), np.uint8))
+    raw = {
+        "detection_boxes:0": np.array([[0.1, 0.2, 0.5, 0.6], [0, 0, 1, 1], [0, 0, 0, 0]], np.float32).reshape(-1),
+        "detection_scores:0": np.array([0.6, 0.9, 0], np.float32),
+        "detection_classes:0": np.array([1, 3, 0], np.float32),
+        "num_detections:0": np.array([2], np.float32),
+    }
+    best, other = model.parseResult("ssd", raw)["ssd"]
+    width, height = best["xmax"], best["ymax"]  # the whole picture
+    assert (best["label"], best["prob"]) == (3, pytest.approx(0.9))
+    assert (other["label"], other["prob"]) == (1, pytest.approx(0.6))
+    assert [other[edge] for edge in ("xmin", "ymin", "xmax", "ymax")] == pytest.approx(
+        [0.2 * width, 0.1 * height, 0.6 * width, 0.5 * height]
+    )
+
+
 def test_segmentation(installed: Any) -> None:
     tiny_models.segmenter(installed.artifacts / "s.xml")
     model = awscam().Model(str(installed.artifacts / "s.xml"), {"GPU": 0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import threading
@@ -20,6 +21,7 @@ from conditions import PATIENCE, wait_for
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
 from saccade.cli import main
+from saccade.errors import OutputError
 from saccade.service.fleet import FleetPage, run_folder, running
 from saccade.service.session import open_fleet
 from small_networks import classifier_network
@@ -53,6 +55,13 @@ def ask(page: FleetPage, method: str, path: str, said: Any = None, **headers: st
     body = answer.read()
     connection.close()
     return answer.status, body
+
+
+def test_an_address_that_somebody_has_is_refused_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OutputError, match=f"{address}: the port is already in use; give another address"):
+            FleetPage(address, None)  # type: ignore[arg-type] - not looked at
 
 
 def test_figures_are_of_each_camera(fleet: Fleet) -> None:
