@@ -66,6 +66,7 @@ def test_an_outage_keeps_order_and_bounds_the_queue(caplog: pytest.LogCaptureFix
     assert counts.dropped + counts.delivered == counts.accepted == 25
     assert counts.problem == ""
     assert sum("down" in record.message for record in caplog.records) == 1
+    assert sum("the queue of 10 messages is full" in record.message for record in caplog.records) == 1
 
 
 def test_rate_is_capped() -> None:

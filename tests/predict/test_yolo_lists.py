@@ -8,6 +8,8 @@ from fakes import NONSENSE, FakeNetwork, cells, check_sound, claim_of, spoilt_ou
 
 from saccade.errors import UnsupportedError
 from saccade.networks.network import Port
+from saccade.predict.parser import Settings
+from saccade.predict.parsers.yolo_parts import end_to_end
 from saccade.results import Detections
 
 SIZE = (96, 64)
@@ -33,6 +35,20 @@ def check(found: object) -> None:
 def parsed(net: FakeNetwork) -> object:
     parser = claim_of(net).parser
     return parser.parse(net.values, parser.defaults)
+
+
+def test_each_row_that_is_no_object_is_left_out() -> None:
+    table = np.vstack([rows(3), np.repeat(rows(3)[:1], 7, axis=0)])
+    table[3, 0] = np.nan
+    table[4, 3] = np.inf
+    table[5, 4] = np.nan
+    table[6, 5] = np.nan
+    table[7, 5] = -1
+    table[8, 5] = 2**24
+    table[9, 4] = 0.49
+    found = end_to_end(table, Settings(score=0.5))
+    assert found[:, -1].tolist() == [0, 1, 2]
+    assert end_to_end(table, Settings(score=0.5, top=2))[:, -1].tolist() == [0, 1]
 
 
 # ---- YOLOv7
