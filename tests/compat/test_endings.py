@@ -289,3 +289,11 @@ class Camera(Thread):
 
 Camera().start()
 """
+
+
+def test_a_report_that_cannot_be_written_at_the_end_is_told(device: Device) -> None:
+    report = device.folder / "report"
+    script = device.script(f"import awscam, os\nawscam.getLastFrame()\nos.mkdir({str(report)!r})\n")
+    done = device.run_plain(script, "--frames", "1")
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"--report {report}: cannot be written (Is a directory); give another place\n")

@@ -31,8 +31,9 @@ from saccade.compat.neighbours import Neighbours, belongs
 from saccade.compat.old_modules import Modules
 from saccade.compat.restarts import Restarts
 from saccade.config import DEFAULT_FIFO
-from saccade.errors import SaccadeError
+from saccade.errors import OutputError, SaccadeError
 from saccade.process import StopSignals, is_writable, secure_standard_streams
+from saccade.storage.writable import write_file
 from saccade.text import PlainFormatter, plain
 
 log = logging.getLogger(__name__)
@@ -444,10 +445,9 @@ class Host:
                 "adapted": lines, "problem": self._problem,
             }  # fmt: skip
             try:
-                Path(self.options.report).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            except OSError as error:
-                self._status = self._status or 2
-                self._problem = self._problem or f"--report {self.options.report}: cannot be written ({error.strerror})"
+                write_file("--report", self.options.report, json.dumps(report, indent=2) + "\n")
+            except OutputError as error:
+                self._status, self._problem = self._status or 2, self._problem or str(error)
         of = f" of {self.options.frames}" if self.options.frames is not None else ""
         times = self._restarts.count
         again = f"; restarted {times} time{'s' if times > 1 else ''} by its Timer" if times else ""
