@@ -61,7 +61,7 @@ def test_an_address_that_somebody_has_is_refused_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(OutputError, match=f"{address}: the port is already in use; give another address"):
-            FleetPage(address, None)  # type: ignore[arg-type] - not looked at
+            FleetPage(address, None)  # type: ignore[arg-type]  # it is not looked at
 
 
 def test_figures_are_of_each_camera(fleet: Fleet) -> None:
