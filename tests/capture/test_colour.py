@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import av
@@ -11,6 +12,7 @@ import pytest
 from capture_tools import scene
 
 from conditions import PATIENCE
+from lengths import length
 from saccade.capture import Capture, open_source
 from saccade.frame import Frame
 
@@ -50,9 +52,10 @@ def first(path: Path) -> Frame:
         return capture.latest(PATIENCE)
 
 
-@pytest.mark.parametrize("height", [240, 720])
-@pytest.mark.parametrize("space", [*SPACES, "unspecified"])
-@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize(
+    ("full_range", "height", "space"),
+    list(product((False, True), (240, 720), (*SPACES, "unspecified")))[:: length(3, 1)],
+)
 def test_as_the_stream_says_or_by_the_rule(tmp_path, height, space, full_range):
     path = write(tmp_path / "a.mp4", height, SPACES.get(space, 2), FULL if full_range else 1)
     expected = {"bt709": "bt709", "unspecified": "bt709" if height >= 720 else "bt601"}.get(space, "bt601")
@@ -70,9 +73,10 @@ def test_without_a_word_video_is_of_limited_range(tmp_path):
         assert (frame.matrix, frame.full_range) == ("bt601", False)
 
 
-@pytest.mark.parametrize("form", ["yuv444p", "yuv420p10le", "yuv422p"])
-@pytest.mark.parametrize("space", ["bt709", "smpte170m"])
-@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize(
+    ("full_range", "space", "form"),
+    list(product((False, True), ("bt709", "smpte170m"), ("yuv444p", "yuv420p10le", "yuv422p")))[:: length(4, 1)],
+)
 def test_other_forms_keep_their_colours(tmp_path, form, space, full_range):
     path = write(tmp_path / "a.mkv", 240, SPACES[space], FULL if full_range else 1, form)
     expected = "bt709" if space == "bt709" else "bt601"

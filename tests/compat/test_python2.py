@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lengths import length
 from saccade.compat import old_python, python2
 from saccade.errors import ConfigError
 
@@ -143,7 +144,7 @@ def test_no_source_upsets_it(script: Path) -> None:
     """Cut, doubled and scrambled sources are converted or refused in one line."""
     chance = random.Random(script.name)
     lines = script.read_bytes().splitlines(keepends=True)
-    for _ in range(12):
+    for _ in range(length(5, 12)):
         mangled = list(lines)
         for _ in range(chance.randrange(1, 4)):
             at = chance.randrange(len(mangled))

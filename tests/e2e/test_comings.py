@@ -30,6 +30,7 @@ from small_networks import classifier_network
 from videos import jpeg, numbered_avi, picture
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+AWAY = ("rtsp://127.0.0.1:{}/", "/dev/video99", "http://127.0.0.1:{}/", "{}.mjpeg")
 LOGIN = f"{http_cameras.USER}:{http_cameras.PASSWORD}@"
 
 
@@ -156,7 +157,7 @@ def test_a_signal_while_connecting(
     assert (one.frames(), one.summary()["up"], one.summary()["last_picture"]) == ([], False, None)
 
 
-@pytest.mark.parametrize("source", ["http://127.0.0.1:{}/", "rtsp://127.0.0.1:{}/", "/dev/video99", "{}.mjpeg"])
+@pytest.mark.parametrize("source", AWAY[: length(2, 4)])
 def test_a_signal_while_waiting_for_the_camera(run: Callable[..., Run], source: str) -> None:
     one = run(source.format(no_port()), "--wait")
     one.wait_for(one.fifo.exists)
@@ -268,12 +269,12 @@ def test_a_file_that_comes_later_is_no_camera(run: Callable[..., Run], tmp_path:
     assert one.summary()["frames"] == 0
 
 
-@pytest.mark.parametrize("source", ["http://127.0.0.1:{}/", "rtsp://127.0.0.1:{}/", "/dev/video99", "{}.mjpeg"])
+@pytest.mark.parametrize("source", AWAY)
 def test_without_waiting_one_line_and_status_2(run: Callable[..., Run], source: str) -> None:
     run(source.format(no_port()), INVOCATION_ID="", NOTIFY_SOCKET="").refuses()
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "photo.JPG", "clip.avi"])
+@pytest.mark.parametrize("name", ["film.mp4", "photo.JPG"])
 def test_a_missing_file_is_no_camera(run: Callable[..., Run], tmp_path: Path, name: str) -> None:
     assert name in run(tmp_path / name, "--wait").refuses()
 
@@ -330,7 +331,7 @@ def test_what_is_said_of_a_camera_that_goes_and_comes_back(run: Callable[..., Ru
 # ---- odd cameras, as the options meet them ----
 
 
-@pytest.mark.parametrize(("path", "login"), [("/digest", LOGIN), ("/redirect", LOGIN), ("/one", "")])
+@pytest.mark.parametrize(("path", "login"), [("/redirect", LOGIN), ("/one", ""), ("/digest", LOGIN)][: length(2, 3)])
 def test_cameras_over_http(
     run: Callable[..., Run], camera: HttpCamera, pictures: list[bytes], path: str, login: str
 ) -> None:
@@ -480,7 +481,7 @@ def video(tmp_path: Path) -> Path:
     return numbered_avi(tmp_path / "v.avi", 4)
 
 
-@pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "1>&-", "0<&-", "2>&-"][: length(2, 4)])
+@pytest.mark.parametrize("streams", ["0<&- 1>&- 2>&-", "1>&-", "0<&-", "2>&-"][: length(1, 4)])
 def test_closed_standard_streams(tmp_path: Path, network: Path, video: Path, streams: str) -> None:
     events, summary = tmp_path / "events", tmp_path / "summary"
     command = (
@@ -557,7 +558,7 @@ def test_a_pipe_has_one_writer(run: Callable[..., Run], camera: HttpCamera, netw
     one.wait_for(one.frames)
     linked = one.fifo.parent / "folder"
     linked.symlink_to(one.fifo.parent)
-    for path in (one.fifo, linked / one.fifo.name):
+    for path in (linked / one.fifo.name, one.fifo)[: length(1, 2)]:
         done = subprocess.run(
             [sys.executable, "-m", "saccade", "run", "classify", "--source", camera.url("/"), "--model", network,
              "--fifo", path],

@@ -33,7 +33,7 @@ def saccade(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("source", "width", "height", "frames"),
-    [("demo:", 1920, 1080, length(120, 240)), ("demo:4mp", 2688, 1520, length(45, 240))],
+    [("demo:", 1920, 1080, length(60, 240)), ("demo:4mp", 2688, 1520, length(30, 240))],
 )
 def test_faces_are_found_in_the_moving_scene(source: str, width: int, height: int, frames: int, tmp_path: Path) -> None:
     events, summary, crops = tmp_path / "events.jsonl", tmp_path / "summary.json", tmp_path / "crops"

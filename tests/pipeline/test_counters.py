@@ -18,6 +18,7 @@ import counted
 import numpy as np
 import pytest
 
+from lengths import length
 from small_networks import mean_network
 from videos import jpeg, mjpeg_avi, picture
 
@@ -67,7 +68,7 @@ def test_a_frame_allocates_copies_and_waits_no_more_than_it_must(way: str, tmp_p
     assert by_frame["voluntary switches"] < 40
 
 
-@pytest.mark.parametrize("way", counted.WAYS)
+@pytest.mark.parametrize("way", list(counted.WAYS)[: length(1, 2)])
 def test_a_frame_makes_few_system_calls(way: str, tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("no strace: apt-get install strace")
