@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from saccade.networks.profile import profile_for, read_profile
 from saccade.pipeline.balance import Shares, spread_as_tuned
 from saccade.tune import int8, judging, tuning, ways
 from saccade.tune.book import Row
+from saccade.tune.config import TuneConfig
 from saccade.tune.frames import LEAST, collect
 from saccade.tune.trials import cores
 from saccade.tune.turns import Ratio
@@ -133,9 +135,10 @@ def test_a_profile_of_something_else_is_not_used_and_that_is_said(
     refused("the model's files have changed")
 
 
-def test_a_tuning_that_is_ended_goes_on_from_what_was_measured(
-    tune: Tune, calibrated: Calibrated, speeds: list[Ratio], cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def broken_off(tune: Tune, calibrated: Calibrated, speeds: list[Ratio], monkeypatch: pytest.MonkeyPatch) -> Calibrated:
+    """A tuning was ended when all arithmetic had been tried: NNCF was at work twice."""
+
     def ended(judge: object) -> dict[str, object]:
         raise KeyboardInterrupt
 
@@ -143,17 +146,56 @@ def test_a_tuning_that_is_ended_goes_on_from_what_was_measured(
         patched.setattr(ways, "coarser_decoding", ended)
         with pytest.raises(KeyboardInterrupt):
             tune()
+    assert calibrated.calls == 2
+    return calibrated
+
+
+def test_a_tuning_that_is_ended_goes_on_from_what_was_measured(
+    tune: Tune, broken_off: Calibrated, speeds: list[Ratio], cache: Path
+) -> None:
     left = {path.name for path in cache.rglob("*") if path.is_file() and path.parent.parent.name == "small"}
     networks = {f"{name}.{suffix}" for name in ("quantised", "corrected", "original") for suffix in ("xml", "bin")}
     assert left == {"progress.json", *networks}
     assert not list(cache.glob("tuning-*"))
     speeds[0] = Ratio(7.0, 7.0, 7.0, 6)  # what was measured already does not become this
     outcome = tune()
-    assert calibrated.calls == 2
+    assert broken_off.calls == 2
     assert row(outcome, "int8, some layers in f32").speed == WIN
     assert outcome.profile.speed == 2.0
     assert outcome.profile.folder is not None
     assert {path.name for path in outcome.profile.folder.iterdir()} == {"profile.json", "int8.xml", "int8.bin"}
+
+
+def test_what_is_refused_forgets_nothing_of_what_was_measured(
+    tune: Tune, broken_off: Calibrated, network: Path, pictures: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(pictures.iterdir())[:3]:
+        shutil.copy(path, few)
+    order = TuneConfig(model=str(network), device="CPU", options={"mean": 1.0})
+    with pytest.raises(ConfigError, match="different frames"):
+        tuning.tune(order, open_source(few))
+    tune()
+    assert broken_off.calls == 2
+
+
+def test_another_source_is_measured_anew(broken_off: Calibrated, network: Path, pictures: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(pictures, tmp_path / "other"))
+    tuning.tune(TuneConfig(model=str(network), device="CPU", options={}, budget=120.0), open_source(other))
+    assert broken_off.calls == 4
+
+
+def test_a_cache_that_cannot_be_written_to_is_named(
+    network: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "file" / "cache"))
+    assert main(["tune", str(network), "--source", str(pictures), "--device", "CPU"]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 'cache'}" in said
+    assert "cannot be written (Not a directory); profiles are kept in the cache folder" in said
+    assert "set SACCADE_CACHE to another one" in said
 
 
 def test_a_budget_that_is_used_up_leaves_the_rest_for_the_next_time(
@@ -221,7 +263,7 @@ def test_tuning_wants_frames_to_look_at(
     for path in sorted(pictures.iterdir())[3:]:
         path.unlink()
     assert main(["tune", str(network), "--source", str(pictures)]) == 2
-    assert f"gave 3 frames that differ in 10 s; at least {LEAST} are needed" in capsys.readouterr().err
+    assert f"different frames in 10 s: 3; at least {LEAST} are needed" in capsys.readouterr().err
     assert main(["tune", str(mean_network(tmp_path / "means.xml")), "--source", str(pictures)]) == 2
 
 

@@ -103,8 +103,8 @@ class Book:
         (self.folder / FILE).unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Refuse a second tuning of the same network meanwhile."""
+    def alone(self) -> Iterator[Book]:
+        """Itself, while no second tuning of the same network is at work; raises ConfigError where one is."""
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             try:
@@ -113,6 +113,6 @@ class Book:
                 raise ConfigError(
                     f"{self.folder}: another `saccade tune` of this model is at work; wait for it"
                 ) from None
-            yield
+            yield self
         finally:
             os.close(handle)

@@ -98,8 +98,8 @@ def collect(source: Source, *, most: int = 120, seconds: float = 10.0) -> Frames
     found = kept.different()
     if len(found) < LEAST:
         raise ConfigError(
-            f"{name}: gave {len(found)} frames that differ in {seconds:.0f} s; at least {LEAST} are needed: give a "
-            "film, a folder of pictures, or a camera that sees something happen"
+            f"{name}: different frames in {seconds:.0f} s: {len(found)}; at least {LEAST} are needed: give a film, a "
+            "folder of pictures, or a camera that sees something happen"
         )
     blocks = min(BLOCKS, len(found) // 2)
     turn = [index * blocks // len(found) % 2 for index in range(len(found))]

@@ -6,6 +6,7 @@ less than the clock's. Then how the network is run (`ways`). `judging` compares.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 
 from saccade.capture.source import Source
 from saccade.config import cache_dir
-from saccade.errors import SaccadeError
+from saccade.errors import OutputError, SaccadeError
 from saccade.formats.load import identify
 from saccade.networks import catalogue
 from saccade.networks.digest import file_digest
@@ -54,8 +55,8 @@ def tune(order: TuneConfig, source: Source, *, on_frames: Callable[[Frames], Non
 
     on_frames : is given the frames before they are used.
 
-    Raises ConfigError where nothing can be compared (too few frames, no object on any), and what opening the network
-    and the source raises.
+    Raises ConfigError where nothing can be compared (too few frames, no object on any), OutputError where the cache
+    folder cannot be written to, and what opening the network and the source raises.
     """
     start = time.monotonic()
     artifact = identify(catalogue.resolve(order.model))
@@ -65,18 +66,17 @@ def tune(order: TuneConfig, source: Source, *, on_frames: Callable[[Frames], Non
         "digest": situation.digest, "processor": situation.processor, "versions": dict(situation.versions),
         "nncf": nncf_version(), "device": order.device, "tiles": order.tiles,
         "options": {name: repr(value) for name, value in sorted(order.options.items())},
-        "measure": measure_of(order),
+        "source": source.name, "measure": measure_of(order),
     }  # fmt: skip
-    book = Book(folder, key)
-    with book.alone(), _place() as place:
-        if book.fresh:
-            _remove(folder, *IN_PROGRESS)
-            book.write()
+    with _cache_that_can_be_written(), Book(folder, key).alone() as book, _place() as place:
         frames = collect(source, most=order.most, seconds=min(10.0, 0.2 * order.budget))
         if on_frames is not None:
             on_frames(frames)
         trials = Trials(order.model, {**order.options, "device": order.device, "tiles": order.tiles}, place)
         judge = Judge(order, trials, frames, book, start + order.budget)
+        if book.fresh:  # only now: what is refused has measured nothing, and forgets nothing
+            _remove(folder, *IN_PROGRESS)
+            book.write()
         int8.Int8(judge, artifact.path, place).attempt()
         _try_floats(judge)
         changes = ways.coarser_decoding(judge) | ways.fewer_tiles(judge) | ways.spread_over_cores(judge)
@@ -95,6 +95,23 @@ def _remove(folder: Path, *names: str) -> None:
     for name in names:
         for suffix in (".xml", ".bin"):
             (folder / name).with_suffix(suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _cache_that_can_be_written() -> Iterator[None]:
+    """Says of the cache folder's errors what to do."""
+    base = cache_dir()
+    try:
+        yield
+    except OSError as error:
+        place = Path(os.fsdecode(error.filename)) if error.filename else base
+        ours = error.filename and place.is_relative_to(base)
+        if not ours and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OutputError(
+            f"{place}: cannot be written ({error.strerror}); profiles are kept in the cache folder: make room there, or "
+            "set SACCADE_CACHE to another one"
+        ) from None
 
 
 @contextmanager
