@@ -9,6 +9,8 @@ from saccade.tune.agreement import Agreement
 from saccade.tune.book import Row
 
 HEADER = ("what", "times as fast", "95 %", "against", "agreement", "scores", "")
+WIDTH, CHARACTER = 960, 7.5
+"""Of the chart, and of a character of its text at the most on the average, px."""
 GOOD, BAD, QUIET, TEXT = "#2f9e62", "#c9483c", "#8a94a0", "#22272e"
 
 
@@ -63,9 +65,9 @@ def chart(rows: Sequence[Row], title: str, note: str) -> str:
     height = top + step * len(measured) + 64
     unit = width / most
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 {height}" width="960" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'font-family="system-ui, sans-serif" font-size="13" fill="{TEXT}">',
-        f'<rect width="960" height="{height}" fill="#ffffff"/>',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="16" y="28" font-size="16" font-weight="600">{escape(title)}</text>',
     ]
     for number, row in enumerate(measured):
@@ -90,8 +92,11 @@ def _bar(row: Row, left: int, unit: float, y: int) -> list[str]:
     if row.agreement is not None:
         said += f", agreement {row.agreement.value:.3f}"
     said += ", kept" if row.kept else ", refused" if row.reason else ""
+    room = int((WIDTH - high - 8) / CHARACTER) - len(f"{said} against ")
     against = (
-        "" if row.against == "f32" else f' <tspan fill="{QUIET}">against {escape(_short(row.against, 16))}</tspan>'
+        ""
+        if row.against == "f32"
+        else f' <tspan fill="{QUIET}">against {escape(_short(row.against, max(room, 8)))}</tspan>'
     )
     middle = y + 11
     return [

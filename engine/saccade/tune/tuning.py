@@ -109,8 +109,8 @@ def _cache_that_can_be_written() -> Iterator[None]:
         if not ours and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OutputError(
-            f"{place}: cannot be written ({error.strerror}); profiles are kept in the cache folder: make room there, or "
-            "set SACCADE_CACHE to another one"
+            f"{place}: cannot be written ({error.strerror}); profiles are kept in the cache folder: make room there, "
+            "or set SACCADE_CACHE to another one"
         ) from None
 
 
