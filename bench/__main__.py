@@ -28,7 +28,7 @@ from saccade.storage import atomic
 
 SUITES = (
     "kernels", "runner", "heads", "tracking", "pipeline", "cores", "gating", "cameras", "small_faces", "legacy_ir",
-    "importing", "awscam", "spool", "archive", "cloud", "tune",
+    "importing", "awscam", "spool", "archive", "cloud", "cloud_edge", "tune",
 )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.memory import PEAK
 from bench.spool import s3_at
 
 MODEL = "blazeface-full"
@@ -358,7 +359,8 @@ def _kill(process: Any) -> bool:
 def million(count: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
     """A prefix of so many pictures, simulated: time and memory of its plan."""
     program = (
-        "import sys, resource, time\n"
+        f"{PEAK}\n"
+        "import sys, time\n"
         "from saccade.archive import find, plan\n"
         "class Keys:\n"
         "    def get_paginator(self, name): return self\n"
@@ -369,13 +371,13 @@ def million(count: int, folder: Path, say: Callable[[str], None] = print) -> lis
         "find.s3_client = Keys\n"
         "begin = time.perf_counter()\n"
         "made = plan.plan(['s3://bucket/p/'], sys.argv[1])\n"
-        "print(made.pictures, time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(made.pictures, time.perf_counter() - begin, peak())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(folder / "million.parquet")], capture_output=True, text=True, check=True
     )
-    pictures, seconds, kilobytes = done.stdout.split()
-    memory = int(kilobytes) / 1000
+    pictures, seconds, most = done.stdout.split()
+    memory = int(most) / 1e6
     figure = Figure(f"plan of {int(pictures)} keys (MB)", memory, memory, memory, 300, False,
                     f"{float(seconds):.0f} s, {memory:.0f} MB at most")  # fmt: skip
     say(as_line(figure))
@@ -469,15 +471,15 @@ def speed(rounds: int, folder: Path, count: int = FILES, say: Callable[[str], No
                                   f"{unit} for {frames} frames; {same:.1%} of them show the same"))  # fmt: skip
     if not with_decord:
         say("not compared with Ray's pipeline, as Ray or decord is not installed")
-    for figure in figures:
-        say(as_line(figure))
+    for each in figures:
+        say(as_line(each))
     return figures
 
 
 def _ratio(name: str, above: list[float], below: list[float], target: float, at_least: bool, unit: str) -> Figure:
     ratios = [a / b for a, b in zip(above, below, strict=True)]
     detail = f"{statistics.median(above):.1f} against {statistics.median(below):.1f} {unit}"
-    return Figure(name, statistics.median(ratios), min(ratios), max(ratios), target, at_least, detail)
+    return figure(name, ratios, target, detail, at_least=at_least)
 
 
 def measure(

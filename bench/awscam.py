@@ -21,7 +21,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from bench.pipeline import video
 from saccade import compat
 from saccade.capture import Capture, open_source
@@ -123,14 +123,14 @@ def measure(rounds: int, frames: int = 200, say: Callable[[str], None] = print) 
     script, bare, pipeline = (statistics.median(column) for column in zip(*rates, strict=True))
     detail = f"awscam {script:.0f}, bare {bare:.0f}, pipeline {pipeline:.0f} frames/s"
     figures = [
-        Figure(name, statistics.median(ratios), min(ratios), max(ratios), target, True, detail)
+        figure(name, ratios, target, detail, at_least=True)
         for name, ratios, target in (
             ("1080p: the script's loop over the same on bare parts", [a / b for a, b, _ in rates], 1.0),
             ("1080p: the script's loop over the pipeline", [a / c for a, _, c in rates], 0.15),
         )
     ]
-    for figure in figures:
-        say(as_line(figure))
+    for each in figures:
+        say(as_line(each))
     return figures
 
 

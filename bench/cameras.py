@@ -57,7 +57,7 @@ from bench.camera_parts import (
     use,
     video_source,
 )  # fmt: skip
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from bench.pipeline import MODEL, video
 from saccade.apps.faces import Faces
 from saccade.capture import Capture, open_source
@@ -84,11 +84,6 @@ class Plan:
     count: int = 8
     seconds: float = 8.0
     frames: int = 200
-
-
-def figure(name: str, ratios: Sequence[float], target: float, *, at_least: bool, detail: str) -> Figure:
-    """The median of the rounds."""
-    return Figure(name, statistics.median(ratios), min(ratios), max(ratios), target, at_least, detail)
 
 
 # One camera.

@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.figures import Figure, as_line, command_line, finish
-from bench.heads import corpus
-from bench.legacy_ir import figure
+from bench.corpus import corpus
+from bench.figures import Figure, as_line, command_line, figure, finish
 from bench.pipeline import video
 from saccade.apps import open_session
 from saccade.capture import Capture, open_source

@@ -32,7 +32,6 @@ import json
 import math
 import os
 import random
-import re
 import resource
 import shutil
 import statistics
@@ -45,6 +44,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+from bench import callgrind
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = Path(__file__).with_name("stages.py")
@@ -287,20 +288,10 @@ def counts(package: Path, folder: Path, slow: Sequence[str] = ()) -> dict[str, f
     """Instructions a call by stage."""
     library = folder / "counter.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", COUNTER, "-o", library], check=True)
-    command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counts"]
-    done = subprocess.run(
-        [*command, *program(slow), "--count", library], env=environment(package), capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"callgrind failed: {done.stderr.strip()}")
-    found = {}
-    for dump in folder.glob("counts.*"):
-        text = dump.read_text()
-        label = re.search(r"^desc: Trigger: Client Request: (.+)=(\d+)$", text, re.MULTILINE)
-        total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
-        if label and total:
-            found[label[1]] = int(total[1]) / int(label[2])
-    return found
+    command = [*program(slow), "--count", library]
+    totals = callgrind.counts(command, folder, "--instr-atstart=no", environment=environment(package))
+    labels = ((label.rpartition("="), total) for label, total in totals.items())
+    return {stage: total / int(calls) for (stage, _, calls), total in labels}
 
 
 # What is said.
@@ -396,7 +387,7 @@ def main() -> int:
             place.mkdir()
             try:
                 packages.append(unpacked(build, place))
-            except subprocess.CalledProcessError as error:
+            except (subprocess.CalledProcessError, zipfile.BadZipFile) as error:
                 parser.exit(2, f"{build} cannot be built: {error}\n")
         go_first()
         built = _cpu_seconds()

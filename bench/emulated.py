@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.heads import corpus
+from bench.corpus import corpus
 
 BASELINE = Path(__file__).with_suffix(".json")
 PLUGIN = Path(__file__).with_suffix(".c")

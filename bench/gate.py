@@ -32,6 +32,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from bench import callgrind
 from bench.figures import Figure
 
 BASELINE = Path(__file__).with_name("baseline.json")
@@ -93,18 +94,7 @@ def instructions(sources: Path = SOURCES) -> dict[str, int]:
         program = Path(folder, "harness")
         files = [str(path) for path in sorted(sources.glob("*.c")) if not path.name.startswith("_")]
         subprocess.run(["cc", *FLAGS, f"-I{sources}", str(HARNESS), *files, "-lm", "-o", str(program)], check=True)
-        valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", str(program)]
-        done = subprocess.run(valgrind, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"callgrind failed: {done.stderr.strip()}")
-        counts = {}
-        for dump in Path(folder).glob("counts.*"):
-            text = dump.read_text()
-            label = re.search(r"^desc: Trigger: Client Request: (.+)$", text, re.MULTILINE)
-            total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
-            if label and total:
-                counts[label[1]] = int(total[1])
-        return dict(sorted(counts.items()))
+        return callgrind.counts([program], Path(folder))
 
 
 def count_rows(counts: Counts, baselines: Mapping[str, Counts], compiler: str) -> list[Row]:

@@ -11,10 +11,9 @@ of the time of the whole on these clips.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from saccade.capture import Capture, open_source
 from saccade.pipeline.gate import Gate
 
@@ -170,10 +169,7 @@ def compare(clip: Clip, path: Path, rounds: int) -> list[Figure]:
     )
     seconds = f"{len(clip.moving)} s"
     figures = [
-        Figure(
-            f"CPU to decode everything, over gated: {clip.name}", statistics.median(ratios), min(ratios), max(ratios),
-            clip.target, True, detail,
-        ),
+        figure(f"CPU to decode everything, over gated: {clip.name}", ratios, clip.target, detail, at_least=True),
         Figure(f"moving seconds recalled: {clip.name}", recalled, recalled, recalled, 0.99, True, seconds),
         Figure(
             f"part of the pictures that came to the network: {clip.name}", part, part, part, 0.25, False, detail
@@ -184,9 +180,9 @@ def compare(clip: Clip, path: Path, rounds: int) -> list[Figure]:
         ratios = [pair[0].cpu / cpu for pair, (cpu, _) in zip(pairs, lives, strict=True)]
         recalled = recall(clip, lives[-1][1])
         figures += [
-            Figure(
-                f"the same of a live camera: {clip.name}", statistics.median(ratios), min(ratios), max(ratios),
-                clip.target, True, f"{lives[-1][0]:.2f} s of CPU; the first group of pictures is decoded as a whole",
+            figure(
+                f"the same of a live camera: {clip.name}", ratios, clip.target,
+                f"{lives[-1][0]:.2f} s of CPU; the first group of pictures is decoded as a whole", at_least=True,
             ),
             Figure(f"moving seconds recalled of a live camera: {clip.name}", recalled, recalled, recalled, 0.99, True,
                    f"{seconds}; what sizes do not tell is seen when the next key frame shows it"),
@@ -194,15 +190,15 @@ def compare(clip: Clip, path: Path, rounds: int) -> list[Figure]:
     return figures
 
 
-def measure(rounds: int = 3) -> list[Figure]:
-    """All figures."""
+def measure(rounds: int = 3, say: Callable[[str], None] = print) -> list[Figure]:
+    """All figures of this suite."""
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         for number, clip in enumerate(CLIPS):
             path = encode(clip, Path(folder) / f"{number}{clip.suffix}")
-            for figure in compare(clip, path, rounds):
-                print(as_line(figure), flush=True)
-                figures.append(figure)
+            for each in compare(clip, path, rounds):
+                say(as_line(each))
+                figures.append(each)
             path.unlink()
     return figures
 

@@ -9,7 +9,6 @@ other programs disturb less than the clock's.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -19,8 +18,9 @@ import cv2
 import numpy as np
 import openvino as ov
 
-from bench.figures import Figure, as_line, command_line, finish
-from bench.legacy_ir import figure, take_turns
+from bench.corpus import corpus
+from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.legacy_ir import take_turns
 from saccade.formats import read_model
 from saccade.frame import Frame
 from saccade.kernels import decode_ssd
@@ -40,11 +40,6 @@ WHOLE, TAIL = 1.03, 4.0
 
 OVERHEAD, OVERHEAD_US = 0.03, 30.0
 """Most that a frame costs beyond the request and the kernels: a part of it, or microseconds."""
-
-
-def corpus() -> Path:
-    """Folder of models and pictures."""
-    return Path(os.environ.get("SACCADE_CORPUS", Path(__file__).resolve().parents[2] / "shared"))
 
 
 def check_alike(one: Detections | None, other: Detections | None) -> None:

@@ -15,30 +15,30 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.memory import PEAK
 
 SECONDS, SIZES = 3.0, 3.0
 NAME = "deploy_ssd_resnet50_512"
 
-CHILD = """
+CHILD = f"""{PEAK}
 import json, resource, sys, time
 import openvino, numpy
 from saccade.compat import mo
 from saccade.formats import caffe, convert, mxnet, read_model
 from saccade.formats.core import core
 core()
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 resident = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 folder, before, start = sys.argv[1], resident, time.perf_counter()
-error, path = mo.optimize(sys.argv[2], 512, 512, "mx", {"--models-dir": folder, "--output-dir": folder})
+error, path = mo.optimize(sys.argv[2], 512, 512, "mx", {{"--models-dir": folder, "--output-dir": folder}})
 first, top, start = time.perf_counter() - start, peak() - before, time.perf_counter()
-again = mo.optimize(sys.argv[2], 512, 512, "mx", {"--models-dir": folder, "--output-dir": folder})
+again = mo.optimize(sys.argv[2], 512, 512, "mx", {{"--models-dir": folder, "--output-dir": folder}})
 print(json.dumps([error, again[0], first, time.perf_counter() - start, top]))
 """
 
@@ -130,7 +130,7 @@ def write_model(folder: Path) -> Path:
     return path
 
 
-def measure(rounds: int) -> list[Figure]:
+def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
     """Time of a conversion, its memory, and the time of a second call that finds nothing changed."""
     times, again, sizes = [], [], []
     for _ in range(rounds):
@@ -147,24 +147,20 @@ def measure(rounds: int) -> list[Figure]:
         again.append(second_time)
         sizes.append(peak / weights)
     megabytes = weights / 1e6
-    return [
-        _figure("conversion of a 50-layer SSD, s", times, SECONDS, f"{megabytes:.0f} MB of weights, written as FP16"),
-        _figure("the same again, unchanged, s", again, SECONDS / 4, "the contents are hashed, nothing is converted"),
-        _figure("memory at the peak, sizes of the weights", sizes, SIZES, "above a process with OpenVINO loaded"),
+    figures = [
+        figure("conversion of a 50-layer SSD, s", times, SECONDS, f"{megabytes:.0f} MB of weights, written as FP16"),
+        figure("the same again, unchanged, s", again, SECONDS / 4, "the contents are hashed, nothing is converted"),
+        figure("memory at the peak, sizes of the weights", sizes, SIZES, "above a process with OpenVINO loaded"),
     ]
-
-
-def _figure(name: str, values: list[float], target: float, detail: str) -> Figure:
-    return Figure(name, float(np.median(values)), min(values), max(values), target, False, detail)
+    for each in figures:
+        say(as_line(each))
+    return figures
 
 
 def main() -> int:
-    parser = command_line(__doc__)
-    options = parser.parse_args()
-    figures = measure(options.rounds)
-    for figure in figures:
-        print(as_line(figure))
-    return finish(figures, options)
+    """Measure and report."""
+    options = command_line(__doc__).parse_args()
+    return finish(measure(options.rounds), options)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ what an Atom would run, on this processor.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ import openvino.opset8 as ops
 from numba import njit
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.stages import yolo_tensor
 from saccade import kernels as best_kernels
 
 Call = Callable[[], Any]
@@ -289,18 +289,6 @@ def yolo_cases(options: dict[str, Any]) -> Iterator[Case]:
                        inner=20)  # fmt: skip
 
 
-def yolo_tensor(n: int, objects: int) -> NDArray[np.float32]:
-    """float32 (1, 84, n): boxes all over 640 x 640 px; `objects` rows have a class that scores from 0.3 to 1."""
-    rng = np.random.default_rng(3)
-    tensor = rng.random((1, 84, n), np.float32)
-    tensor[0, :2] *= 640
-    tensor[0, 2:4] = 20 + 60 * tensor[0, 2:4]
-    tensor[0, 4:] *= 0.2
-    found = rng.choice(n, objects, replace=False)
-    tensor[0, 4 + rng.integers(0, 80, objects), found] = 0.3 + 0.7 * rng.random(objects, np.float32)
-    return tensor
-
-
 def numpy_yolo(
     tensor: NDArray[np.float32], score_threshold: float, iou_threshold: float, chosen: Any = slice(None)
 ) -> NDArray[np.float32]:
@@ -391,10 +379,7 @@ def compare(case: Case, rounds: int, batches: int = 7) -> Figure:
         pairs.append(tuple(min(column) for column in zip(*times, strict=True)))
     ratios = [mine / theirs if case.at_most else theirs / mine for mine, theirs in pairs]
     mine, theirs = (min(column) * 1e6 for column in zip(*pairs, strict=True))
-    return Figure(
-        case.name, statistics.median(ratios), min(ratios), max(ratios), case.target, not case.at_most,
-        f"{mine:.1f} against {theirs:.1f} us",
-    )  # fmt: skip
+    return figure(case.name, ratios, case.target, f"{mine:.1f} against {theirs:.1f} us", at_least=not case.at_most)
 
 
 def measure(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.corpus import corpus
+from bench.figures import Figure, as_line, command_line, figure, finish
 from bench.original_engine import OriginalNet, available, fetch
 from saccade.formats.convert import convert
 from saccade.networks import Model
@@ -35,8 +35,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def artifacts() -> list[Path]:
     """Old models with weights in the corpus."""
-    root = Path(os.environ.get("SACCADE_CORPUS", Path(__file__).resolve().parents[2] / "shared"))
-    found = sorted((root / "corpus" / "ir").glob("v[2-7]/*/*.xml"))
+    found = sorted((corpus() / "corpus" / "ir").glob("v[2-7]/*/*.xml"))
     return [path for path in found if path.with_suffix(".bin").is_file() and "INT8" not in path.parent.name]
 
 
@@ -89,11 +88,6 @@ def take_turns(
         for name, values in calls.items():
             times[name].append(sorted(values)[len(values) // 4])
     return times
-
-
-def figure(name: str, ratios: list[float], target: float, detail: str, *, at_least: bool = False) -> Figure:
-    """Make a figure of the ratios of all rounds."""
-    return Figure(name, statistics.median(ratios), min(ratios), max(ratios), target, at_least, detail)
 
 
 def compare(path: Path, rounds: int) -> list[Figure]:

@@ -7,7 +7,6 @@ Both sides take turns in one process on one network and must give the same numbe
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from bench.pipeline import MODEL
 from saccade.formats import read_model
 from saccade.networks import Model, catalogue
@@ -119,11 +118,8 @@ def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
     figures = []
     streams, cache = two_streams(rounds), second_start(rounds)
     for name, ratios, target, detail in (*call_overhead(rounds), streams, cache):
-        figure = Figure(
-            name, statistics.median(ratios), min(ratios), max(ratios), target, name == streams[0], detail
-        )  # fmt: skip
-        figures.append(figure)
-        say(as_line(figure))
+        figures.append(figure(name, ratios, target, detail, at_least=name == streams[0]))
+        say(as_line(figures[-1]))
     return figures
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from saccade.apps import make_app
 from saccade.config import RunConfig
 from saccade.frame import Image
@@ -144,13 +144,10 @@ def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
     picture = frames[0][0]
     ratios = [cost(default, whole, picture) for _ in range(rounds + 1)][1:]
     figures.append(
-        Figure(
+        figure(
             "the same: time of a picture over that of the frame seen whole",
-            statistics.median(ratios),
-            min(ratios),
-            max(ratios),
+            ratios,
             MOST_COST,
-            False,
             "preprocessing, network and parsing, one thread",
         )
     )

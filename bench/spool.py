@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from saccade.storage.spool import Spool
 from saccade.storage.uploader import Uploader, s3_client
 
@@ -198,9 +198,8 @@ def measure(rounds: int, folder: Path | None = None, say: Callable[[str], None] 
     ]  # fmt: skip
     figures = []
     for name, ratios, target, at_least, best, detail in cases:
-        figure = Figure(name, statistics.median(ratios), min(ratios), max(ratios), target, at_least, detail, best)
-        figures.append(figure)
-        say(as_line(figure))
+        figures.append(figure(name, ratios, target, detail, at_least=at_least, best=best))
+        say(as_line(figures[-1]))
     return figures
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, as_line, command_line, figure, finish
 from saccade.results import Detections
 from saccade.tracking import Tracker
 from saccade.tracking.assignment import assign
@@ -307,10 +307,7 @@ def cost(rounds: int) -> Figure:
         pairs.append(taken)
     ratios = [mine / usual for mine, usual in pairs]
     mine, usual = (min(column) / len(shown) * 1e6 for column in zip(*pairs, strict=True))
-    return Figure(
-        COST_NAME, statistics.median(ratios), min(ratios), max(ratios), COST_OF_USUAL, False,
-        f"{mine:.0f} us (at most {MOST_US:.0f}) against {usual:.0f}",
-    )  # fmt: skip
+    return figure(COST_NAME, ratios, COST_OF_USUAL, f"{mine:.0f} us (at most {MOST_US:.0f}) against {usual:.0f}")
 
 
 def _seconds(follow: Follow, shown: Sequence[tuple[Detections, float]]) -> float:

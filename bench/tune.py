@@ -25,8 +25,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bench.corpus import corpus
 from bench.figures import Figure, as_line, command_line, finish
-from bench.heads import corpus
 from saccade.config import cache_dir
 from saccade.predict.opening import open_predictor
 from saccade.tune.int8 import FILES, REPAIRED

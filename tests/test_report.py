@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 from bench import __main__ as report
 from bench import charts
-from bench.figures import Figure, as_line, as_table
+from bench.figures import Figure, as_line, as_table, figure
+from bench.memory import PEAK
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Chart
 
@@ -56,6 +60,24 @@ def test_what_is_better_than_can_be_is_called_noise() -> None:
     assert "| reached, noise: 1 is the best there can be |" in as_table(SUITES)
     assert not slower.noise
     assert Figure("", 0.9, 0.9, 0.9, 1.6, False, "", best=1.0).noise
+
+
+def test_a_figure_is_the_median_of_its_rounds() -> None:
+    assert figure("n", [3, 1, 2], 2.5, "d", at_least=True, best=4) == Figure("n", 2, 1, 3, 2.5, True, "d", 4)
+
+
+@pytest.mark.parametrize("name", report.SUITES)
+def test_each_suite_says_what_it_measures_while_it_does(name: str) -> None:
+    parameters = inspect.signature(importlib.import_module(f"bench.{name}").measure).parameters
+    assert {"rounds", "say"} <= parameters.keys()
+
+
+def test_memory_of_a_process_is_its_own() -> None:
+    """Not what the process had that started it."""
+    held = bytearray(b"x") * (150 << 20)
+    program = f"{PEAK}\nprint(peak())"
+    done = subprocess.run([sys.executable, "-S", "-E", "-c", program], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < len(held) // 3
 
 
 def test_a_run_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

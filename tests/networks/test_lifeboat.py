@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from bench import emulated
+from bench.corpus import corpus
 
 from saccade import kernels
 from saccade.cli.doctor import LAST_WITH_SSE42, fits
@@ -19,7 +20,7 @@ from saccade.networks import Model
 SUFFIXES = (".xml", ".onnx", ".tflite", ".prototxt", "-symbol.json", ".pb")
 MENDED = ("zoo.prototxt", "RFB-320.prototxt", "license-plate-recognition-barrier-0001.xml")
 """Networks with convolutions that have a kernel only in another form: part of each run."""
-CORPUS = emulated.corpus() / "corpus"
+CORPUS = corpus() / "corpus"
 
 without_avx2 = pytest.mark.skipif(
     kernels.variant() not in ("sse42", "portable"), reason="by choice: this processor has AVX2; see .ci/no-avx.sh"
