@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from bench.emotions import KNOWN, compare
 from numpy.typing import NDArray
 from PIL import Image
 
+from memory import peak, reset_peak
 from saccade.deploy.analyst import EMOTION_OF_CLASS, FaceAnalyst, estimate
 from saccade.deploy.detect import InvalidImageError
 from saccade.errors import SaccadeError
@@ -134,9 +134,9 @@ def test_a_network_that_is_no_classifier_is_refused() -> None:
 def test_a_strip_is_not_bordered_to_a_square(analyst: FaceAnalyst) -> None:
     """Ninety pixels by 65,000: with a quarter of its length round it, it would have nine gigabytes."""
     data = png(np.full((65_000, 90, 3), 128, np.uint8))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = reset_peak()
     assert analyst(data) == []
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+    assert peak() - before < 400 << 20
 
 
 def test_the_comparison_with_a_network_counts_faces_of_the_same_emotion() -> None:

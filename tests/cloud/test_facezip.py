@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from PIL import ExifTags, Image, ImageOps
 
+import memory
 from saccade.cloud.aws import Clients
 from saccade.cloud.facezip import FaceZipper, FaceZipSettings, cut, emotion_of, face_box, open_photo
 from saccade.cloud.upload import S3Writer
@@ -209,16 +210,18 @@ def test_one_hundred_faces_of_a_large_photo_stream_out_in_bounded_memory(aws: Lo
     assert peak < 180_000, f"{peak} kB at the peak; the zip alone has {stored['ContentLength'] >> 10}"
 
 
-MEASURE = """
-import resource, sys
-from pathlib import Path
+MEASURE = (
+    f"{Path(memory.__file__).read_text()}\n"
+    + """
+import sys
 from saccade.cloud import facezip
 data = Path(sys.argv[1]).read_bytes()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = reset_peak()
 photo = facezip.open_photo(data, "photo", 1 << 26)
 facezip._png(facezip.cut(photo, {"BoundingBox": {"Left": 0, "Top": 0, "Width": 1, "Height": 1}}))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / photo.width / photo.height)
+print((peak() - before) / photo.width / photo.height)
 """
+)
 
 
 def test_the_largest_photo_fits_the_functions_memory(tmp_path: Path) -> None:
