@@ -51,6 +51,9 @@ def test_each_variant_by_name(variant):
 
 @needs_native
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-user")
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""), reason="by choice: AddressSanitizer does not run in the emulator"
+)
 def test_a_variant_is_not_taken_where_one_of_its_instruction_sets_is_hidden():
     """As virtual machines hide them: AVX2 without the conversion to float16."""
     program = (
