@@ -98,7 +98,7 @@ def test_no_more_is_read_ahead_than_there_are_slots(
     run.start()
     try:
         wait_for(lambda: len(held) == 4)
-        wait_for(lambda: engine.statistics().cameras["only"].run.pictures["arrived"] == 6)
+        wait_for(lambda: engine.statistics().cameras["only"].run.pictures["arrived"] == 8)
         assert held == {0, 1, 2, 3}, "each of the workers has the next picture"
     finally:
         go_on.set()

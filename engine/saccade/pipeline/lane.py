@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RECENT_SECONDS = 2.0
 """Over so long a time the present frame rate is counted, s."""
+READ_AHEAD = 2
+"""So many pictures of a file wait compressed beside the next one, so that whoever is free finds one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -166,10 +168,11 @@ class Lane:
             self._line = line
 
     def _prepared(self, capture: Capture) -> _Line:
-        capture.reserve(self._depth + 1 + sum(delivery.leases for delivery in self.deliveries))
         capture.fit = self._least_size
         if self._gate is not None:
             capture.gate = _Watched(self._gate, self._note_still)
+        ahead = READ_AHEAD if capture.apart and capture.lazy else 0
+        capture.reserve(self._depth + 1 + sum(delivery.leases for delivery in self.deliveries) + ahead)
         return _Line(capture)
 
     def deepen(self, depth: int) -> None:
