@@ -13,7 +13,7 @@ from capture_tools import Scripted, mark, outrun, scene, stop, wait_for
 
 from conditions import PATIENCE
 from lengths import length
-from saccade.capture import Capture, Picture, jpeg, thread
+from saccade.capture import Capture, Picture, jpeg, slots, thread
 from saccade.errors import FrameReleasedError, SourceError
 
 
@@ -361,7 +361,7 @@ def test_steady_state_allocates_no_frame_and_copies_no_frame(monkeypatch):
         Picture(time=0, captured=0, size=len(d), jpeg=memoryview(d), transient=i % 2 == 0) for i, d in enumerate(data)
     ]
     capture = Capture(Scripted(transient * 30), size=(192, 192))
-    slots = list(capture._free)
+    known = list(capture._free)
     with capture:
         # Both slots make all that they will ever need.
         warm = [capture.latest(), capture.latest()]
@@ -374,7 +374,7 @@ def test_steady_state_allocates_no_frame_and_copies_no_frame(monkeypatch):
                 if index % 3 == 0:
                     places.add(frame.bgr().ctypes.data)
             if index == 30:
-                made = sum(slot.allocations for slot in slots)
+                made = sum(slot.allocations for slot in known)
                 tracemalloc.start()
                 gc.collect()
                 before = tracemalloc.take_snapshot()
@@ -387,7 +387,7 @@ def test_steady_state_allocates_no_frame_and_copies_no_frame(monkeypatch):
     # NumPy reports its arrays to tracemalloc. The smallest picture here has 388,800 bytes.
     assert peak - base < 150_000, after.compare_to(before, "lineno")[:5]
     assert current - base < 100_000
-    assert sum(slot.allocations for slot in slots) == made <= 4
+    assert sum(slot.allocations for slot in known) == made <= 4
     assert len(places) <= 4
     assert set(decoded) <= places
     # One decode a frame, and one more for each that was asked for at full size; two frames may be read ahead.
@@ -410,3 +410,55 @@ def test_memory_is_flat_over_thousands_of_frames():
 def resident() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
+
+
+def test_full_size_is_kept_for_the_next_frame_that_needs_it_and_not_by_each_slot(pictures):
+    with Capture(Scripted(pictures), size=(45, 80), slots=4) as capture:
+        places, seen = set(), []
+        for index in range(12):
+            with capture.latest() as frame:
+                frame.crop(0, 0, 64, 64)
+                full = frame.bgr()
+                places.add(full.ctypes.data)
+                np.testing.assert_array_equal(full, jpeg.decode(pictures[index]))
+                seen.append(frame.planes[0].copy())
+        assert len(places) == 1
+        assert len(capture._spares) == 1
+    for index, small in enumerate(seen):
+        np.testing.assert_array_equal(small, jpeg.decode(pictures[index], 45, 80, fast=True))
+
+
+def test_frames_that_are_held_at_a_time_have_full_sizes_of_their_own(pictures):
+    with Capture(Scripted(pictures), size=(45, 80), slots=4) as capture:
+        held = [capture.latest() for _ in range(4)]
+        fulls = [frame.bgr() for frame in held]
+        for index, full in enumerate(fulls):
+            np.testing.assert_array_equal(full, jpeg.decode(pictures[index]))
+        for frame in held:
+            frame.release()
+        wait_for(lambda: len(capture._spares) == 2)
+
+
+def test_full_sizes_that_no_frame_needs_any_more_are_let_go_though_nobody_takes_frames(pictures, monkeypatch):
+    monkeypatch.setattr(slots, "SPARE_SECONDS", 0.0)
+    go_on = threading.Event()
+    source = Scripted([pictures[0], go_on.wait, *pictures], live=True, every_frame=False, interval=0.002)
+    with Capture(source, size=(45, 80), lazy=True) as capture:
+        with capture.latest() as frame:
+            frame.bgr()
+        assert len(capture._spares) == 1
+        go_on.set()
+        wait_for(lambda: capture.statistics().captured >= 3)
+        assert len(capture._spares) == 0
+
+
+def test_full_sizes_of_a_camera_that_is_lost_are_let_go(pictures):
+    go_on = threading.Event()
+    steps = [pictures[0], go_on.wait, SourceError("away"), pictures[1]]
+    with Capture(Scripted(steps, live=True), size=(45, 80)) as capture:
+        with capture.latest() as frame:
+            frame.bgr()
+        assert len(capture._spares) == 1
+        go_on.set()
+        wait_for(lambda: capture.statistics().reconnects)
+        assert len(capture._spares) == 0

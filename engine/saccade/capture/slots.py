@@ -1,14 +1,17 @@
 """Slots: the memory that frames live in.
 
-A slot owns its buffers for as long as the source keeps its size. They are made when first needed, page-aligned,
-and decoders write into them; afterwards a frame costs no allocation. Pictures that lie on their side are turned here,
-whatever way they came in, and a turned picture is a copy.
+A slot owns the buffer that inference looks at for as long as the source keeps its size. Larger ones, which only some
+frames need, for a crop or a viewer, are shared by the slots of a capture (`Spares`): 6 MB each at 1080p. All are made
+when first needed, page-aligned, and decoders write into them; afterwards a frame costs no allocation. Pictures that lie
+on their side are turned here, whatever way they came in, and a turned picture is a copy.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -17,6 +20,9 @@ from saccade.capture.orientation import swaps, upright
 from saccade.capture.source import Picture
 from saccade.errors import JpegError
 from saccade.frame import Decoder, Frame, Image
+
+SPARE_SECONDS = 10.0
+"""So long a buffer is kept that no frame needs, s."""
 
 Fit = Callable[[int, int], tuple[int, int]]
 Size = tuple[int, int] | Fit
@@ -27,25 +33,68 @@ def page_aligned(height: int, width: int) -> Image:
     return np.frombuffer(mmap.mmap(-1, height * width * 3), np.uint8).reshape(height, width, 3)
 
 
+class Spares:
+    """Buffers that frames have needed beside the one for inference, until others do; from any thread.
+
+    most : kept at a time; who needs more makes them.
+    """
+
+    __slots__ = ("_free", "_lock", "_most", "_used")
+
+    def __init__(self, most: int = 2) -> None:
+        self._free: list[Image] = []
+        self._lock = threading.Lock()
+        self._most = most
+        self._used = time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def take(self, size: tuple[int, int]) -> Image | None:
+        """One of this (height, width), whatever it holds; those of another size go."""
+        with self._lock:
+            self._used = time.monotonic()
+            self._free = [picture for picture in self._free if picture.shape[:2] == size]
+            return self._free.pop() if self._free else None
+
+    def give_back(self, pictures: Iterable[Image]) -> None:
+        """Nobody looks at these any more."""
+        with self._lock:
+            self._free = [*pictures, *self._free][: self._most]
+
+    def settle(self) -> None:
+        """Let go of all where none was needed for `SPARE_SECONDS`; to be called now and then."""
+        if self._free and time.monotonic() - self._used >= SPARE_SECONDS:
+            self.clear()
+
+    def clear(self) -> None:
+        """Let go of all."""
+        with self._lock:
+            self._free = []
+
+
 class Slot:
     """Memory of one frame at a time.
 
-    max_pixels : JPEG pictures of more are refused. allocations : buffers ever made, for statistics and tests.
-    way : who could decode the newest JPEG picture.
+    max_pixels : JPEG pictures of more are refused. spares : of all slots of a capture; None: its own.
+    allocations : buffers ever made, for statistics and tests. way : who could decode the newest JPEG picture.
     """
 
     __slots__ = (
-        "_compressed", "_header", "_made", "_max_pixels", "_pictures", "_rows", "_scratch", "_strict", "allocations",
-        "way",
+        "_compressed", "_extra", "_header", "_made", "_max_pixels", "_opened", "_pictures", "_rows", "_scratch",
+        "_spares", "_strict", "allocations", "way",
     )  # fmt: skip
 
-    def __init__(self, max_pixels: int = still.MAX_PIXELS) -> None:
+    def __init__(self, max_pixels: int = still.MAX_PIXELS, spares: Spares | None = None) -> None:
         self.allocations = 0
+        self._spares = Spares() if spares is None else spares
+        self._extra: dict[tuple[int, int], Image] = {}
         self.way = still.Way.AS_IS
         self._max_pixels = max_pixels
         self._header = jpeg.Header(0, 0, "")
         self._pictures: dict[tuple[int, int], Image] = {}
         self._made: set[tuple[int, int]] = set()
+        self._opened = (0, 0)
         self._rows = 0
         self._strict = True
         self._compressed = memoryview(b"")
@@ -105,11 +154,17 @@ class Slot:
             picture.jpeg, picture.transient = self._copied(picture.jpeg), False
 
     def clear(self) -> None:
-        """Let go of the compressed bytes (they keep a packet of FFmpeg's alive); buffers stay."""
+        """Let go of the compressed bytes (they keep a packet of FFmpeg's alive), and of what others may need."""
         self._compressed = memoryview(b"")
+        if self._extra:
+            self._spares.give_back(self._extra.values())
+            self._made.difference_update(self._extra)
+            self._extra = {}
+            self._rows = 0
 
     def _open(self, data: jpeg.Compressed, size: tuple[int, int]) -> still.Opened:
         """Decode into the slot's buffers."""
+        self.clear()
         self._made.clear()
         self._rows = 0
         mend = self.way is not still.Way.AS_IS
@@ -118,7 +173,8 @@ class Slot:
         if (opened.header.height, opened.header.width) != (self._header.height, self._header.width):
             self._pictures = {shape: held for shape, held in self._pictures.items() if held is opened.picture}
         self._header, self._strict = opened.header, opened.strict
-        self._made.add((opened.picture.shape[0], opened.picture.shape[1]))
+        self._opened = (opened.picture.shape[0], opened.picture.shape[1])
+        self._made.add(self._opened)
         return opened
 
     def _turned(self, turn: int) -> tuple[int, int]:
@@ -129,7 +185,7 @@ class Slot:
     def _decode(self, min_height: int, min_width: int) -> Image:
         size = self._header.scaled(min_height, min_width)
         full = size == (self._header.height, self._header.width)
-        picture = self._buffer(size)
+        picture = self._extra_buffer(size)
         if size not in self._made:
             size_of_all = self._header.height, self._header.width
             jpeg.decode_into(self._compressed, picture, full=size_of_all, fast=not full, strict=self._strict)
@@ -138,7 +194,7 @@ class Slot:
 
     def _decode_rows(self, rows: int) -> Image:
         size = self._header.height, self._header.width
-        picture = self._buffer(size)
+        picture = self._extra_buffer(size)
         if size not in self._made and self._rows < rows:
             self._rows = jpeg.decode_rows(self._compressed, picture, rows, strict=self._strict)
             if self._rows == self._header.height:
@@ -146,11 +202,25 @@ class Slot:
         return picture
 
     def _buffer(self, size: tuple[int, int]) -> Image:
+        """That of inference."""
         picture = self._pictures.get(size)
         if picture is None:
-            picture = self._pictures[size] = page_aligned(*size)
-            self.allocations += 1
+            picture = self._pictures[size] = self._new(size)
         return picture
+
+    def _extra_buffer(self, size: tuple[int, int]) -> Image:
+        """That of inference, if it is of this size, or one beside it until the frame is released."""
+        if size == self._opened:
+            return self._pictures[size]
+        picture = self._extra.get(size)
+        if picture is None:
+            picture = self._spares.take(size)
+            self._extra[size] = picture = self._new(size) if picture is None else picture
+        return picture
+
+    def _new(self, size: tuple[int, int]) -> Image:
+        self.allocations += 1
+        return page_aligned(*size)
 
     def _copied(self, data: jpeg.Compressed) -> memoryview:
         if len(self._scratch) < len(data):

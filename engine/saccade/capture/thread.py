@@ -28,7 +28,7 @@ from typing import Literal
 
 from saccade.capture.changes import ChangeLog
 from saccade.capture.gating import DecodeGate, luma_of, luma_of_jpeg
-from saccade.capture.slots import Slot
+from saccade.capture.slots import Slot, Spares
 from saccade.capture.source import Picture, Source
 from saccade.capture.still import Way
 from saccade.errors import JpegError, SaccadeError, SourceError
@@ -147,7 +147,8 @@ class Capture:
         # One lock; who waits for a slot is not woken by pictures, nor the other way round.
         lock = threading.RLock()
         self._changed, self._freed = threading.Condition(lock), threading.Condition(lock)
-        self._free = [Slot(source.max_pixels) for _ in range(slots)]
+        self._spares = Spares()
+        self._free = [self._new_slot() for _ in range(slots)]
         self._ready: deque[_Offer] = deque()
         self._decoders = 1
         self._reading, self._exhausted = threading.Lock(), False
@@ -205,8 +206,11 @@ class Capture:
     def add_slots(self, count: int) -> None:
         """Make room for so many frames more, for example in place of frames that nobody will ever release."""
         with self._changed:
-            self._free += [Slot(self.source.max_pixels) for _ in range(count)]
+            self._free += [self._new_slot() for _ in range(count)]
             self._freed.notify_all()
+
+    def _new_slot(self) -> Slot:
+        return Slot(self.source.max_pixels, self._spares)
 
     def decode_ahead(self, threads: int) -> None:
         """Let so many threads read and decode the JPEG pictures of a source of which each counts, with a slot more for
@@ -539,12 +543,14 @@ class Capture:
         with self._changed:
             self._state, self._reason = "connecting" if self._awaited else "lost", str(reason)
         if not self._lost:
+            self._spares.clear()
             self._lost = time.monotonic()
             flaps = self._lost - self._back < STEADY_SECONDS
             self._pause = min(self._pause, FLAPPING_PAUSE) if flaps else FIRST_PAUSE
             self._changes.note(f"{reason}; trying again")
         else:
             self._changes.settle()
+            self._spares.settle()
             _log.debug("%s; next attempt in %.1f s", reason, self._pause)
 
     def _note_return(self) -> None:
@@ -561,6 +567,7 @@ class Capture:
         self._sequence = sequence + 1
         stale: list[Frame | _Compressed] = []
         self._changes.settle()
+        self._spares.settle()
         with self._changed:
             self._state, self._reason, self._last = "up", "", time.time()
             self._captured += 1 + picture.skipped
