@@ -5,6 +5,9 @@ the scene is still only key frames are decoded, and the packets since then are k
 them or the next key frame makes them useless. A key frame that shows what the sizes of the packets before it did not
 tell has those decoded too, before it: of a file, whose every picture counts, all that show something are handed out, of
 a live camera one a second, so that no second in which something moved goes unseen, late as it is.
+
+A decoder keeps as much memory as it has ever needed, for pictures that others refer to: 3 MB each at 1080p. While the
+scene is still there are none, and another takes its place that has had none but key frames.
 """
 
 from __future__ import annotations
@@ -86,11 +89,23 @@ def luma_of_jpeg(data: jpeg.Compressed, turn: int, *, max_pixels: int) -> Image 
     return upright(luma, turn or jpeg.orientation(data))
 
 
+class MakeDecoder(Protocol):
+    """Makes a decoder of a stream, which has decoded nothing yet; None where there is only the one that is in use.
+
+    extradata : the stream's headers, where they came with a packet; None: those it began with. reorder : pictures that
+    come out later than in the order of decoding, at least.
+    """
+
+    def __call__(self, extradata: bytes | None, reorder: int) -> VideoCodecContext | None:
+        """A new one."""
+
+
 class GatedDecoder:
     """Decodes the packets of a video that a gate wants to see, in order.
 
     Parameters
     ----------
+    context : decodes, unless `make` gives another.
     still : told how many pictures were left out, or were decoded only for the ones behind them.
     when : the time of a picture with this time stamp, s.
     every : each picture counts, not only the newest.
@@ -103,9 +118,15 @@ class GatedDecoder:
         still: Callable[[int], None],
         when: Callable[[int | None], float],
         *,
+        make: MakeDecoder = lambda extradata, reorder: None,
         every: bool = False,
     ) -> None:
-        self._context = context
+        # The one that belongs to a container would last as long as that.
+        self._context = make(None, context.reorder_depth) or context
+        self._make = make
+        self._extradata: bytes | None = None
+        # Whether the decoder has had more than key frames, and whether those need what came before them.
+        self._used = self._chained = False
         self._gate = gate
         self._still = still
         self._when = when
@@ -123,6 +144,8 @@ class GatedDecoder:
 
         Of a group that is not decoded at the end of the stream nothing is shown.
         """
+        if packet.has_sidedata("new_extradata"):
+            self._extradata = bytes(packet.get_sidedata("new_extradata"))
         if not packet.size:
             self._still(len(self._group) - self._known)
             self._forget()
@@ -142,6 +165,8 @@ class GatedDecoder:
     def _begin(self, key: av.Packet[VideoStream]) -> Iterator[VideoFrame]:
         """A new group: its key frame at once."""
         left = len(self._group) - self._known
+        if not self._gate.moving:
+            self._rest()
         # A decoder that waits for B-frames is emptied, and begins with the key frame anew to go on.
         waits = self._context.has_b_frames
         if not left and (self._gate.moving or not waits):
@@ -159,11 +184,21 @@ class GatedDecoder:
         self._position, self._known = 0 if waits else 1, 1
         yield from self._shown(frames)
 
+    def _rest(self) -> None:
+        """Keep none of the pictures before a key frame."""
+        if self._chained:
+            return
+        self._context.flush_buffers()
+        if self._used:
+            fresh = self._make(self._extradata, self._context.reorder_depth)
+            self._context, self._used = fresh or self._context, False
+
     def _at_once(self, key: av.Packet[VideoStream], *, waits: bool) -> list[VideoFrame]:
         frames = self._context.decode(key)
         if waits:
             frames += self._context.decode(None)
             self._context.flush_buffers()
+        self._chained |= not frames or frames[0].is_corrupt
         return frames
 
     def _start(self, key: av.Packet[VideoStream]) -> None:
@@ -189,7 +224,7 @@ class GatedDecoder:
             self._position += 1
             self._known = max(self._known, self._position)
             # One picture at a time: those of a group are more than 100 MB.
-            frames = self._fresh(self._context.decode(packet))
+            frames = self._fresh(self._later(packet))
             if self._every:
                 yield from self._shown_of(frames)
             elif frames:
@@ -199,6 +234,10 @@ class GatedDecoder:
             self._forget()
             yield from self._shown_of(newest)
 
+    def _later(self, packet: av.Packet[VideoStream]) -> list[VideoFrame]:
+        self._used |= not packet.is_keyframe
+        return self._context.decode(packet)
+
     def _look_back(self) -> Iterator[VideoFrame]:
         """Decode the group, and show what it was that nobody has seen: a picture a second of those in which it moved.
 
@@ -206,7 +245,7 @@ class GatedDecoder:
         """
         shown = -math.inf
         for packet in self._group:
-            for frame in self._fresh(self._context.decode(packet)):
+            for frame in self._fresh(self._later(packet)):
                 for seen in self._shown_of([frame]):
                     stamp = math.inf if frame.time is None else frame.time
                     if frame.is_corrupt or stamp - shown >= PAST_SECONDS:

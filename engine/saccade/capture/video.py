@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import av
     from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 _log = logging.getLogger(__name__)
@@ -230,12 +231,25 @@ class ContainerSource(Source):
         except av.error.ArgumentError as error:
             self.note_damage(f"{_reason(error)}; pictures may have {self.max_pixels} pixels")
 
+    def _decoder_of(self, stream: VideoStream, extradata: bytes | None, reorder: int) -> VideoCodecContext | None:
+        """Another decoder of the stream; see `MakeDecoder`. Those of graphics cards are set up with their container."""
+        from av import VideoCodecContext
+
+        if self._options.hwaccel != "none":
+            return None
+        first = stream.codec_context
+        context = VideoCodecContext.create(first.codec, "r")
+        context.extradata = first.extradata if extradata is None else extradata
+        context.options = {**first.options, "has_b_frames": str(reorder)}
+        context.thread_type, context.thread_count = first.thread_type, first.thread_count
+        return context
+
     def _frames(self, stream: VideoStream, clock: Clock, gate: DecodeGate | None) -> Iterator[Picture]:
         size = 0
         gated = None
         if gate is not None:
-            when = partial(self._when, clock)
-            gated = GatedDecoder(stream.codec_context, gate, self._note_still, when, every=self.every_frame)
+            make, when = partial(self._decoder_of, stream), partial(self._when, clock)
+            gated = GatedDecoder(stream.codec_context, gate, self._note_still, when, make=make, every=self.every_frame)
         self.gated = gated is not None
         for packet in self._demux(stream):
             captured = start = time.monotonic()
