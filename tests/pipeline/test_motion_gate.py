@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +19,9 @@ from parts import Keep, Means
 
 from lengths import length
 from saccade import Capture, Model, open_source
+from saccade.capture import Source
+from saccade.capture.gating import GatedDecoder
+from saccade.capture.video import ContainerSource, FileSource
 from saccade.pipeline import Branch, Camera, Engine
 from saccade.pipeline.gate import Gate, SizeGate
 from saccade.pipeline.lane import _followed
@@ -234,3 +241,131 @@ def test_what_stands_keeps_its_number_over_a_still_time() -> None:
 def test_wrong_times_are_named() -> None:
     with pytest.raises(ValueError, match="always_every: got 0; expected seconds, above 0"):
         Gate(always_every=0)
+
+
+def read(path: Path, gate: Gate, *, every: bool) -> tuple[Source, list[float]]:
+    """A video read to its end; the times of what it shows."""
+    source = open_source(path)
+    source.every_frame, source.gate = every, gate
+    source.open()
+    return source, [picture.time for picture in iter(source.read, None)]
+
+
+@pytest.mark.parametrize("b_frames", ["0", "3"])
+def test_a_decoder_of_moving_pictures_is_replaced_while_the_scene_is_still(
+    b_frames: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bytes | None] = []
+    decoder_of = ContainerSource._decoder_of
+
+    def make(source: ContainerSource, stream: Any, extradata: bytes | None, reorder: int) -> Any:
+        made.append(extradata)
+        assert reorder >= (b_frames != "0")
+        return decoder_of(source, stream, extradata, reorder)
+
+    monkeypatch.setattr(ContainerSource, "_decoder_of", make)
+    path = clip(tmp_path / "clip.mkv", "libx264", {"bf": b_frames, "g": "25", "preset": "superfast"})
+    source, times = read(path, DeafGate(always_every=1000), every=True)
+    assert {10, 11} <= {int(time) for time in times}
+    assert len(times) + source.still >= 25 * 16 - 3
+    # The first, one once it was seen that all is still, and one after the motion: none for each key frame.
+    assert 2 <= len(made) <= 4
+
+
+def test_decoders_of_still_scenes_keep_one_picture_each(tmp_path: Path) -> None:
+    path = tmp_path / "still.mkv"
+    count, height, width = 6, 1080, 1920
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"bf": "0", "g": "5", "preset": "ultrafast", "x264-params": "ref=4:scenecut=0"}
+        frame = av.VideoFrame.from_ndarray(np.full((height * 3 // 2, width), 90, np.uint8), format="yuv420p")
+        for number in range(60):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    container = av.open(str(path))
+    packets = [packet for packet in container.demux(video=0) if packet.size]
+
+    def decoder() -> GatedDecoder:
+        gate = Gate()
+        source = FileSource(str(path))
+        make = partial(source._decoder_of, container.streams.video[0])
+        context = container.streams.video[0].codec_context
+        decoder = GatedDecoder(context, gate, lambda count: None, lambda stamp: (stamp or 0) / 1000, make=make)
+        for packet in packets:
+            for shown in decoder.decode(packet, packet.pts * float(packet.time_base)):
+                del shown
+        return decoder
+
+    kept = [decoder()]
+    gc.collect()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    kept += [decoder() for _ in range(count)]
+    gc.collect()
+    grown = (process.memory_info().rss - before) / count
+    assert grown < 8 << 20, "a picture has 3 MB, what describes it 1 MB; those of a group were three and more"
+
+
+def test_key_frames_that_need_what_came_before_them_have_it(tmp_path: Path) -> None:
+    """A stream that is refreshed column by column never has a picture that can be decoded on its own."""
+    options = {"bf": "0", "g": "50", "preset": "superfast", "x264-params": "intra-refresh=1"}
+    source, times = read(clip(tmp_path / "clip.mkv", "libx264", options), Gate(always_every=1000), every=True)
+    assert {10, 11} <= {int(time) for time in times}
+    assert sum(10 <= time < 12 for time in times) >= 45
+    assert source.damaged <= 50, "no more than until the first refresh"
+
+
+class WithHeaders:
+    """A packet that brings new headers, as RTMP has them."""
+
+    def __init__(self, packet: Any, headers: bytes) -> None:
+        self.packet, self._headers = packet, headers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.packet, name)
+
+    def has_sidedata(self, data_type: str) -> bool:
+        return data_type == "new_extradata"
+
+    def get_sidedata(self, data_type: str) -> bytes:
+        return self._headers
+
+
+class Unwrapping:
+    """A decoder that takes those."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def decode(self, packet: Any) -> Any:
+        return self._context.decode(packet.packet if isinstance(packet, WithHeaders) else packet)
+
+
+def test_headers_that_came_with_a_packet_are_those_of_the_next_decoder(tmp_path: Path) -> None:
+    made: list[bytes | None] = []
+    container = av.open(str(clip(tmp_path / "clip.mkv", "libx264", {"bf": "0", "g": "25", "preset": "superfast"})))
+    stream = container.streams.video[0]
+    headers = stream.codec_context.extradata
+    assert headers is not None
+    source = FileSource(str(tmp_path / "clip.mkv"))
+
+    def make(extradata: bytes | None, reorder: int) -> Any:
+        made.append(extradata)
+        return Unwrapping(source._decoder_of(stream, extradata, reorder))
+
+    decoder = GatedDecoder(
+        stream.codec_context, Gate(), lambda count: None, lambda stamp: (stamp or 0) / 1000, make=make
+    )
+    packets: list[Any] = [packet for packet in container.demux(stream) if packet.size]
+    packets[0] = WithHeaders(packets[0], headers)
+    for packet in packets:
+        for frame in decoder.decode(packet, packet.pts / 1000):
+            assert (frame.width, frame.is_corrupt) == (320, False)
+    assert made[0] is None
+    assert made[1:]
+    assert set(made[1:]) == {headers}

@@ -125,7 +125,7 @@ class GatedDecoder:
         self._context = make(None, context.reorder_depth) or context
         self._make = make
         self._extradata: bytes | None = None
-        # Whether the decoder has had more than key frames, and whether those need what came before them.
+        # Whether the decoder has had more than key frames, and whether those were seen to need what came before them.
         self._used = self._chained = False
         self._gate = gate
         self._still = still
@@ -165,10 +165,10 @@ class GatedDecoder:
     def _begin(self, key: av.Packet[VideoStream]) -> Iterator[VideoFrame]:
         """A new group: its key frame at once."""
         left = len(self._group) - self._known
-        if not self._gate.moving:
-            self._rest()
         # A decoder that waits for B-frames is emptied, and begins with the key frame anew to go on.
         waits = self._context.has_b_frames
+        if not (waits or self._chained or self._gate.moving):
+            self._empty()
         if not left and (self._gate.moving or not waits):
             self._start(key)
             yield from self._catch_up()
@@ -184,12 +184,10 @@ class GatedDecoder:
         self._position, self._known = 0 if waits else 1, 1
         yield from self._shown(frames)
 
-    def _rest(self) -> None:
-        """Keep none of the pictures before a key frame."""
-        if self._chained:
-            return
+    def _empty(self) -> None:
+        """Have the decoder keep no picture; while the scene is still, nor the memory of those that others needed."""
         self._context.flush_buffers()
-        if self._used:
+        if self._used and not (self._chained or self._gate.moving):
             fresh = self._make(self._extradata, self._context.reorder_depth)
             self._context, self._used = fresh or self._context, False
 
@@ -197,8 +195,8 @@ class GatedDecoder:
         frames = self._context.decode(key)
         if waits:
             frames += self._context.decode(None)
-            self._context.flush_buffers()
-        self._chained |= not frames or frames[0].is_corrupt
+            self._empty()
+        self._chained |= not frames or frames[-1].is_corrupt
         return frames
 
     def _start(self, key: av.Packet[VideoStream]) -> None:
