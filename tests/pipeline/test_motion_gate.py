@@ -312,9 +312,8 @@ def test_key_frames_that_need_what_came_before_them_have_it(tmp_path: Path) -> N
     """A stream that is refreshed column by column never has a picture that can be decoded on its own."""
     options = {"bf": "0", "g": "50", "preset": "superfast", "x264-params": "intra-refresh=1"}
     source, times = read(clip(tmp_path / "clip.mkv", "libx264", options), Gate(always_every=1000), every=True)
-    assert {10, 11} <= {int(time) for time in times}
-    assert sum(10 <= time < 12 for time in times) >= 45
-    assert source.damaged <= 50, "no more than until the first refresh"
+    assert 12 in {int(time) for time in times}, "an emptied decoder shows nothing until all columns were refreshed"
+    assert source.damaged == 0
 
 
 class WithHeaders:
