@@ -122,9 +122,9 @@ class GatedDecoder:
         every: bool = False,
     ) -> None:
         # The one that belongs to a container would last as long as that.
-        self._context = make(None, context.reorder_depth) or context
         self._make = make
         self._extradata: bytes | None = None
+        self._context = self._another(context)
         # Whether the decoder has had more than key frames, and whether those were seen to need what came before them.
         self._used = self._chained = False
         self._gate = gate
@@ -188,8 +188,13 @@ class GatedDecoder:
         """Have the decoder keep no picture; while the scene is still, nor the memory of those that others needed."""
         self._context.flush_buffers()
         if self._used and not (self._chained or self._gate.moving):
-            fresh = self._make(self._extradata, self._context.reorder_depth)
-            self._context, self._used = fresh or self._context, False
+            self._context, self._used = self._another(self._context), False
+
+    def _another(self, context: VideoCodecContext) -> VideoCodecContext:
+        """A new decoder in place of this one, or this one."""
+        # PyAV before 18 says only that there is some, and one that waits for too few would lose pictures.
+        reorder = getattr(context, "reorder_depth", None if context.has_b_frames else 0)
+        return context if reorder is None else self._make(self._extradata, reorder) or context
 
     def _at_once(self, key: av.Packet[VideoStream], *, waits: bool) -> list[VideoFrame]:
         frames = self._context.decode(key)

@@ -233,16 +233,16 @@ class ContainerSource(Source):
 
     def _decoder_of(self, stream: VideoStream, extradata: bytes | None, reorder: int) -> VideoCodecContext | None:
         """Another decoder of the stream; see `MakeDecoder`. Those of graphics cards are set up with their container."""
-        from av import VideoCodecContext
+        import av
 
         if self._options.hwaccel != "none":
             return None
         first = stream.codec_context
-        context = VideoCodecContext.create(first.codec, "r")
+        context: Any = av.CodecContext.create(first.codec, "r")
         context.extradata = first.extradata if extradata is None else extradata
         context.options = {**first.options, "has_b_frames": str(reorder)}
         context.thread_type, context.thread_count = first.thread_type, first.thread_count
-        return context
+        return context  # type: ignore[no-any-return]
 
     def _frames(self, stream: VideoStream, clock: Clock, gate: DecodeGate | None) -> Iterator[Picture]:
         size = 0
