@@ -18,7 +18,7 @@ from mp4 import boxes
 
 from lengths import length
 from saccade.archive import boxes as room
-from saccade.archive import edits, excerpt, samples, survey
+from saccade.archive import edits, excerpt, fragments, places, samples, survey
 from saccade.archive.boxes import Unproven
 from saccade.archive.excerpt import Film
 from saccade.archive.find import Found
@@ -47,6 +47,28 @@ KINDS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "m4.mp4": ("mpeg4", {"g": "12", "bf": "2"}, {}),
     "pictures.mov": ("mjpeg", {}, {}),
 }
+
+
+IN_FRAGMENTS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "keys.mp4": (
+        "libx264",
+        {"g": "20", "bf": "2", "sc_threshold": "0"},
+        {"movflags": "frag_keyframe+empty_moov+default_base_moof"},
+    ),
+    "absolute.mp4": ("libx264", {"g": "20", "bf": "0"}, {"movflags": "frag_keyframe+empty_moov"}),
+    "between.mp4": (
+        "libx264",
+        {"g": "20", "bf": "3", "x264-params": "open-gop=1:scenecut=0"},
+        {"movflags": "empty_moov+default_base_moof", "frag_duration": "700000"},
+    ),
+    "each.mp4": ("libx264", {"g": "20", "bf": "2"}, {"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
+    "begins265.mp4": (
+        "libx265",
+        {"x265-params": "keyint=20:min-keyint=20:bframes=3:open-gop=1:scenecut=0:log-level=none:pools=none"},
+        {"movflags": "frag_keyframe+empty_moov+default_base_moof+delay_moov", "tag": "hvc1"},
+    ),
+}  # fmt: skip
+KINDS |= IN_FRAGMENTS
 
 
 def film(path: Path, frames: int = FRAMES, *, uneven: bool = False, sound: bool = False) -> Path:
@@ -84,7 +106,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edits, "WORTH_BYTES", 0)
     monkeypatch.setattr(excerpt, "SECTION", 40)
     monkeypatch.setattr(excerpt, "MARGIN_SECONDS", 5)
-    monkeypatch.setattr(excerpt, "MARGIN_SAMPLES", 16)
+    for module in (excerpt, fragments):
+        monkeypatch.setattr(module, "MARGIN_SAMPLES", 16)
+    monkeypatch.setattr(fragments, "WORTH_BYTES", 0)
+    monkeypatch.setattr(fragments, "SECTION_BYTES", 3000)
 
 
 def listed(path: Path, *, parts: bool) -> tuple[list[tuple[Any, ...]], bool]:
@@ -137,7 +162,7 @@ def test_parts_give_what_the_whole_gives(tmp_path: Path, short: None, name: str,
             whole = seen(video)
         union, counts = [], []
         for item in items:
-            with opened(path, rate=rate, start=item.start, stop=item.stop) as video:
+            with opened(path, rate=rate, start=item.start, stop=item.stop, position=item.position) as video:
                 counts.append(video._part.count if video._part is not None else FRAMES)
                 union += seen(video)
         assert union == whole
@@ -169,6 +194,67 @@ def test_a_film_that_is_cut_short_is_listed_to_its_end(tmp_path: Path, short: No
         assert by_parts
         assert found == listed(path, parts=False)[0]
         assert 20 < len(found) < 301
+
+
+@pytest.mark.parametrize("name", ["keys.mp4", "absolute.mp4"])
+def test_a_recording_in_fragments_that_broke_off_is_listed_to_its_end(tmp_path: Path, short: None, name: str) -> None:
+    path = film(tmp_path / name, 300)
+    data = path.read_bytes()
+    for share in (0.4, 0.7, 0.99):
+        path.write_bytes(data[: int(len(data) * share)])
+        found, by_parts = listed(path, parts=True)
+        assert by_parts
+        # Where the head of a fragment is cut, FFmpeg loses others, too, or all.
+        with contextlib.suppress(SourceError):
+            whole = listed(path, parts=False)[0]
+            assert found[: len(whole)] == whole
+        assert len(found) > 20
+        items = survey.survey(Found(str(path), path.stat().st_size, "", None), 1000)
+        assert isinstance(items, list)
+        with opened(path, position=items[0].position) as video:
+            count = sum(1 for _ in iter(video.read, None))
+            assert len(found) - 2 <= count + video.damaged <= len(found) - 1  # the last packet may be cut
+
+
+@pytest.mark.parametrize("name", ["each.mp4", "closed.mp4"])
+def test_of_a_bucket_a_segment_reads_little_more_than_its_own(
+    tmp_path: Path, short: None, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / name)
+    data, asked = path.read_bytes(), set()
+
+    def get(bucket: str, key: str, *, Range: str, IfMatch: str) -> bytes:
+        first, last = map(int, Range.removeprefix("bytes=").split("-"))
+        asked.add(first)
+        return data[first : last + 1]
+
+    monkeypatch.setattr(places, "s3_get", get)
+    monkeypatch.setattr(places, "BLOCK_BYTES", 1024)
+    items = survey.survey(Found("s3://bucket/film.mp4", len(data), '"1"', None), 5)
+    assert isinstance(items, list)
+    union = []
+    for item in items:
+        asked.clear()
+        video, _ = survey.opened(item, start=item.start, stop=item.stop, position=item.position, rate=3)
+        video.open()
+        union += seen(video)
+        assert len(asked) < 0.7 * len(data) / 1024 or name == "closed.mp4"
+    with opened(path, rate=3) as video:
+        assert union == seen(video)
+
+
+def test_fragments_that_do_not_say_when_they_begin_are_listed_whole(tmp_path: Path, short: None) -> None:
+    path = film(tmp_path / "keys.mp4")
+    items = survey.survey(Found(str(path), path.stat().st_size, "", None), 5)
+    assert isinstance(items, list)
+    assert all(item.position for item in items)
+    data = path.read_bytes()
+    late = data.rindex(b"tfdt")
+    path.write_bytes(data[:late] + b"free" + data[late + 4 :])
+    without = survey.survey(Found(str(path), path.stat().st_size, "", None), 5)
+    assert isinstance(without, list)
+    assert [item.position for item in without] == [None] * len(items)
+    assert [(item.start, item.stop) for item in without] == [(item.start, item.stop) for item in items]
 
 
 def test_damaged_tables_never_give_other_packets(tmp_path: Path, short: None) -> None:

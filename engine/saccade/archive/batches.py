@@ -26,9 +26,9 @@ class Archive:
     crops : a JPEG picture of each object. app : as in `saccade run`. options : others of `saccade.open`.
 
     A batch is an Arrow table or a mapping of columns. `path` names local files; a column `bytes` may bring the content
-    of pictures. Columns `start` and `stop` of a manifest bound segments. The answer, of the same kind as the batch, has
-    the columns of the results (docs/archive.md). It never raises because of a file: what is wrong is a row with status
-    `error`. The network is opened at the first batch, so that the object itself can be sent anywhere.
+    of pictures. Columns `start`, `stop` and `position` of a manifest bound segments. The answer, of the same kind as
+    the batch, has the columns of the results (docs/archive.md). It never raises because of a file: what is wrong is a
+    row with status `error`. The network is opened at the first batch, so that the object itself can be sent anywhere.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Archive:
             segment=int(row.get("segment") or 0),
             start=_whole(row.get("start")),
             stop=_whole(row.get("stop")),
+            position=_whole(row.get("position")),
             modified=row.get("modified"),
         )
         try:

@@ -15,7 +15,7 @@ from saccade.archive.samples import Samples
 
 WORTH_BYTES = 1 << 20
 """Of smaller heads (`moov`), as an hour of video has, the index is a few MB at most: they are not looked into."""
-_NOT_SHOWN = frozenset((b"soun", b"hint", b"text", b"sbtl", b"subt", b"subp", b"clcp", b"tmcd", b"meta", b"camm"))
+NOT_SHOWN = frozenset((b"soun", b"hint", b"text", b"sbtl", b"subt", b"subp", b"clcp", b"tmcd", b"meta", b"camm"))
 _FRAGMENTED = frozenset((b"mvex", b"cmov"))
 
 
@@ -47,7 +47,7 @@ def shown_tracks(file: IO[bytes], head: Box) -> list[Box]:
     """The tracks of a `moov` that may show pictures; raises Unproven where there are none, or in fragments."""
     parts = children(file, head)
     check(_FRAGMENTED.isdisjoint(parts) and b"trak" in parts)
-    return [track for track in parts[b"trak"] if kind_of_track(file, children(file, track)) not in _NOT_SHOWN]
+    return [track for track in parts[b"trak"] if kind_of_track(file, children(file, track)) not in NOT_SHOWN]
 
 
 def kind_of_track(file: IO[bytes], parts: Boxes) -> bytes:

@@ -115,7 +115,9 @@ class Film:
         film, track, media, info, description = self._fixed
         content = _box(b"minf", info + _box(b"stbl", description + b"".join(tables)))
         head = _box(b"moov", film + _box(b"trak", track + _box(b"mdia", media + content)))
-        excerpt = Excerpt(self._file, self._head, head)
+        left = self._head.end - self._head.at - len(head)
+        check(left >= 0)
+        excerpt = Excerpt(self._file, self._head.at, head + free(left), self._file.seek(0, os.SEEK_END))
         excerpt.count, excerpt.later = int((sizes > 0).sum()), first > 0
         excerpt.start, excerpt.shift = self._start, int(part.decoded[0]) - self._zero
         return excerpt
@@ -139,27 +141,31 @@ def _box(name: bytes, content: bytes) -> bytes:
     return _numbers([len(content) + 8]) + name + content
 
 
+def free(size: int) -> bytes:
+    """The head of a box that says nothing, of so many bytes in all; raises Unproven where there is none so small."""
+    check(size == 0 or size >= 8)
+    if size >> 32:
+        return _numbers([1]) + b"free" + size.to_bytes(8, "big")
+    return _numbers([size]) + b"free" if size else b""
+
+
 def _table(name: bytes, rows: NDArray[np.int64]) -> bytes:
     return _box(name, bytes(4) + _numbers([len(rows)]) + _numbers(rows))
 
 
 class Excerpt(io.RawIOBase):
-    """The film with another `moov`.
+    """The film with other bytes at a place, and of another size.
 
-    file, place : the film, and where its own one lies. count : samples with a byte at least.
+    count : packets that it must give, or 0 where that is not known.
     later : the film begins before it.
     start : time stamp of the film's first frame as FFmpeg has it, ticks. shift : to add to time stamps for the film's.
     """
 
     count, later, start, shift = 0, False, 0, 0
 
-    def __init__(self, file: IO[bytes], place: Box, head: bytes) -> None:
+    def __init__(self, file: IO[bytes], at: int, patch: bytes, size: int) -> None:
         super().__init__()
-        left = place.end - place.at - len(head)
-        check(left == 0 or left >= 8)
-        self._file, self._at = file, place.at
-        self._head = head + (_numbers([left]) + b"free" if left else b"")
-        self._size = file.seek(0, os.SEEK_END)
+        self._file, self._at, self._patch, self._size = file, at, patch, size
         self._position = 0
 
     def readable(self) -> bool:
@@ -184,8 +190,9 @@ class Excerpt(io.RawIOBase):
         if size is None or size < 0:
             return self.readall()
         within = self._position - self._at
-        if 0 <= within < len(self._head):
-            data = self._head[within : within + size]
+        size = max(0, min(size, self._size - self._position))
+        if 0 <= within < len(self._patch):
+            data = self._patch[within : within + size]
         else:
             self._file.seek(self._position)
             data = self._file.read(min(size, -within) if within < 0 else size)

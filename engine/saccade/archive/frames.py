@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from saccade.archive.boxes import Unproven
 from saccade.archive.edits import change_nothing
 from saccade.archive.excerpt import Excerpt, Film
+from saccade.archive.fragments import Fragments
 from saccade.archive.random_access import begins_whole, length_size
 from saccade.capture.clock import Clock
 from saccade.capture.source import Picture, SourceOptions
@@ -44,7 +46,7 @@ class VideoFile(FileSource):
 
     target : what FFmpeg opens. name : for messages. start, stop : time stamps of the key frames that bound the segment,
     ticks; None: begin and end of the file. rate : frames a second to look at; None: all. keys : key frames only.
-    listed : only its packets are wanted.
+    position : see `manifest.Item`. listed : only its packets are wanted.
 
     Of a long MP4 no more is opened than a part that holds the segment, and for a list of its packets one part after the
     other: FFmpeg keeps an index of all frames that a file has, from its begin to its end.
@@ -54,16 +56,17 @@ class VideoFile(FileSource):
 
     def __init__(
         self, target: str | IO[bytes], name: str, *, start: int | None = None, stop: int | None = None,
-        rate: float | None = None, keys: bool = False, listed: bool = False,
+        position: int | None = None, rate: float | None = None, keys: bool = False, listed: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name, SourceOptions())
         self._target = os.path.abspath(target) if isinstance(target, str) else target
-        self._start, self._end = start, stop
+        self._start, self._end, self._position = start, stop, position
         self._every = Fraction(rate).limit_denominator(1000) if rate else None
         self._keys = keys
         self._listed, self._whole = listed, False
         self._file: IO[bytes] | None = None
-        self._sections: Iterator[Excerpt] = iter(())
+        self._sections: Iterator[tuple[Excerpt, list[int]]] = iter(())
+        self._fragments: list[int] = []
         self._part: Excerpt | None = None
         self._from: Iterator[av.Packet[VideoStream]] | None = None
         self._clock = Clock(Fraction(1), 0, Fraction(1), None, True)
@@ -89,7 +92,7 @@ class VideoFile(FileSource):
     def close(self) -> None:
         """Close the file; frames handed out keep their memory."""
         super().close()
-        self._part, self._from, self._sections = None, None, iter(())
+        self._part, self._from, self._sections, self._fragments = None, None, iter(()), []
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -101,15 +104,22 @@ class VideoFile(FileSource):
         return super()._opened()
 
     def _excerpt(self) -> Excerpt | None:
-        if self._whole or not (self._listed or self._start is not None or self._end is not None):
+        bounds = self._start, self._end, self._position
+        if self._whole or not (self._listed or any(bound is not None for bound in bounds)):
             return None
         if isinstance(self._target, str):
             self._file = open(self._target, "rb")  # noqa: SIM115 - it is closed with the container
-        film = Film(self._file or cast(IO[bytes], self._target))
+        file = self._file or cast(IO[bytes], self._target)
         if not self._listed:
-            return film.segment(self._start, self._end)
-        self._sections = film.sections()
-        return next(self._sections)
+            if self._position is not None:
+                return Fragments(file).segment(self._position, self._end)
+            return Film(file).segment(self._start, self._end)
+        try:
+            self._sections = ((part, []) for part in Film(file).sections())
+        except Unproven:
+            self._sections = Fragments(file).sections()
+        part, self._fragments = next(self._sections)
+        return part
 
     def _input(self) -> str | IO[bytes]:
         target = self._target if self._part is None else cast(IO[bytes], self._part)
@@ -146,13 +156,13 @@ class VideoFile(FileSource):
         return clock
 
     def packets(self) -> Iterator[av.Packet[VideoStream]]:
-        """The packets of the open file, not decoded."""
+        """The packets of the open file, not decoded. Raises Unproven where it has to be listed whole, late as it is."""
         assert self._container is not None
         count = yield from self._shifted(self._container, self._stream)
-        for part in self._sections:
+        for part, fragments in self._sections:
             if self._part is not None and count < self._part.count:
                 return  # the file ends before it should
-            self._part = part
+            self._part, self._fragments = part, fragments
             with self._opened() as container:
                 count = yield from self._shifted(container, self._stream_of(container))
 
@@ -166,6 +176,15 @@ class VideoFile(FileSource):
                 count += 1
                 yield packet
         return count
+
+    def fragment_of(self, position: int | None) -> int | None:
+        """Where the fragment begins that the latest packet lies in; None where the file is not listed by fragments."""
+        return self._fragments[max(0, bisect_right(self._fragments, position or 0) - 1)] if self._fragments else None
+
+    def list_whole(self) -> None:
+        """Open the file whole after all, at its begin: `packets` raised Unproven."""
+        self._whole = True
+        self.open()
 
     @property
     def clock(self) -> Clock:

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         ("segment", pa.int32()),
         ("start", pa.int64()),
         ("stop", pa.int64()),
+        ("position", pa.int64()),
         ("seconds", pa.float64()),
         ("frames", pa.int64()),
     ],
@@ -47,7 +48,8 @@ class Item:
 
     kind : picture or video. version : what the content is: an ETag, or a hash. segment : number within the file.
     start, stop : time stamps of the key frames that bound it, in ticks of the video stream; None: begin and end of the
-    file. seconds, frames : of the segment, as its packets say; 0 where they do not.
+    file. position : of a file in fragments, the byte from which on it may be read for this segment; None: it is opened.
+    seconds, frames : of the segment, as its packets say; 0 where they do not.
     """
 
     path: str
@@ -58,6 +60,7 @@ class Item:
     segment: int = 0
     start: int | None = None
     stop: int | None = None
+    position: int | None = None
     seconds: float = 0.0
     frames: int = 1
 

@@ -101,7 +101,9 @@ class Examiner:
 
     def _of_video(self, item: Item) -> Iterator[Row]:
         self._check_file(item)
-        video, remote = opened(item, start=item.start, stop=item.stop, rate=self.order.rate, keys=self.order.keys)
+        video, remote = opened(
+            item, start=item.start, stop=item.stop, position=item.position, rate=self.order.rate, keys=self.order.keys
+        )
         video.named = 0
         frames, trouble = 0, ""
         try:

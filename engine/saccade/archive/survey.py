@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any, cast
 
+from saccade.archive.boxes import Unproven
 from saccade.archive.find import LINKED, Found
 from saccade.archive.frames import VideoFile
 from saccade.archive.manifest import Item
@@ -137,7 +138,11 @@ def segments(item: Item, seconds: float, check: Callable[[], None]) -> list[Item
     video, remote = opened(item, listed=True)
     try:
         video.open()
-        return _cut(item, video, seconds, check)
+        try:
+            return _cut(item, video, seconds, check)
+        except Unproven:
+            video.list_whole()
+            return _cut(item, video, seconds, check)
     except SourceError:
         return [item]
     except Exception as error:
@@ -163,6 +168,7 @@ def _cut(item: Item, video: VideoFile, seconds: float, check: Callable[[], None]
     recordings that were joined byte by byte: there a key frame's time bounds nothing.
     """
     clock = video.clock
+    before = position = video.fragment_of(None)
     found: list[Item] = []
     orderly = video.orderly
     count = frames = 0
@@ -184,8 +190,15 @@ def _cut(item: Item, video: VideoFile, seconds: float, check: Callable[[], None]
             keys = keys[1], stamp
             if frames and (stamp - at) * clock.unit >= seconds:
                 length = float((stamp - at) * clock.unit)
-                found.append(replace(item, segment=len(found), start=begin, stop=stamp, frames=frames, seconds=length))
-                frames, begin, at = 0, stamp, stamp
+                found.append(
+                    replace(
+                        item, segment=len(found), start=begin, stop=stamp, position=position, frames=frames,
+                        seconds=length,
+                    )
+                )  # fmt: skip
+                # The segment is read from the key frame before it on: see `VideoFile`.
+                frames, begin, at, position = 0, stamp, stamp, before
+            before = video.fragment_of(packet.pos)
         elif keys[0] is not None and stamp < keys[0]:
             orderly = False
         frames += 1
@@ -193,4 +206,5 @@ def _cut(item: Item, video: VideoFile, seconds: float, check: Callable[[], None]
     if not orderly:
         return [replace(item, seconds=float(count * clock.step * clock.unit), frames=count)]
     length = float(((at if latest is None else latest) - at + clock.step) * clock.unit)
-    return [*found, replace(item, segment=len(found), start=begin, frames=frames, seconds=length)]
+    last = replace(item, segment=len(found), start=begin, position=position, frames=frames, seconds=length)
+    return [*found, last]
