@@ -365,6 +365,14 @@ def test_settings_of_aws_that_are_none_are_said(tmp_path: Path, settings: dict[s
     assert len(line.splitlines()) == 1
 
 
+def test_a_plan_says_how_far_it_is(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = saccade("plan", pictures, "-o", tmp_path / "m.parquet").stderr
+    assert said == ""  # it was soon done
+    monkeypatch.setattr("saccade.cli.archive.LINE_SECONDS", 0)
+    lines = saccade("plan", pictures, "-o", tmp_path / "m.parquet").stderr.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"{number + 1} pictures" for number in range(PICTURES)]
+
+
 def test_a_plan_of_large_files_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
     large = tmp_path / "large.mp4"
     with large.open("wb") as file:

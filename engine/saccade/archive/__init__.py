@@ -7,7 +7,8 @@ A task's part is named after what went into it: content, model and options. It i
 whoever is asked again finds it and does nothing. No engine is trusted with that, and none sees a pixel.
 
 `places` knows folders and buckets, `find` lists, `survey` looks into files, `manifest` and `schema` are the two tables,
-`frames` decodes, `shard` is the function, `order` says what is asked of it, `pool` and `cluster` run it, `compact`
+`frames` decodes, `excerpt` and `fragments` show FFmpeg a part of a long MP4, whose boxes `boxes`, `samples` and `edits`
+understand, `shard` is the function, `order` says what is asked of it, `pool` and `cluster` run it, `compact`
 joins. Nothing here but `order` needs more than pyarrow until a network is opened.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -47,8 +47,11 @@ class Plan:
 
 def plan(
     sources: Sequence[str], target: str, *, chosen: Filter | None = None, seconds: float = 60.0, pictures: int = 64,
+    tell: Callable[[Plan], None] = lambda so_far: None,
 ) -> Plan:  # fmt: skip
-    """Write the manifest of all files. seconds : least length of a segment. pictures : of a task.
+    """Write the manifest of all files.
+
+    seconds : least length of a segment. pictures : of a task. tell : called after each file with what was found so far.
 
     Raises SourceError where a source is not there, cannot be listed, or holds nothing.
     """
@@ -61,6 +64,7 @@ def plan(
         writer = Writer(part, pictures=pictures, seconds=seconds)
         for found, answer in _surveyed(find(sources, chosen), seconds):
             _count(result, found, answer)
+            tell(result)
             for item in answer if isinstance(answer, list) else ():
                 writer.add(item)
         writer.close()

@@ -146,7 +146,7 @@ def segments(item: Item, seconds: float, check: Callable[[], None]) -> list[Item
     except SourceError:
         return [item]
     except Exception as error:
-        if remote is None and not _is_of_ffmpeg(error):
+        if not _is_of_ffmpeg(error):
             raise
         return [item]
     finally:

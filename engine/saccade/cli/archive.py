@@ -16,10 +16,11 @@ from saccade.errors import ConfigError
 from saccade.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from saccade.archive.manifest import Task
     from saccade.archive.order import Order
+    from saccade.archive.plan import Plan
     from saccade.archive.pool import Pool
     from saccade.archive.run import Progress
 
@@ -138,16 +139,20 @@ def _plan(options: argparse.Namespace) -> int:
     )  # fmt: skip
     order = _order(options) if options.estimate else None
     give_back_large_blocks()
-    made = plan(options.sources, options.target, chosen=chosen, seconds=options.segment, pictures=options.pictures)
+    _shown[0] = time.monotonic()
+    try:
+        made = plan(
+            options.sources, options.target, chosen=chosen, seconds=options.segment, pictures=options.pictures,
+            tell=lambda so_far: _show(lambda: _planned(so_far)),
+        )  # fmt: skip
+    finally:
+        _end_line()
     frames, seconds = estimate(options.target, order) if order else (0.0, 0.0)
     if options.json:
         more = {"to_look_at": round(frames), "worker_seconds": round(seconds, 1)} if order else {}
         print(json.dumps(made.plain() | more, indent=2))
     else:
-        print(
-            f"{options.target}: {made.pictures} pictures, {made.videos} videos ({duration(made.seconds)}) in "
-            f"{made.segments} segments, {made.bytes / 1e9:.2f} GB, {made.tasks} tasks"
-        )
+        print(f"{options.target}: {_planned(made)}, {made.tasks} tasks")
         for reason, count in made.left_out.most_common(10):
             print(plain(f"left out: {count} {reason}"))
         if made.list_requests:
@@ -163,6 +168,15 @@ def _plan(options: argparse.Namespace) -> int:
     for line in made.named:
         print(plain(hidden(f"saccade archive: cannot be read: {line}")), file=sys.stderr)
     return 1 if made.unreadable else 0
+
+
+def _planned(plan: Plan) -> str:
+    from saccade.archive.run import duration
+
+    return (
+        f"{plan.pictures} pictures, {plan.videos} videos ({duration(plan.seconds)}) in {plan.segments} segments, "
+        f"{plan.bytes / 1e9:.2f} GB"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -193,14 +207,14 @@ def _run(options: argparse.Namespace) -> int:
             pool.close()
             for report in on_ray(options.ray, order, options.out, tasks, workers):
                 progress.take(report)
-                _show(progress)
+                _show(progress.line, progress.worked)
                 if signals.received is not None:
                     break
         else:
             for answer in pool.run(tasks):
                 if answer is not None:
                     progress.take(answer)
-                _show(progress)
+                _show(progress.line, progress.worked)
     return _told(options, progress, stopped=signals.received is not None)
 
 
@@ -224,20 +238,23 @@ def _tasks(
 _shown = [0.0]
 
 
-def _show(progress: Progress) -> None:
+def _show(line: Callable[[], str], begun: float = 1.0) -> None:
     terminal = sys.stderr.isatty()
     now = time.monotonic()
-    if now - _shown[0] < (0.5 if terminal else LINE_SECONDS) or (not terminal and not progress.worked):
+    if now - _shown[0] < (0.5 if terminal else LINE_SECONDS) or (not terminal and not begun):
         return
     _shown[0] = now
-    line = progress.line()
-    sys.stderr.write(f"\r\x1b[K{line}" if terminal else f"{line}\n")
+    sys.stderr.write(f"\r\x1b[K{line()}" if terminal else f"{line()}\n")
     sys.stderr.flush()
 
 
-def _told(options: argparse.Namespace, progress: Progress, *, stopped: bool) -> int:
+def _end_line() -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
+
+
+def _told(options: argparse.Namespace, progress: Progress, *, stopped: bool) -> int:
+    _end_line()
     if options.json:
         print(json.dumps(progress.plain() | {"stopped": stopped}, indent=2))
     else:
