@@ -313,6 +313,15 @@ def test_a_title_that_is_no_text_does_not_matter_wherever_the_film_is_read_from(
     video.close()
 
 
+def test_a_part_that_does_not_open_is_done_without(
+    tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "closed.mp4", 300)
+    whole = listed(path, parts=False)[0]
+    monkeypatch.setattr(Film, "_excerpt", lambda self, first, stop: excerpt.Excerpt(self._file, 0, bytes(4096), 4096))
+    assert listed(path, parts=True) == (whole, False)
+
+
 def test_what_is_uncertain_has_no_parts(tmp_path: Path, short: None) -> None:
     path = film(tmp_path / "closed.mp4", 120)
     assert not _has_parts(path, b"stss", 8, 0)  # no sample has the number 0

@@ -28,6 +28,7 @@ from saccade.archive.random_access import begins_whole, length_size
 from saccade.capture.clock import Clock
 from saccade.capture.source import Picture, SourceOptions
 from saccade.capture.video import FileSource
+from saccade.errors import SourceError
 
 if TYPE_CHECKING:
     import av
@@ -80,11 +81,16 @@ class VideoFile(FileSource):
         """Open the file at the segment's first frame."""
         import av
 
-        super().open()
-        if self._part is None or self._start is None:
-            return
-        with contextlib.suppress(av.error.FFmpegError, OSError):
-            self._from = self._from_start()
+        try:
+            super().open()
+        except SourceError:
+            if self._part is None:
+                raise
+        else:
+            if self._part is None or self._start is None:
+                return
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                self._from = self._from_start()
         if self._from is None:
             self._whole = True  # where decoding may begin lies far before, or nobody knows
             super().open()
