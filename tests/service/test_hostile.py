@@ -209,6 +209,18 @@ def serving(*routes: Route, limits: Limits | None = None, door: Door | None = No
         server.stop()
 
 
+def test_who_has_just_connected_is_hung_up_on_when_the_server_stops() -> None:
+    for _ in range(40):
+        server = HttpServer(bind("127.0.0.1", 0), [])
+        server.start()
+        clients = [connect((server.host, server.port)) for _ in range(6)]
+        server.stop()
+        for client in clients:
+            client.settimeout(20)
+            assert answer(client) == b""
+            client.close()
+
+
 # ---- nobody takes it all ----
 
 

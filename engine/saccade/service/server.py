@@ -139,6 +139,11 @@ class HttpServer:
         )
         self._ready.set()
         await self._wanted_end.wait()
+        # What has just been accepted becomes a connection, which can be told, in the next rounds, and asyncio loses it
+        # where the listener is closed before.
+        self.loop.remove_reader(self._bound)
+        for _ in range(3):
+            await asyncio.sleep(0)
         listener.close()
         for connection in self._connections():
             connection.stop()
