@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_box import Box, Cam, jain, p99, steady, storm
 
+from lengths import length
 from saccade.pipeline.scheduler import Scheduler
 
 
@@ -103,7 +104,7 @@ def rough(seconds: float, seed: int) -> Callable[[float], float]:
     return lambda now: next(first, 0) or often(now) * (1 if chance.random() < 0.9 else chance.uniform(1.3, 2.2))
 
 
-@pytest.mark.parametrize(("hz", "rate"), [(30, 5), (25, 5), (30, 7)])
+@pytest.mark.parametrize(("hz", "rate"), [(30, 7), (25, 5), (30, 5)][: length(2, 3)])
 def test_a_priority_camera_waits_for_nobody_though_pictures_are_late_and_looks_uneven(hz: float, rate: int) -> None:
     """Nothing runs when its picture comes, and nothing begins beside it; what that costs is paid from its share."""
 

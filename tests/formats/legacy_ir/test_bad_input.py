@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lengths import length
 from memory import peak, reset_peak
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import legacy_ir
@@ -163,7 +164,9 @@ def test_entities_are_not_expanded(tmp_path: Path) -> None:
         legacy_ir.read(path)
 
 
-@pytest.mark.parametrize("filler", ["<a/>", "<layer/>", "<edge/>", '<layer id="7" type="ReLU"><data a="1"/></layer>'])
+@pytest.mark.parametrize(
+    "filler", ["<a/>", '<layer id="7" type="ReLU"><data a="1"/></layer>', "<layer/>", "<edge/>"][: length(2, 4)]
+)
 def test_a_hundred_megabytes_of_xml(filler: str, tmp_path: Path) -> None:
     """Refused at once; and 8 MB of the same, which are read, take little memory and time."""
     head, tail = '<net name="x" version="5"><layers>', "</layers></net>"
