@@ -221,6 +221,7 @@ def test_a_camera_that_fails_in_mid_run_is_told_to_the_broker_before_the_unit_re
     assert sent[-1] == "Lambda has failure, error msg camera: torn off"
 
 
+@pytest.mark.usefixtures("own_signals")
 def test_a_function_whose_cameras_have_all_broken_off_fails_so_that_the_unit_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_function_whose_cameras_have_all_broken_off_fails_so_that_the_unit_beg
     assert messages(events)[-1]["payload"] == "Lambda has failure, error msg camera door: camera: torn off"
 
 
+@pytest.mark.usefixtures("own_signals")
 def test_what_nobody_has_thought_of_is_told_and_fails_the_function(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
