@@ -125,8 +125,9 @@ class GatedDecoder:
         self._make = make
         self._extradata: bytes | None = None
         self._context = self._another(context)
-        # Whether the decoder has had more than key frames, and whether those were seen to need what came before them.
-        self._used = self._chained = False
+        # Whether the decoder has had more than key frames, and whether those were seen to need what came before them,
+        # or to give no picture without.
+        self._used = self._chained = self._none_alone = False
         self._gate = gate
         self._still = still
         self._when = when
@@ -150,6 +151,10 @@ class GatedDecoder:
             self._still(len(self._group) - self._known)
             self._forget()
             yield from self._shown(self._context.decode(None))
+        elif self._none_alone:
+            # As where pictures are refreshed column by column: each packet is decoded, and only what is done with the
+            # pictures is the gate's to say.
+            yield from self._shown(self._context.decode(packet))
         elif packet.is_keyframe:
             yield from self._begin(packet)
         else:
@@ -201,6 +206,8 @@ class GatedDecoder:
         if waits:
             frames += self._context.decode(None)
             self._empty()
+        # A decoder may learn only from this packet that it has to wait for others.
+        self._none_alone |= not frames and (waits or not self._context.has_b_frames)
         self._chained |= not frames or frames[-1].is_corrupt
         return frames
 
