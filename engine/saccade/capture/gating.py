@@ -7,7 +7,8 @@ tell has those decoded too, before it: of a file, whose every picture counts, al
 a live camera one a second, so that no second in which something moved goes unseen, late as it is.
 
 A decoder keeps as much memory as it has ever needed, for pictures that others refer to: 3 MB each at 1080p. While the
-scene is still there are none, and another takes its place that has had none but key frames.
+scene is still it keeps none, and another takes its place that has had none but key frames; who wakes it begins with the
+key frame anew.
 """
 
 from __future__ import annotations
@@ -187,7 +188,12 @@ class GatedDecoder:
         self._still(left)
         self._start(key)
         self._position, self._known = 0 if waits else 1, 1
-        yield from self._shown(frames)
+        shown = list(self._shown(frames))
+        if not (waits or self._chained or self._gate.moving):
+            # While the scene is still nobody needs what the decoder keeps for pictures behind this one.
+            self._empty()
+            self._position = 0
+        yield from shown
 
     def _empty(self) -> None:
         """Have the decoder keep no picture; while the scene is still, nor the memory of those that others needed."""
