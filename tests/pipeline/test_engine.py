@@ -207,6 +207,14 @@ def test_cameras_come_and_go_pause_and_change_while_others_run(model: Model) -> 
     check_accounts(engine)
 
 
+def test_freed_memory_is_returned_now_and_then(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    returned: list[bool] = []
+    monkeypatch.setattr("saccade.pipeline.engine.TRIM_SECONDS", 0.01)
+    monkeypatch.setattr("saccade.pipeline.engine.give_back_free_pages", lambda: returned.append(True))
+    with Run(Engine([camera("only", model, lambda: Live("only", steady()))])):
+        wait_for(lambda: len(returned) > 1)
+
+
 def test_an_output_that_hangs_as_its_camera_is_removed_holds_up_nobody(
     model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

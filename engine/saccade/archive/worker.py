@@ -28,10 +28,10 @@ def main() -> int:
     def say(**answer: Any) -> None:
         answers.write(json.dumps(answer) + "\n")
 
-    from saccade.archive.memory import give_back_large_blocks
     from saccade.archive.order import Order
     from saccade.archive.shard import Shard, task_from
     from saccade.errors import SaccadeError
+    from saccade.memory import give_back_large_blocks
 
     give_back_large_blocks()
     try:

@@ -129,9 +129,9 @@ def _order(options: argparse.Namespace) -> Order:
 
 def _plan(options: argparse.Namespace) -> int:
     from saccade.archive.find import Filter, moment
-    from saccade.archive.memory import give_back_large_blocks
     from saccade.archive.plan import plan
     from saccade.archive.run import cores, duration, estimate
+    from saccade.memory import give_back_large_blocks
 
     chosen = Filter(
         include=tuple(options.include), exclude=tuple(options.exclude),

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from saccade.errors import ConfigError, SaccadeError
 from saccade.geometry import Region
 from saccade.ledger import Reason
+from saccade.memory import give_back_free_pages
 from saccade.pipeline.app import Branch
 from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.gate import HOLD_SECONDS, Gate
@@ -40,6 +41,8 @@ CLOSE_PATIENCE = 5.0
 """Outputs of a camera that is removed hold up whoever removes it no longer than this, s."""
 WATCH_SECONDS = 0.1
 """So often somebody looks after the workers and the cameras, s."""
+TRIM_SECONDS = 10.0
+"""So often memory that was freed is returned to the system, s: cameras come, change and rest."""
 MOST_HUNG = 3
 """Threads of one camera that may hang at a time; it is not opened again before one of them has come back."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -178,6 +181,7 @@ class Engine:
         self._leaving: list[threading.Thread] = []
         self._turn = threading.Condition()
         self._alarm = math.inf
+        self._trimmed = monotonic()
         self._stopping = threading.Event()
         self._running = False
         for camera in cameras:
@@ -429,7 +433,7 @@ class Engine:
             log.error("camera %s: %s", job.post.camera.name, reason)
 
     def _watch(self) -> None:
-        """Replace workers that hang, open their cameras again, and see which cameras have ended."""
+        """Replace workers that hang, open their cameras again, see which cameras have ended, and return memory."""
         now = monotonic()
         with self._turn:
             late = [
@@ -448,6 +452,9 @@ class Engine:
             post.over = post.retry is None and post.lane.capture.ended and not self._at_work(post)
             if post.over and not was_over and (reason := post.lane.capture.statistics().reason):
                 log.error("camera %s has ended: %s", post.camera.name, reason)
+        if now - self._trimmed >= TRIM_SECONDS:
+            self._trimmed = now
+            give_back_free_pages()
 
     def _at_work(self, post: _Post) -> bool:
         with self._turn:

@@ -21,3 +21,12 @@ def give_back_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, THRESHOLD)
         # The threads here work in turns: a heap each would only leave more holes.
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def give_back_free_pages() -> None:
+    """Return what this process has freed, wherever it lies; some ms, in which other threads may wait for memory.
+
+    glibc returns only what is free at the end of a heap (malloc_trim(3)), and each thread frees into one of its own.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
