@@ -221,7 +221,9 @@ def _dequantized(node: _Node, by_name: Mapping[str, _Node]) -> NDArray[np.float3
         start = np.round(least / scale) * scale if scale else least
         result = start + (exact - bounds.min) * scale
     elif mode == "SCALED":
-        result = exact * (max(abs(least), abs(most)) / bounds.max if bounds.min else most / bounds.max)
+        narrow = dict(protobuf.fields(node.attributes.get("narrow_range", memoryview(b"")))).get(5) == 1
+        below = least / (bounds.min + narrow) if bounds.min else 0.0
+        result = exact * max(below, most / bounds.max)
     else:
         raise UnsupportedError(f"{node.name} (Dequantize) has the mode {mode!r}, which TensorFlow does not have")
     return result.astype(np.float32)

@@ -28,7 +28,7 @@ def convolution(graph: Graph, weights: str) -> None:
 
 
 def dequantized(q: np.ndarray, low: float, high: float, mode: str) -> np.ndarray:
-    """By TensorFlow's documentation of the operation."""
+    """By TensorFlow's `dequantize_op.cc`."""
     info = np.iinfo(q.dtype)
     steps = info.max - info.min
     x = q.astype(np.float64)
@@ -37,23 +37,26 @@ def dequantized(q: np.ndarray, low: float, high: float, mode: str) -> np.ndarray
     if mode == "MIN_FIRST":
         scale = (high - low) / steps
         return np.round(low / scale) * scale + (x - info.min) * scale
-    return x * (max(abs(low), abs(high)) / 127 if q.dtype == np.int8 else high / 255)
+    least = -127 if mode == "narrow SCALED" else -128
+    return x * (max(low / least, high / 127) if q.dtype == np.int8 else high / 255)
 
 
-@pytest.mark.parametrize("mode", ["MIN_COMBINED", "MIN_FIRST", "SCALED", ""])
+@pytest.mark.parametrize("mode", ["MIN_COMBINED", "MIN_FIRST", "SCALED", "narrow SCALED", ""])
+@pytest.mark.parametrize(("low", "high"), [(-1.3, 2.1), (-2.2, 1.3)])
 @pytest.mark.parametrize("kind", [QUINT8, QINT8])
 @pytest.mark.parametrize("form", ["content", "list"])
-def test_weights_in_8_bits(mode: str, kind: int, form: str, tmp_path: Path) -> None:
+def test_weights_in_8_bits(mode: str, low: float, high: float, kind: int, form: str, tmp_path: Path) -> None:
     dtype = np.uint8 if kind == QUINT8 else np.int8
     info = np.iinfo(dtype)
     q = np.random.default_rng(1).integers(info.min, info.max, (2, 2, 3, 5), endpoint=True).astype(dtype)
     graph = Graph()
-    sources = [graph.const("q", q, kind, form), graph.const("low", -1.3, FLOAT), graph.const("high", 2.1, FLOAT, form)]
-    attributes = {"mode": field(2, mode)} if mode else {}
+    sources = [graph.const("q", q, kind, form), graph.const("low", low, FLOAT), graph.const("high", high, FLOAT, form)]
+    narrow, _, word = mode.rpartition(" ")
+    attributes = ({"mode": field(2, word)} if word else {}) | ({"narrow_range": field(5, 1)} if narrow else {})
     weights = graph.node("Dequantize", "w", *sources, T=field(6, kind), **attributes)
     convolution(graph, weights)
     got = model(graph.save(tmp_path / "q.pb")).infer(X)["out"]
-    w = dequantized(q, -1.3, 2.1, mode or "MIN_COMBINED")
+    w = dequantized(q, low, high, mode or "MIN_COMBINED")
     windows = np.lib.stride_tricks.sliding_window_view(X, (2, 2), (1, 2))
     np.testing.assert_allclose(got, np.einsum("nhwiab,abio->nhwo", windows, w), rtol=1e-4, atol=1e-4)
 
