@@ -215,14 +215,23 @@ def test_truncated_protobuf(tmp_path: Path, make, capfd: pytest.CaptureFixture[s
         read_model(path)
 
 
-def test_formats_whose_reader_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from saccade.formats import load
+@pytest.mark.parametrize("version", [6, 11])
+@pytest.mark.parametrize("encoding", ["nonsense", "big5", "utf-7", "utf-16"])
+def test_encodings_that_cannot_be_read(version: int, encoding: str, ir: Path) -> None:
+    ir.write_text(f'<?xml version="1.0" encoding="{encoding}"?><net version="{version}"><layers/><edges/></net>')
+    with pytest.raises(ModelError, match=r"small\.xml.*(encoding|damaged)"):
+        read_model(ir)
+    assert "small.xml" in describe(ir)["reason"]
 
-    monkeypatch.setitem(load._IMPORTERS, "caffe", "no_such_importer")
-    path = tmp_path / "net.prototxt"
-    path.write_text('name: "net"\nlayer { name: "a" }')
-    with pytest.raises(UnsupportedError, match="cannot read Caffe network"):
-        read_model(path)
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    """The file system refuses them with errors of its own."""
+    name = "x" * 300
+    for path in (tmp_path / f"{name}.xml", Path(f"{name}.onnx"), tmp_path / name):
+        with pytest.raises(ModelError, match=r"cannot read .*xxx.* File name too long; check the path"):
+            identify(path)
+        with pytest.raises(ModelError, match="File name too long"):
+            Model(path)
 
 
 def test_describe(ir: Path) -> None:

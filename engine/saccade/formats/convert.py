@@ -16,7 +16,8 @@ from openvino.utils import replace_node
 
 from saccade.errors import ConfigError, ModelError
 from saccade.formats import metadata
-from saccade.formats.load import Artifact, ReadOptions, Shapes, identify, read_with_metadata
+from saccade.formats.load import Artifact, ReadOptions, identify, read_with_metadata
+from saccade.formats.shapes import Shapes
 from saccade.storage import atomic
 
 _WEIGHTED = frozenset(

@@ -13,10 +13,12 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import openvino as ov
@@ -26,12 +28,6 @@ from saccade.formats import ir, metadata, onnx, protobuf
 from saccade.formats.core import core, refusal
 from saccade.formats.files import read_head
 from saccade.formats.shapes import Shapes, declare_output_names, make_static
-from saccade.formats.shapes import port_name as input_name
-
-__all__ = [
-    "Artifact", "Format", "ReadOptions", "Shapes", "identify", "importer", "input_name", "make_static", "read_as_is",
-    "read_model", "read_with_metadata",
-]  # fmt: skip
 
 Format = Literal["ir", "legacy-ir", "onnx", "tflite", "tensorflow", "saved-model", "mxnet", "caffe"]
 
@@ -165,12 +161,8 @@ def read_with_metadata(
     """
     artifact = path if isinstance(path, Artifact) else identify(path)
     model = read_as_is(artifact, input_shapes, options)
-    try:
+    with _as_one_error(artifact):
         said = metadata.read(artifact.path, artifact.format, model)
-    except SaccadeError:
-        raise
-    except _DAMAGE as error:
-        raise ModelError(f"{artifact.path}: what it says of itself makes no sense: {_told(error)}") from error
     size = metadata.picture_size(said)
     name = artifact.name if artifact.format == "saved-model" else artifact.path.name
     return make_static(model, name, input_shapes, size=size, batch=batch), said
@@ -180,7 +172,6 @@ def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None, options: 
     """Read an artifact, leaving open dimensions open. `input_shapes` matters to MXNet and Caffe, whose importers
     compute with them.
     """
-    module = importer(artifact)
     given: dict[str, Any] = {}
     for name, (form, why) in _ONLY.items():
         value = getattr(options, name, None)
@@ -188,21 +179,26 @@ def read_as_is(artifact: Artifact, input_shapes: Shapes | None = None, options: 
             if artifact.format != form:
                 raise UnsupportedError(f"{artifact.path}: {why}")
             given[name] = value
-    if module is None:
-        return _read_openvino(artifact)
     if artifact.format in ("mxnet", "caffe"):
         given["input_shapes"] = input_shapes
-    try:
-        model = module.read(artifact.path, **given)
-    except SaccadeError:
-        raise
-    except _DAMAGE as error:
-        _log.debug("%s: an importer stumbled", artifact.path, exc_info=True)
-        raise ModelError(
-            f"{artifact.path}: is damaged, or holds what no {artifact.title} does: {_told(error)}"
-        ) from error
+    module = _importer(artifact)
+    with _as_one_error(artifact):
+        model = _read_openvino(artifact) if module is None else module.read(artifact.path, **given)
     assert isinstance(model, ov.Model)
     return model
+
+
+def describe(artifact: Artifact) -> dict[str, Any]:
+    """What the importer of an artifact's format says of it besides its graph: empty for most formats."""
+    own = getattr(_importer(artifact), "describe", None)
+    with _as_one_error(artifact):
+        return dict(own(artifact.path)) if own is not None else {}
+
+
+def _importer(artifact: Artifact) -> ModuleType | None:
+    """The module that reads an artifact's format, or None where OpenVINO itself does."""
+    name = _IMPORTERS.get(artifact.format)
+    return None if name is None else import_module(f"saccade.formats.{name}")
 
 
 # What code makes of values that its author did not think of: importers check, and this is the net below them.
@@ -210,28 +206,31 @@ _DAMAGE = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, 
            MemoryError, EOFError, SyntaxError, RuntimeError, struct.error)  # fmt: skip
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__} {' '.join(str(error).split())}"[:200].rstrip()
-
-
-def importer(artifact: Artifact) -> Any:
-    """The module that reads an artifact's format, or None where OpenVINO itself does."""
-    name = _IMPORTERS.get(artifact.format)
-    if name is None:
-        return None
+@contextmanager
+def _as_one_error(artifact: Artifact) -> Iterator[None]:
+    """Make one error that names the file of whatever its reading ends in."""
     try:
-        return import_module(f"saccade.formats.{name}")
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("saccade."):
-            raise
-        raise UnsupportedError(f"{artifact.path}: saccade cannot read {artifact.title} here") from error
+        yield
+    except SaccadeError:
+        raise
+    except OSError as error:
+        raise ModelError(f"cannot read {artifact.path}: {error.strerror or error}; check the path") from error
+    except _DAMAGE as error:
+        _log.debug("%s: an importer stumbled", artifact.path, exc_info=True)
+        told = f"{type(error).__name__} {' '.join(str(error).split())}"[:200].rstrip()
+        raise ModelError(f"{artifact.path}: is damaged, or holds what no {artifact.title} does: {told}") from error
 
 
 def identify(path: str | os.PathLike[str]) -> Artifact:
     """Tell what a model file is from its first bytes and its suffix, without parsing it."""
     path = Path(path)
-    if (path / SAVED_MODEL).is_file():
-        path /= SAVED_MODEL
+    try:
+        return _identified(path / SAVED_MODEL if (path / SAVED_MODEL).is_file() else path)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}; check the path") from error
+
+
+def _identified(path: Path) -> Artifact:
     suffix = path.suffix.lower()
     _refuse_wrong_paths(path, suffix)
     head = read_head(path)

@@ -329,7 +329,7 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     """The file that a model argument means: a path, or a catalogue name, pulled when it is not there yet."""
     path = Path(name_or_path)
     name = os.fspath(name_or_path)
-    if path.exists() or name == "demo" or os.sep in name:
+    if os.path.exists(path) or name == "demo" or os.sep in name:
         return path
     entries = find(name)
     if not entries:

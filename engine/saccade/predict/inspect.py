@@ -20,7 +20,8 @@ import openvino as ov
 
 from saccade.config import RunConfig
 from saccade.errors import SaccadeError
-from saccade.formats.load import SAVED_MODEL, Artifact, identify, importer, read_as_is
+from saccade.formats import load
+from saccade.formats.load import SAVED_MODEL, identify, read_as_is
 from saccade.formats.shapes import Shapes, output_names, port_name
 from saccade.networks.local import Model
 from saccade.predict.metadata import Metadata
@@ -61,7 +62,7 @@ def describe(
         "bytes": artifact.path.stat().st_size + _weights_size(artifact.path),
     }
     try:
-        facts |= _of_importer(artifact)
+        facts |= load.describe(artifact)
         facts = _of_graph(read_as_is(artifact, input_shapes)) | facts
         facts |= _of_run(artifact.path, input_shapes, wishes or Wishes())
         facts["runs"] = True
@@ -77,11 +78,6 @@ def _weights_size(path: Path) -> int:
         return sum(file.stat().st_size for file in path.with_name("variables").glob("*"))
     weights = path.with_suffix(".bin" if path.suffix.lower() == ".xml" else ".caffemodel")
     return weights.stat().st_size if path.suffix.lower() in (".xml", ".prototxt") and weights.is_file() else 0
-
-
-def _of_importer(artifact: Artifact) -> dict[str, Any]:
-    own = getattr(importer(artifact), "describe", None)
-    return dict(own(artifact.path)) if own is not None else {}
 
 
 def _of_graph(model: ov.Model) -> dict[str, Any]:
