@@ -27,11 +27,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.address import without_credentials
 from saccade.capture import jpeg
 from saccade.capture.arrays import read_npz
 from saccade.errors import ConfigError, DeviceError, ModelError, SourceError
@@ -83,7 +84,7 @@ class RemoteModel:
     label_base = 0
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
+        parts = _parts(address)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         unknown = set(query) - {"encoding", "quality", "threshold", "timeout", "region"}
         if unknown:
@@ -298,13 +299,9 @@ class _HttpLine:
     def __init__(self, scheme: str, place: str, path: str, timeout: float) -> None:
         self._kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
         self._place = place
-        self._path = path.rstrip("/") + "/invocations"
+        self._path = quote(path.rstrip("/"), safe="/%:@!$&'()*+,;=~") + "/invocations"
         self._timeout = timeout
         self._idle: list[http.client.HTTPConnection] = []
-        try:
-            self._kind(place).close()
-        except (http.client.HTTPException, ValueError) as error:
-            raise ConfigError(f"{scheme}://{place}: {error}; expected HOST:PORT") from None
 
     def post(self, body: bytes, kind: str, accept: str) -> tuple[int, bytes]:
         try:
@@ -406,6 +403,21 @@ class _SageMakerLine:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _parts(address: str) -> SplitResult:
+    """An address, taken apart; ConfigError where no server can be reached by it."""
+    place = without_credentials(address)
+    try:
+        parts = urlsplit(address)
+        parts.netloc.encode("idna")
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("there is no host or port")
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}; expected HOST:PORT") from None
+    if parts.username is not None:
+        raise ConfigError(f"{place}: a server is not told a user name or a password; leave them out of the address")
+    return parts
 
 
 def _number(address: str, query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
