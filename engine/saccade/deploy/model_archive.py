@@ -92,36 +92,18 @@ def opened(path: Path) -> Packed:
 
 def files_of(path: Path) -> tuple[str, dict[str, Path]]:
     """What to open in the archive, and all files that belong to a model by their names there."""
-    from saccade.formats import caffe, mxnet, onnx
     from saccade.formats.load import identify
     from saccade.formats.metadata import files_beside
+    from saccade.formats.parts import parts_of
     from saccade.predict.metadata_sources import label_files
 
     artifact = identify(path)
     path = artifact.path
-    files: dict[str, Path] = {path.name: path}
-    if artifact.format == "saved-model":
-        files = {p.relative_to(path.parent).as_posix(): p for p in path.parent.rglob("*") if p.is_file()}
-    elif artifact.format in ("ir", "legacy-ir"):
-        files |= _there(path.with_suffix(".bin"))
-    elif artifact.format == "onnx":
-        found = onnx.read(path)
-        onnx.check_weights(path, found)
-        files |= {name: path.parent / name for name in found.weights}
-    elif artifact.format == "mxnet":
-        files |= _there(mxnet.parameter_file(path))
-    elif artifact.format == "caffe":
-        files |= _there(caffe.weights_file(path))
-    files |= files_beside(path)
-    for labels in label_files(path):
-        files |= _there(labels)
+    files = parts_of(artifact) | files_beside(path)
+    files |= {labels.name: labels for labels in label_files(path) if labels.is_file()}
     if artifact.format != "saved-model":
         return path.name, files
     return artifact.name, {f"{artifact.name}/{name}": place for name, place in files.items()}
-
-
-def _there(path: Path) -> dict[str, Path]:
-    return {path.name: path} if path.is_file() else {}
 
 
 def _options(config: ServeConfig, model: str, files: dict[str, Path]) -> dict[str, Any]:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from pathlib import Path
 
-_OF_MODELS = frozenset(
-    (".bin", ".xml", ".onnx", ".data", ".json", ".params", ".prototxt", ".caffemodel", ".pb", ".cfg", ".weights",
-     ".yaml")
-)  # fmt: skip
-"""Suffixes of files that belong to a model of the same name."""
-
 
 def model_digest(path: Path) -> str:
-    """SHA-256 of an artifact's file, or folder, and of those beside it that have its name, as weights do."""
-    stem = glob.escape(path.name.removesuffix("-symbol.json").removesuffix(path.suffix))
-    beside = {path, *path.parent.glob(f"{stem}[.-]*"), path.parent / "metadata.yaml"}
-    files = path.rglob("*") if path.is_dir() else (f for f in beside if f == path or f.suffix in _OF_MODELS)
+    """SHA-256 of all files that a model is read from: its own, its weights, whatever they are called, and the
+    descriptions beside it. Raises ModelError where the file or its weights are not there.
+    """
+    from saccade.formats.load import identify
+    from saccade.formats.metadata import files_beside
+    from saccade.formats.parts import parts_of
+
     found = hashlib.sha256()
-    for file in sorted(files):
-        if file.is_file():
-            found.update(file.name.encode())
-            add_content(found, file)
+    for name, file in sorted((parts_of(identify(path)) | files_beside(path)).items()):
+        found.update(name.encode())
+        add_content(found, file)
     return found.hexdigest()
 
 

@@ -21,7 +21,8 @@ import openvino as ov
 from saccade.config import RunConfig
 from saccade.errors import SaccadeError
 from saccade.formats import load
-from saccade.formats.load import SAVED_MODEL, identify, read_as_is
+from saccade.formats.load import identify, read_as_is
+from saccade.formats.parts import parts_of
 from saccade.formats.shapes import Shapes, output_names, port_name
 from saccade.networks.local import Model
 from saccade.predict.metadata import Metadata
@@ -59,9 +60,10 @@ def describe(
         "path": str(artifact.path),
         "format": artifact.title,
         "version": artifact.version,
-        "bytes": artifact.path.stat().st_size + _weights_size(artifact.path),
+        "bytes": artifact.path.stat().st_size,
     }
     try:
+        facts["bytes"] = sum(file.stat().st_size for file in parts_of(artifact).values())
         facts |= load.describe(artifact)
         facts = _of_graph(read_as_is(artifact, input_shapes)) | facts
         facts |= _of_run(artifact.path, input_shapes, wishes or Wishes())
@@ -70,14 +72,6 @@ def describe(
         facts["runs"] = False
         facts["reason"] = str(error)
     return facts
-
-
-def _weights_size(path: Path) -> int:
-    """Bytes of the files that belong to a model file."""
-    if path.name == SAVED_MODEL:
-        return sum(file.stat().st_size for file in path.with_name("variables").glob("*"))
-    weights = path.with_suffix(".bin" if path.suffix.lower() == ".xml" else ".caffemodel")
-    return weights.stat().st_size if path.suffix.lower() in (".xml", ".prototxt") and weights.is_file() else 0
 
 
 def _of_graph(model: ov.Model) -> dict[str, Any]:
