@@ -47,7 +47,7 @@ def test_other_weights_are_another_model(tmp_path: Path) -> None:
     assert len(blobs(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "unsigned", "wrong seal"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "unsigned", "wrong seal", "seal of no text"])
 def test_damaged_blobs_are_never_run(tmp_path: Path, damage: str) -> None:
     expected = Model(classifier(), precision="f32", cache_dir=tmp_path).infer(picture())["prob"]
     (blob,) = blobs(tmp_path)
@@ -65,7 +65,7 @@ def test_damaged_blobs_are_never_run(tmp_path: Path, damage: str) -> None:
     elif damage == "unsigned":
         seal.unlink()
     else:
-        seal.write_text("0" * 64)
+        seal.write_bytes((b"0" if damage == "wrong seal" else b"\xff") * 64)
     model = Model(classifier(), precision="f32", cache_dir=tmp_path)
     assert not model._compiled.get_property("LOADED_FROM_CACHE")
     np.testing.assert_array_equal(model.infer(picture())["prob"], expected)

@@ -80,7 +80,7 @@ class CompileCache:
             seal = _seal(path)
             try:
                 sound = seal.read_text() == file_digest(path)
-            except OSError:
+            except (OSError, UnicodeError):
                 sound = False  # not signed: its writer was interrupted
             if not sound:
                 path.unlink(missing_ok=True)
