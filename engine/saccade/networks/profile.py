@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, UnionType
+from typing import Any, get_origin, get_type_hints
 
 from saccade.config import cache_dir
 from saccade.formats.core import core
@@ -207,11 +207,20 @@ def read_profile(file: Path) -> Profile | None:
         values = {name: value for name, value in said.items() if name in known}
         values |= {name: tuple(values.get(name, ())) for name in ("in_f32", "tried")}
         profile = Profile(**values, folder=file.parent)
-        profile.in_words()
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        kinds = get_type_hints(Profile)
+        odd = [name for name, value in values.items() if not _is_of(value, kinds[name])]
+        if odd:
+            raise TypeError(f"{odd[0]} is {values[odd[0]]!r}")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         _log.debug("%s: no profile (%s)", file, error)
         return None
     return profile if said.get("format") == 1 else None
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a value is of a field's type, what it contains apart."""
+    plain = kind if isinstance(kind, UnionType) else get_origin(kind) or kind
+    return isinstance(value, (int, float) if plain is float else plain)
 
 
 def profiles_in(folder: Path) -> Iterator[Profile]:
