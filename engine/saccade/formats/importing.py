@@ -295,9 +295,18 @@ def fitted(array: Array, shape: Sequence[int], *, exact: bool = False) -> Array:
     return array.reshape(tuple(shape))
 
 
-def read_bytes(path: Path, most: int, what: str) -> bytes:
-    """A whole file of at most so many bytes."""
+MOST_BYTES = 1 << 31
+"""Of a file that is read as a whole: what protobuf allows a message, and more than a network of a camera has."""
+
+
+def check_bytes(path: Path, most: int, what: str) -> None:
+    """Refuse a file of more bytes than `most` before it is read."""
     size = path.stat().st_size
     if size > most:
         raise ModelError(f"{size} bytes are too many for {what}; at most {most} are read")
+
+
+def read_bytes(path: Path, most: int, what: str) -> bytes:
+    """A whole file of at most so many bytes."""
+    check_bytes(path, most, what)
     return path.read_bytes()

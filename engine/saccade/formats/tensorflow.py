@@ -24,7 +24,7 @@ from openvino import opset1, opset8, opset13
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import layers, protobuf
 from saccade.formats.core import core, refusal
-from saccade.formats.importing import naming, read_bytes
+from saccade.formats.importing import MOST_BYTES, naming, read_bytes
 
 __all__ = ["read"]
 
@@ -66,7 +66,8 @@ def _frozen_graph(path: Path) -> ov.Model:
 def _saved_model(path: Path) -> ov.Model:
     """The graph that serves: OpenVINO takes the folder."""
     index = path.with_name("variables") / "variables.index"
-    if not index.is_file() and re.search(rb"VarHandleOp|VariableV2", path.read_bytes()):
+    graph = read_bytes(path, MOST_BYTES, "a graph")
+    if not index.is_file() and re.search(rb"VarHandleOp|VariableV2", graph):
         raise ModelError(f"its variables are missing ({index}); copy the folder as a whole")
     return core().read_model(str(path.parent))
 
@@ -149,7 +150,7 @@ class _Node:
 @np.errstate(all="ignore")  # absurd ranges give absurd numbers, as they do in TensorFlow
 def _plain_weights(path: Path) -> bytes | None:
     """A binary graph whose 8-bit weights (a constant that goes through Dequantize) are floats; None: it has none."""
-    data = path.read_bytes()
+    data = read_bytes(path, MOST_BYTES, "a graph")
     if b"Dequantize" not in data:
         return None
     graph = list(protobuf.fields(memoryview(data)))

@@ -208,6 +208,18 @@ def test_an_archive_alone_is_no_network(tmp_path: Path) -> None:
         read(tmp_path / "zip.tflite")
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_packings_that_no_writer_uses_are_passed_over(packing: int, tmp_path: Path) -> None:
+    path = packed(tmp_path / "net.tflite", {"labels.txt": "a\nb"})
+    with zipfile.ZipFile(path, "a", packing) as archive:
+        archive.writestr("more.txt", bytes(range(256)) * 9)
+        at = archive.getinfo("more.txt").header_offset
+    damaged = bytearray(path.read_bytes())
+    damaged[at + 60 : at + 80] = b"?" * 20
+    path.write_bytes(damaged)
+    assert metadata(path) == {"tflite": {"labels": ["a", "b"]}}
+
+
 def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     ssd(np.full((20, 4), 0.25, np.float32), 6).save(path)

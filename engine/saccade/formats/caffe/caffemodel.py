@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from saccade.errors import ModelError
-from saccade.formats.importing import naming, read_bytes
+from saccade.formats.importing import MOST_BYTES, naming, read_bytes
 from saccade.formats.layers import Array
 from saccade.formats.protobuf import FIXED32, FIXED64, field, fields, varint, varints
 
-MAX_BYTES = 1 << 31
-"""Protobuf's own limit of a message."""
+MAX_BLOBS = 200_000
+"""Of a whole file."""
+
+MAX_PIECES = 1024
+"""Of one blob: writers make one, packed or a run of single numbers."""
 
 _LAYERS = {100: (1, 7), 2: (4, 6)}
 """Field of a layer in NetParameter -> the fields of its name and its blobs (2 is the first generation)."""
@@ -32,14 +35,14 @@ def read_caffemodel(path: Path) -> dict[str, list[Array]]:
         The file is missing, cut off, no caffemodel, or a blob's sizes are not those of its data.
     """
     with naming(path):
-        return parse_caffemodel(read_bytes(path, MAX_BYTES, "the weights of a Caffe network"))
+        return parse_caffemodel(read_bytes(path, MOST_BYTES, "the weights of a Caffe network"))
 
 
 @np.errstate(all="ignore")  # doubles that float32 does not reach become infinite
 def parse_caffemodel(data: bytes) -> dict[str, list[Array]]:
     """As `read_caffemodel`, from the file's bytes."""
     weights: dict[str, list[Array]] = {}
-    layers = 0
+    layers = count = 0
     for number, value in fields(memoryview(data)):
         if number not in _LAYERS or not isinstance(value, memoryview):
             continue
@@ -50,6 +53,9 @@ def parse_caffemodel(data: bytes) -> dict[str, list[Array]]:
             if part_number == name_field and isinstance(part, memoryview):
                 name = bytes(part).decode("utf-8", "replace")
             elif part_number == blobs_field and isinstance(part, memoryview):
+                count += 1
+                if count > MAX_BLOBS:
+                    raise ModelError(f"more than {MAX_BLOBS} blobs of weights; no network has so many")
                 blobs.append(part)
         if blobs:
             weights[name] = [_blob(part, name) for part in blobs]
@@ -65,6 +71,8 @@ def _blob(data: memoryview, layer: str) -> Array:
     pieces: list[Array] = []
     position, end = 0, len(data)
     while position < end:
+        if len(pieces) > MAX_PIECES:
+            raise ModelError(f"a blob of layer {layer} lies in more than {MAX_PIECES} pieces; the file is damaged")
         tag, start = varint(data, position)
         number, wire = tag >> 3, tag & 7
         if number in (5, 8) and wire in (FIXED32, FIXED64):

@@ -7,7 +7,7 @@ colon before a message, several values on a line, `[1, 2]` lists, commas and sem
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from saccade.errors import ModelError
@@ -15,6 +15,8 @@ from saccade.formats.importing import Attributes, N, naming, read_bytes
 
 MAX_BYTES = 16 << 20
 MAX_DEPTH = 32
+MAX_FIELDS = 1 << 18
+"""Of a whole file: the deepest networks have some ten thousand."""
 
 _TOKEN = re.compile(
     r"""(?P<space>(?:\s+|\#[^\n]*)+)
@@ -102,20 +104,25 @@ def parse_prototxt(text: str) -> PrototxtMessage:
     return message
 
 
+def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
+    """Kind, word and line of each token, and at last one of the kind `end`."""
+    position, line = 0, 1
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise ModelError(f"line {line}: {text[position : position + 12]!r} is no protobuf text")
+        if match.lastgroup != "space":
+            yield str(match.lastgroup), match.group(), line
+        line += match.group().count("\n")
+        position = match.end()
+    yield "end", "", line
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._tokens: list[tuple[str, str, int]] = []
-        position, line = 0, 1
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None:
-                raise ModelError(f"line {line}: {text[position : position + 12]!r} is no protobuf text")
-            if match.lastgroup != "space":
-                self._tokens.append((str(match.lastgroup), match.group(), line))
-            line += match.group().count("\n")
-            position = match.end()
-        self._tokens.append(("end", "", line))
-        self._next = 0
+        self._tokens = _tokens(text)
+        self._next = next(self._tokens)
+        self._left = MAX_FIELDS
 
     def fields(self, message: PrototxtMessage, closing: str, depth: int) -> None:
         """Read `name: value` pairs into `message` up to the closing brace, or the text's end."""
@@ -131,8 +138,7 @@ class _Parser:
                 expected = f"a field's name or {closing!r}" if closing else "a field's name"
                 raise ModelError(f"line {line}: {word[:80] or 'the end of the file'!r} where {expected} should be")
             colon = self._accept(":")
-            if self._peek()[1] == "[" and colon:
-                self._take()
+            if colon and self._accept("["):
                 while not self._accept("]"):
                     message.add(word, self._value(word, True, depth))
                     self._accept(",")
@@ -141,6 +147,9 @@ class _Parser:
 
     def _value(self, name: str, colon: bool, depth: int) -> str | PrototxtMessage:
         kind, word, line = self._take()
+        self._left -= 1
+        if self._left < 0:
+            raise ModelError(f"line {line}: more than {MAX_FIELDS} fields; no network has so many")
         if kind == "mark" and word in _CLOSING:
             inner = PrototxtMessage(line)
             self.fields(inner, _CLOSING[word], depth + 1)
@@ -152,23 +161,20 @@ class _Parser:
         if kind != "string":
             return word
         text = _unquoted(word)
-        while self._peek()[0] == "string":
+        while self._next[0] == "string":
             text += _unquoted(self._take()[1])
         return text
 
-    def _peek(self) -> tuple[str, str, int]:
-        return self._tokens[self._next]
-
     def _take(self) -> tuple[str, str, int]:
-        token = self._tokens[self._next]
-        self._next = min(self._next + 1, len(self._tokens) - 1)
+        token = self._next
+        self._next = next(self._tokens, token)
         return token
 
     def _accept(self, mark: str) -> bool:
-        if self._peek()[:2] != ("mark", mark):
-            return False
-        self._next += 1
-        return True
+        accepted = self._next[:2] == ("mark", mark)
+        if accepted:
+            self._take()
+        return accepted
 
 
 def _unquoted(word: str) -> str:

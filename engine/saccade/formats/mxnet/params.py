@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.errors import ModelError, UnsupportedError
-from saccade.formats.importing import naming
+from saccade.formats.importing import MOST_BYTES, check_bytes, naming
 
 Array = NDArray[Any]
 
 LIST_MAGIC = 0x112
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 MAX_DIMENSIONS = 32
+MAX_ARRAYS = 200_000
 
 _BFLOAT16 = 12
 _DTYPES = {
@@ -41,6 +42,7 @@ def read_params(path: Path) -> dict[str, Array]:
         An array is sparse.
     """
     with naming(path):
+        check_bytes(path, MOST_BYTES, "the weights of an MXNet network")
         return parse_params(np.fromfile(path, np.uint8).data)  # writable, so that graphs can share its memory
 
 
@@ -53,6 +55,8 @@ def parse_params(data: bytes | memoryview) -> dict[str, Array]:
     # The shortest array there is takes four bytes, the shortest name eight.
     if count > stream.left // 4:
         raise ModelError(f"claims {count} arrays, but only {stream.left} bytes follow")
+    if count > MAX_ARRAYS:
+        raise ModelError(f"holds {count} arrays; at most {MAX_ARRAYS} are read")
     arrays = [_array(stream) for _ in range(count)]
     (named,) = stream.take("<Q")
     if named != count:

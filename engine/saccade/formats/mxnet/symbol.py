@@ -15,7 +15,7 @@ from typing import Any
 from saccade.errors import ModelError
 from saccade.formats.importing import naming, read_bytes
 
-MAX_BYTES = 64 << 20
+MAX_BYTES = 16 << 20
 MAX_NODES = 200_000
 
 _CANONICAL = {

@@ -28,7 +28,10 @@ MOST_MEMBERS = 256
 """Of the archive, and of each list in TFLITE_METADATA."""
 
 MOST_BYTES = 4 << 20
-"""Of one text in the archive: far more than any list of names."""
+"""Of all texts in the archive together: far more than any list of names."""
+
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Of a member: those that writers of such files use."""
 
 _AXIS_LABELS, _VALUE_LABELS = 2, 3
 _NORMALIZATION, _THRESHOLDING = 1, 3
@@ -75,8 +78,14 @@ def _texts(file: IO[bytes], path: Path) -> dict[str, str]:
         if not _has_archive(file):
             return {}
         with zipfile.ZipFile(file) as archive:
-            members = [m for m in archive.infolist() if m.filename and not m.is_dir() and m.file_size <= MOST_BYTES]
-            return {member.filename: _text(archive, member) for member in members}
+            texts, left = {}, MOST_BYTES
+            for member in archive.infolist():
+                if not member.filename or member.is_dir() or member.compress_type not in _PACKINGS:
+                    continue
+                if member.file_size <= left:
+                    texts[member.filename] = _text(archive, member)
+                    left -= member.file_size
+            return texts
     except (OSError, ValueError, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:
         _log.warning("%s: the archive behind the network cannot be read (%s) and is passed over", path, error)
         return {}
@@ -101,7 +110,7 @@ def _has_archive(file: IO[bytes]) -> bool:
 
 def _text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
     with archive.open(member) as file:
-        return file.read(MOST_BYTES).decode("utf-8-sig", "replace")
+        return file.read(member.file_size).decode("utf-8-sig", "replace")
 
 
 def _labels(texts: dict[str, str]) -> list[str]:
