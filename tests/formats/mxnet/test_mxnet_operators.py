@@ -352,6 +352,8 @@ def test_same_pooling(tmp_path: Path) -> None:
         ("transpose", {"axes": "(0, 2, 2, 1)"}, "expected each axis once"),
         ("clip", {"a_min": 7, "a_max": 1}, "expected the smaller number first"),
         ("softmax", {"temperature": 0}, "temperature is '0'; expected a number other than 0"),
+        ("log_softmax", {"temperature": 0}, "temperature is '0'; expected a number other than 0"),
+        ("Pooling", {"global_pool": True, "layout": "NHWC"}, "has the layout NHWC"),
         ("LRN", {"nsize": 4}, "nsize is '4'; expected an odd number"),
         ("LRN", {"nsize": -3}, "over -3 values"),
         ("Pad", {"mode": "reflect", "pad_width": "(0,0,0,0,1,1,0,0)"}, "expected no more than there is"),
@@ -430,6 +432,7 @@ def test_softmax_family(tmp_path: Path) -> None:
     close(apply(tmp_path, "softmax", X)[0], softmax(X, 3))
     close(apply(tmp_path, "softmax", X, axis=1, temperature=2.0)[0], softmax(X / 2, 1))
     close(apply(tmp_path, "log_softmax", X, axis=1)[0], np.log(softmax(X, 1)), 1e-4)
+    close(apply(tmp_path, "log_softmax", X, axis=1, temperature=2.0)[0], np.log(softmax(X / 2, 1)), 1e-4)
 
 
 @pytest.mark.parametrize("op", ["sum", "mean", "max", "min", "prod"])

@@ -13,13 +13,17 @@ from saccade.formats.layers import Array, Value, Window, dims
 from saccade.formats.mxnet.graph import LAYERS, Layer
 
 
+def _check_layout(layer: Layer) -> None:
+    if layer.text("layout", "NC")[:2] != "NC":
+        raise UnsupportedError(f"has the layout {layer.text('layout')}; only channels-first is supported")
+
+
 def _window(layer: Layer) -> Window:
+    _check_layout(layer)
     kernel = layer.integers("kernel")
     axes = len(kernel)
     if axes + 2 != len(layer.dims()) or not 1 <= axes <= 3:
         raise ModelError(f"has a kernel of {axes} axes for an input of the shape {layer.dims()}")
-    if layer.text("layout", "NC")[:2] != "NC":
-        raise UnsupportedError(f"has the layout {layer.text('layout')}; only channels-first is supported")
     stride, pad, dilate = (
         layer.integers(key, ()) or (usual,) * axes for key, usual in (("stride", 1), ("pad", 0), ("dilate", 1))
     )
@@ -74,6 +78,7 @@ def _pooling(layer: Layer) -> Value:
     x = layer.input()
     method = layer.choice("pool_type", ("max", "avg", "sum"), "max")
     if layer.boolean("global_pool", False):
+        _check_layout(layer)
         return layers.global_pool(x, method)
     convention = layer.choice("pooling_convention", ("valid", "full", "same"), "valid")
     window, size = _window(layer), dims(x)[2:]

@@ -88,24 +88,21 @@ def _softmax_output(layer: Layer) -> Value:
     return _flat_softmax(x)
 
 
-def _temperature(layer: Layer) -> float:
+def _logits(layer: Layer) -> Value:
+    """What a softmax is taken of."""
     temperature = layer.number("temperature", 1.0)
     if not temperature:
         raise layer.error("temperature", "a number other than 0")
-    return temperature
+    if len(layer) > 1:
+        raise UnsupportedError("masks by length; only a plain softmax is supported")
+    return layers.power(layer.input(), scale=1 / temperature)
 
 
 @LAYERS.builds("softmax")
 def _softmax(layer: Layer) -> Value:
-    x = layer.input()
-    temperature = _temperature(layer)
-    if len(layer) > 1:
-        raise UnsupportedError("masks by length; only a plain softmax is supported")
-    axis = layer.axis("axis", -1)
-    return layers.softmax(layers.power(x, scale=1 / temperature), axis)
+    return layers.softmax(_logits(layer), layer.axis("axis", -1))
 
 
 @LAYERS.builds("log_softmax")
 def _log_softmax(layer: Layer) -> Value:
-    x = layer.input()
-    return opset5.log_softmax(x, layer.axis("axis", -1)).output(0)
+    return opset5.log_softmax(_logits(layer), layer.axis("axis", -1)).output(0)
