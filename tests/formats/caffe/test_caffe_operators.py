@@ -77,14 +77,14 @@ UNARY: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     ),
     "upsample": ('type: "Upsample" upsample_param { scale: 2 }', lambda x: x.repeat(2, 2).repeat(2, 3)),
     "upsample two": ('type: "Upsample" upsample_param { scale_h: 3 scale_w: 1 }', lambda x: x.repeat(3, 2)),
-    "argmax": ('type: "ArgMax"', lambda x: x.reshape(1, 1, -1).argmax(-1)[..., None]),
+    "argmax": ('type: "ArgMax"', lambda x: x.reshape(1, 1, 1, -1).argmax(-1)[..., None]),
     "argmax axis": ('type: "ArgMax" argmax_param { axis: 1 }', lambda x: x.argmax(1)[:, None]),
     "argmax values": (
         'type: "ArgMax" argmax_param { axis: 1 out_max_val: true top_k: 2 }', lambda x: -np.sort(-x, 1)[:, :2]
     ),
     "argmax both": (
         'type: "ArgMax" argmax_param { out_max_val: true }',
-        lambda x: np.array([[[x.argmax()], [x.max()]]]),
+        lambda x: np.array([[[[x.argmax()]], [[x.max()]]]]),
     ),
     "norm within": (
         'type: "LRN" lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL }', lambda x: within(x, 3, 0.5)
@@ -444,6 +444,8 @@ def test_detection_output_that_does_not_fit(tmp_path: Path) -> None:
     inputs = [np.zeros((1, 16)), np.zeros((1, 8)), np.zeros((1, 2, 16))]
     with pytest.raises(UnsupportedError, match="CORNER_SIZE"):
         one(tmp_path, text % "code_type: CORNER_SIZE nms_param { top_k: 4 } keep_top_k: 4", *inputs)
+    with pytest.raises(UnsupportedError, match=r"lowers its overlap threshold .*\(eta\)"):
+        one(tmp_path, text % "code_type: CENTER_SIZE nms_param { eta: 0.9 }", *inputs)
     inputs[1] = np.zeros((1, 9))
     with pytest.raises(ModelError, match="do not fit"):
         one(tmp_path, text % "", *inputs)
@@ -505,6 +507,9 @@ def test_roi_pooling(tmp_path: Path) -> None:
         ('type: "Interp" interp_param { shrink_factor: 0 }', [], "shrink_factor 0"),
         ('type: "Interp" interp_param { zoom_factor: -2 }', [], "zoom_factor -2"),
         ('type: "Interp" interp_param { shrink_factor: 0 width: 9 height: 9 }', [], "shrink_factor 0"),
+        ('type: "BatchNorm"', [*np.ones((2, 6)), [1.0], *np.ones((2, 6))], "o .* has 5 blobs .* has 3 in Caffe"),
+        ('type: "Convolution" convolution_param { num_output: 2 kernel_size: 1 bias_term: false }',
+         [np.ones((2, 6, 1, 1)), np.ones(2)], "has 2 blobs .* has 1 in Caffe"),
     ],
 )  # fmt: skip
 def test_bad_layers(layer: str, blobs: Any, message: str, tmp_path: Path) -> None:

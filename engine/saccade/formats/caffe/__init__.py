@@ -181,6 +181,7 @@ def _build(
         layer.inputs = [blobs[blob] for blob in bottoms]
         layer.blobs = weights.get(layer.name, [])
         values = build(layer, LAYERS[layer.kind])
+        layer.check_all_read()
         for blob in bottoms:
             unread.pop(blob, None)
         for blob, value in zip(layer.tops, values, strict=False):

@@ -24,13 +24,14 @@ _FLOAT_MAX = float(np.finfo(np.float32).max)
 class Layer(importing.Layer):
     """One layer with what it works on; `message` is the file's own."""
 
-    __slots__ = ("blobs", "message", "tops")
+    __slots__ = ("_read", "blobs", "message", "tops")
 
     def __init__(self, message: PrototxtMessage, kind: str) -> None:
         super().__init__(kind, message.text("name", ""), {})
         self.message = message
         self.tops = message.texts("top")
         self.blobs: list[Array] = []
+        self._read = 0
 
     def options(self, kind: str) -> PrototxtMessage:
         """The layer's parameter block of that name."""
@@ -40,7 +41,16 @@ class Layer(importing.Layer):
         """A blob of weights in the shape that it must have; old files put ones in front of it."""
         if index >= len(self.blobs):
             raise ModelError(f"has {len(self.blobs)} blobs of weights; expected at least {index + 1}")
+        self._read = max(self._read, index + 1)
         return importing.fitted(self.blobs[index], shape)
+
+    def check_all_read(self) -> None:
+        """Refuse weights that a builder has left: a fork of Caffe computes more with them than Caffe does."""
+        if 0 < self._read < len(self.blobs):
+            raise UnsupportedError(
+                f"{self} has {len(self.blobs)} blobs of weights, of which such a layer has {self._read} in Caffe; "
+                "expected a network without extensions of other Caffes"
+            )
 
 
 LAYERS: LayerTable[Layer] = LayerTable()
@@ -387,9 +397,10 @@ def _arg_max(layer: Layer) -> Value:
         axis = axis_of(options.integer("axis", 0), len(dims(x)))
         values, indices = layers.top_k(x, count, axis=axis)
         return values if with_value else layers.as_float(indices)
-    batch = dims(x)[0]
-    values, indices = layers.top_k(layers.reshape(x, (batch, math.prod(dims(x)[1:]))), count, axis=1)
-    rows = [layers.reshape(layers.as_float(part), (batch, 1, count)) for part in (indices, values)]
+    batch, *rest = dims(x)
+    values, indices = layers.top_k(layers.reshape(x, (batch, math.prod(rest))), count, axis=1)
+    shape = (batch, 1, count, *(1 for _ in rest[2:]))
+    rows = [layers.reshape(layers.as_float(part), shape) for part in (indices, values)]
     return layers.concat(rows if with_value else rows[:1], 1)
 
 
@@ -490,6 +501,8 @@ def _height_width(options: PrototxtMessage, stem: str, both: str, default: Seque
 def _detection_output(layer: Layer) -> Value:
     options = layer.options("detection_output_param")
     nms = options.message("nms_param")
+    if nms.number("eta", 1) != 1:
+        raise UnsupportedError("lowers its overlap threshold from box to box (eta); only a fixed one is supported")
     classes, best, keep = options.integer("num_classes", 0), nms.integer("top_k", -1), options.integer("keep_top_k", -1)
     loc, conf, priors = layer.input(), layer.input(1), layer.input(2)
     batch, boxes = dims(loc)[0], dims(priors)[2] // 4
