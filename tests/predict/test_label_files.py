@@ -46,6 +46,7 @@ from small_networks import classifier
         ("a.pbtxt", "item {\n  id: 1\n  name: 'person'\n}\nitem { name: \"car\" id: 3 }\n",
          ("background", "person", "2", "car")),
         ("map", 'item { name: "/m/01g317" id: 1 display_name: "a } person" }', ("background", "a } person")),
+        ("a.pbtxt", "item { id: 0 name: 'C# major' } # it's\nitem { id: 1 name: \"#2\" }", ("C# major", "#2")),
         ("a.pbtxt", "# item { id: 9 name: 'no' }\nitem {\n id: 0\n name: 'it\\'s'\n}", ("it\\'s",)),
     ],
 )  # fmt: skip

@@ -20,7 +20,9 @@ _LONGEST = 200  # characters of a name
 
 _NUMBERED = re.compile(r"(\d{1,5})(?:\s*[:,]\s*|\s+)(\S.*)")
 _WORDNET = re.compile(r"n\d{8}\s+(\S.*)")
-_ITEM = re.compile(r"\bitem\s*\{((?:[^{}\"']|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')*)\}")
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
+_COMMENT = re.compile(rf"({_QUOTED})|#[^\n]*")
+_ITEM = re.compile(rf"\bitem\s*\{{((?:[^{{}}\"']|{_QUOTED})*)\}}")
 _ITEM_ID = re.compile(r"\bid\s*:\s*(\d{1,5})\b")
 _ITEM_NAME = r"\b{}\s*:\s*(?:\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)')"
 
@@ -122,7 +124,7 @@ def _within(value: Any) -> Any:
 
 def _from_label_map(text: str) -> tuple[str, ...]:
     found: dict[int, str] = {}
-    for item in _ITEM.finditer(re.sub(r"#[^\n]*", "", text)):
+    for item in _ITEM.finditer(_COMMENT.sub(r"\1", text)):
         number = _ITEM_ID.search(item[1])
         name = next(filter(None, (re.search(_ITEM_NAME.format(k), item[1]) for k in ("display_name", "name"))), None)
         if number and name:
