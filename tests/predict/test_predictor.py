@@ -286,6 +286,27 @@ def test_an_option_that_nobody_has(name: str, said: str, tmp_path: Path) -> None
         open_predictor(tmp_path / "none.onnx", **{name: 1})
 
 
+@pytest.mark.parametrize(("option", "value", "said"), [
+    ("color", "RGB", "color: got 'RGB'; expected bgr, rgb"),
+    ("resize", "fit", "resize: got 'fit'; expected stretch, letterbox, letterbox-top-left, crop"),
+    ("pad", 256, "pad: got 256; expected a pixel value from 0 to 255"),
+    ("mean", (1, 2), "mean: got (1, 2); expected one number, or one a channel (three)"),
+    ("scale", "a", "scale: got 'a'; expected one number, or one a channel (three)"),
+    ("classes", [7], "classes 7: "),
+])  # fmt: skip
+def test_a_value_that_no_network_takes(option: str, value: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_predictor(Model(classifier(classes=2)), **{"labels": ("a", "b"), option: value})
+    assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize("mean", [(1, 2, 3), np.array([1, 2, 3], np.float32)])
+def test_a_value_a_channel(mean: Any) -> None:
+    model = Model(classifier(classes=2))
+    assert open_predictor(model, labels=("a", "b"), mean=mean).spec.mean == (1.0, 2.0, 3.0)
+    assert open_predictor(model, labels=(0, 1), scale=np.float32(2)).spec.scale == (2.0,) * 3  # type: ignore[arg-type]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model file at"):
         open_predictor(tmp_path / "none.onnx")

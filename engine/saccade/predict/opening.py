@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -64,6 +64,11 @@ class Wishes:
                 raise ConfigError(f"{name}: got {value}; expected a number from 0 to 1")
         if self.top is not None and self.top < 1:
             raise ConfigError(f"top: got {self.top}; expected a whole number of at least 1")
+        for name, choices in (("color", ("bgr", "rgb")), ("resize", get_args(Resize))):
+            if getattr(self, name) not in ("", *choices):
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}; expected {', '.join(choices)}")
+        if self.pad is not None and not 0 <= self.pad <= 255:
+            raise ConfigError(f"pad: got {self.pad}; expected a pixel value from 0 to 255")
 
 
 def open_predictor(
@@ -140,7 +145,7 @@ def understand(
     predictor that has raw outputs only instead of raising UnsupportedError.
     """
     given = wishes.labels or ()
-    given = read_labels(given) if isinstance(given, (str, os.PathLike)) else tuple(map(clean, given))
+    given = read_labels(given) if isinstance(given, (str, os.PathLike)) else tuple(clean(str(name)) for name in given)
     _refuse_batch(picture_port(network))  # without one picture to look at, the outputs do not matter
     said = Said(network, tuple(sources_of(network)), wishes.task, wishes.head, given)
     said, claim = claimed(said, raw=raw)
@@ -176,7 +181,7 @@ def _classes(wanted: Iterable[str] | None, claim: Claim, network: str) -> frozen
     """Names of the classes that count; raises ConfigError where there is none of that name."""
     if isinstance(wanted, str):
         wanted = [wanted]
-    chosen = frozenset(map(clean, wanted or ()))
+    chosen = frozenset(clean(str(name)) for name in wanted or ())
     names = claim.parser.names or getattr(claim.parser, "choices", ())
     count = getattr(claim.parser, "classes", None)
     numbers = frozenset(map(str, range(len(names), count))) if count else frozenset()
@@ -298,9 +303,11 @@ def _of_metadata(metadata: Metadata) -> dict[str, Any]:
 
 
 def _of_wishes(wishes: Wishes) -> dict[str, Any]:
-    known: dict[str, Any] = {
-        name: triple(value) for name in ("mean", "scale") if (value := getattr(wishes, name)) not in (None, ())
-    }
+    known: dict[str, Any] = {}
+    for name in ("mean", "scale"):
+        value = getattr(wishes, name)
+        if value is not None and np.size(value):
+            known[name] = _triple(name, value)
     if wishes.color:
         known["swap_rb"] = wishes.color == "rgb"
     if wishes.resize:
@@ -310,11 +317,11 @@ def _of_wishes(wishes: Wishes) -> dict[str, Any]:
     return known
 
 
-def triple(value: float | Sequence[float]) -> Triple:
-    """One number a channel, from one number or three; raises ConfigError for any other count."""
-    values = [float(v) for v in value] if isinstance(value, Sequence) else [float(value)]
-    if len(values) == 1:
-        values *= 3
-    if len(values) != 3:
-        raise ConfigError(f"mean and scale take one number, or one a channel (three); got {len(values)}")
-    return values[0], values[1], values[2]
+def _triple(name: str, value: float | Sequence[float]) -> Triple:
+    """One number a channel, from one number or three; raises ConfigError for anything else."""
+    try:
+        first, *others = map(float, np.ravel(value))
+        second, third = others or (first, first)
+    except ValueError:
+        raise ConfigError(f"{name}: got {value!r}; expected one number, or one a channel (three)") from None
+    return first, second, third
