@@ -22,6 +22,7 @@ from saccade.networks.network import Outputs
 from saccade.predict import Predictor, open_predictor
 from saccade.predict.opening import Wishes, understand
 from saccade.predict.parser import Settings
+from saccade.predict.tiles import Grid
 from saccade.results import Classification, Detections
 from small_networks import classifier
 
@@ -241,6 +242,24 @@ def test_a_failing_parser_gives_the_request_back() -> None:
         with pytest.raises(ValueError, match="on purpose"):
             predictor(noise(8, 12, 3))
     assert len(predictor._free) == 1
+
+
+def test_runs_that_fail_give_their_requests_back() -> None:
+    class Lost:
+        inputs = {"data": np.zeros((1, 3, 8, 12), np.float32)}
+
+        def start(self) -> None:
+            pass
+
+        def wait(self) -> None:
+            raise ModelError("lost on purpose")
+
+    predictor = Predictor(echo(1, 3, 8, 12), InputSpec(12, 8), Echo(), framing=Grid(3, 1))
+    predictor._free.extend(Lost() for _ in range(3))  # type: ignore[misc]
+    for _ in range(2):
+        with pytest.raises(ModelError, match="on purpose"):
+            predictor(noise(8, 36, 3))
+        assert len(predictor._free) == 3
 
 
 def test_a_prediction_may_be_dropped() -> None:

@@ -235,11 +235,17 @@ class Predictor:
             return request
 
     def _give_back(self, started: list[tuple[Request, View]]) -> None:
-        for request, _ in started:
-            try:
-                request.wait()
-            finally:
-                self._free.append(request)
+        """Let all of them run out, although some fail: the last failure is raised."""
+        try:
+            while started:
+                request, _ = started.pop()
+                try:
+                    request.wait()
+                finally:
+                    self._free.append(request)
+        finally:
+            if started:
+                self._give_back(started)
 
     def _plan(self, frame: Frame, region: Region) -> tuple[Fill, View]:
         """What fills the input from such frames, and how the input lies in the source frame."""
