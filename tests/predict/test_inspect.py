@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import openvino as ov
+import openvino.opset15 as op
 import pytest
 
 from saccade.cli import main, style
@@ -86,6 +87,14 @@ def test_the_python_call_is_one(pets: Path) -> None:
     predictor = eval(call, {"saccade": saccade})
     assert predictor.spec.scale == (255.0, 255.0, 255.0)
     assert predictor.spec.swap_rb
+
+
+def test_the_shape_is_that_of_the_input_that_takes_the_picture(tmp_path: Path) -> None:
+    state, data = op.parameter([1, 8, 4, 4], np.float32), op.parameter([1, 3, 16, 16], np.float32)
+    both = op.add(op.reduce_mean(state, np.array([1, 2, 3])), op.reduce_mean(data, np.array([2, 3])))
+    model = ov.Model([op.softmax(both, 1)], [state, data], "two")
+    ov.save_model(model, tmp_path / "two.xml", compress_to_fp16=False)
+    assert "--input-shape 1,3,16,16" in describe(tmp_path / "two.xml")["calls"]["command"]
 
 
 def test_a_network_that_is_refused(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def is_nchw(shape: Shape) -> bool:
 
 
 def picture_port(network: Network) -> Port:
-    """The input that takes a picture: the first of rank four with one, three or four channels.
+    """The input that takes a picture: the first of rank four with one or three channels.
 
     Raises UnsupportedError where there is none.
     """

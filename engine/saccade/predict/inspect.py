@@ -25,6 +25,7 @@ from saccade.formats.load import identify, read_as_is
 from saccade.formats.parts import parts_of
 from saccade.formats.shapes import Shapes, output_names, port_name
 from saccade.networks.local import Model
+from saccade.predict.evidence import picture_port
 from saccade.predict.metadata import Metadata
 from saccade.predict.metadata_sources import metadata_of
 from saccade.predict.opening import Wishes, understand
@@ -134,9 +135,8 @@ def _calls(task: str, values: Mapping[str, Value], predictor: Predictor, path: P
     whoever knows better changes them there.
     """
     spec = predictor.spec
-    port = next(port for port in predictor.network.inputs if len(port.shape) == 4)
     said = {name: as_option(value.value) for name, value in values.items() if name not in ("input", "labels")}
-    said["input-shape"] = ",".join(map(str, port.shape))
+    said["input-shape"] = ",".join(map(str, picture_port(predictor.network).shape))
     words = [f"--{name} {shlex.quote(text)}" for name, text in said.items() if f"--{name}" in _OPTIONS and text]
     where = shlex.quote(str(path))
     arguments = {
