@@ -173,7 +173,7 @@ def _of_ultralytics(raw: Raw) -> Facts:
         "task": task,
         "head": head,
         "names": _names(raw.get("names")),
-        "keypoints": (points[0], points[1]) if len(points) == 2 and min(points) > 0 else None,
+        "keypoints": (points[0], points[1]) if len(points) == 2 and points[0] > 0 and points[1] in (2, 3) else None,
         "end2end": truth(raw.get("end2end")),
         "nms": truth(_mapping(literal(raw.get("args"))).get("nms")),
         "color": "rgb",

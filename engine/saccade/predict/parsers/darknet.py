@@ -179,7 +179,7 @@ def _by_map(
     if not masks and len(pairs) % count == 0:
         share = len(pairs) // count
         masks = tuple(tuple(range(i * share, (i + 1) * share)) for i in range(count))
-    if len(masks) != count or not all(mask and max(mask) < len(pairs) for mask in masks):
+    if len(masks) != count or not all(mask and 0 <= min(mask) <= max(mask) < len(pairs) for mask in masks):
         return (), ()
     if len(scales) != count:
         scales = (scales[0] if scales else 1.0,) * count
@@ -190,21 +190,22 @@ def _by_map(
 
 def _one_map(evidence: Evidence, found: Map) -> Claims:
     """YOLOv2, whose single map has five anchors a cell; two published networks for VOC differ in them."""
-    claimed = False
+    known = False
     for family, pairs, certainty in _v2_anchors(evidence, found):
         whole = found.of(len(pairs))
+        known |= whole.classes >= 1
         if whole.classes >= 1 and evidence.head in ("", family):
-            claimed = True
             cells = [cells_of(evidence, found.stride, pairs)]
             parser = SoftmaxMap(family, [whole], cells, evidence.names, layout="")
             yield Claim(family, "detect", certainty, f"one raw map with the anchors of {family}", parser, INPUT)
-    if not claimed and max(found.of(3).classes, found.of(5).classes) >= 1:
+    if not known and max(found.of(3).classes, found.of(5).classes) >= 1:
         yield _missing(evidence, _in_words(found, 1))
 
 
 def _v2_anchors(evidence: Evidence, found: Map) -> Iterator[tuple[str, Pairs, int]]:
     if evidence.metadata.anchors:
-        yield evidence.head or "yolov2", evidence.metadata.anchors, 2
+        family = next((name for name, *_ in PUBLISHED_V2 if name == evidence.head), "yolov2")
+        yield family, evidence.metadata.anchors, 2
         return
     for family, pairs, classes in PUBLISHED_V2:
         if found.stride == 32 and (family == evidence.head or found.of(len(pairs)).classes == classes):
