@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.geometry import View
 from saccade.networks.network import Floats, Port
 from saccade.predict.evidence import Claim, Evidence
 from saccade.predict.metadata import Metadata
@@ -109,10 +110,13 @@ def same_objects(
 
 
 def is_sound(found: Detections) -> bool:
-    """Whether places are finite, boxes hold something, scores are probabilities and all fields are as long."""
-    arrays: list[NDArray[Any]] = [found.boxes, found.scores]
-    if found.keypoints is not None:
-        arrays.append(found.keypoints)
+    """Whether places are finite, also in a larger picture, boxes hold something, scores are probabilities and all
+    fields are as long.
+    """
+    placed = found.placed(View(100.0, 100.0, 0.0, 0.0))
+    arrays: list[NDArray[Any]] = [placed.boxes, found.scores]
+    if placed.keypoints is not None:
+        arrays.append(placed.keypoints)
     whole = all(np.isfinite(array).all() and len(array) == len(found.labels) for array in arrays)
     return whole and bool(
         ((found.scores >= 0) & (found.scores <= 1)).all() and (found.boxes[:, 2:] > found.boxes[:, :2]).all()

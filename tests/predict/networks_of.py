@@ -10,6 +10,7 @@ import openvino as ov
 import openvino.opset15 as op
 from numpy.typing import NDArray
 
+from saccade.geometry import View
 from saccade.networks import Model
 from saccade.predict.evidence import Claim, Evidence
 from saccade.predict.metadata import Metadata
@@ -89,8 +90,12 @@ def fuzz(predictor: Predictor, rounds: int = 40) -> None:
             outputs[port.name] = values
         with np.errstate(all="ignore"):
             found = predictor.parser.parse(outputs, Settings(score=float(rng.choice([0.0, 0.1, 0.5])), top=50))
+        placed = found.placed(View(100.0, 100.0, 0.0, 0.0))
+        for places in ("boxes", "keypoints", "points"):
+            values = getattr(placed, places, None)
+            assert values is None or np.isfinite(values).all()
         if hasattr(found, "boxes"):
-            assert np.isfinite(found.boxes).all()
+            assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
             assert ((found.scores >= 0) & (found.scores <= 1)).all()
             assert len(found.boxes) == len(found.scores) == len(found.labels)
             if found.masks is not None:

@@ -160,8 +160,11 @@ def test_squared_sizes_of_v4_csp() -> None:
         (planes(maps(OWN_BY_MAP, (8, 16, 32))), {"after": ("Convolution", "Relu")}, CFG),  # features
         (planes(maps(OWN_BY_MAP, (8, 16, 32))), {}, Metadata(anchors=OWN[:5])),  # anchors of another network
         (planes(maps(OWN_BY_MAP, (8, 16, 32))), {}, Metadata(anchors=OWN, anchor_masks=((0, 1, 2), (3, 4, 99)))),
-        (planes(maps(OWN_BY_MAP, (8, 16, 32))), {},
-         Metadata(anchors=OWN, anchor_masks=((0, 1, 2), (3, 4, 5), (6, 7, -1)))),
+        (
+            planes(maps(OWN_BY_MAP, (8, 16, 32))),
+            {},
+            Metadata(anchors=OWN, anchor_masks=((0, 1, 2), (3, 4, 5), (6, 7, -1))),
+        ),
         (planes(maps(OWN_BY_MAP[:2], (8, 16))), {}, CFG),  # a map is missing
         ({"a": np.zeros((1, 24, 12, 8)), "b": np.zeros((1, 24, 12, 8))}, {}, CFG),  # twice the same grid
         ({"a": np.zeros((1, 24, 12, 8)), "b": np.zeros((1, 27, 6, 4)), "c": np.zeros((1, 24, 3, 2))}, {}, CFG),
@@ -186,7 +189,7 @@ def test_one_map_with_anchors_of_its_own_is_no_network_of_another_name() -> None
     net = FakeNetwork({"output": np.zeros((1, 24, 7, 7))}, (56, 56), after=("Convolution", "Add"), layer_type="Add")
     known = Metadata(anchors=((5, 5), (9, 14), (20, 30)))
     assert claim_of(net, known, head="yolov2-voc").family == "yolov2-voc"
-    with pytest.raises(UnsupportedError, match="--head centernet does not fit its outputs .* they fit yolov2 "):
+    with pytest.raises(UnsupportedError, match=r"--head centernet does not fit its outputs .* they fit yolov2 "):
         claim_of(net, known, head="centernet")
 
 

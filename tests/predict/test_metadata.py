@@ -78,7 +78,9 @@ def test_ultralytics_in_onnx(tmp_path: Path) -> None:
     assert set(metadata.origins.values()) == {"the file (its ONNX metadata)"}
 
 
-@pytest.mark.parametrize(("shape", "points"), [("[5, 2]", (5, 2)), ("[5, 1]", None), ("[5, 4]", None), ("[0, 3]", None)])
+@pytest.mark.parametrize(
+    ("shape", "points"), [("[5, 2]", (5, 2)), ("[5, 1]", None), ("[5, 4]", None), ("[0, 3]", None)]
+)
 def test_a_key_point_has_two_or_three_numbers(tmp_path: Path, shape: str, points: tuple[int, int] | None) -> None:
     path = onnx(tmp_path / "net.onnx", ULTRALYTICS | {"kpt_shape": shape})
     assert metadata_of(Model(path)).keypoints == points

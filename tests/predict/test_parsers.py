@@ -10,6 +10,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from fakes import FakeNetwork, claim_of
+from networks_of import found_in, fuzz, predictor_of
 
 from saccade.errors import ConfigError, UnsupportedError
 from saccade.frame import Frame
@@ -186,6 +187,24 @@ def test_blaze_detectors(numbers: int, count: int, name: str, mean: float, last_
     assert found.name(0) == name
     grids = DETECTORS[numbers].grids[count]
     assert len(anchors(grids)) == count
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [{"b": (1, 896, 16), "s": (1, 896, 1)}, {"p": (1, 1, 1, 1404), "s": (1, 1, 1, 1)},
+     {"p": (1, 63), "s": (1, 1), "hand": (1, 1), "metres": (1, 63)}],
+)  # fmt: skip
+def test_mediapipe_of_nonsense(shapes: dict[str, tuple[int, ...]]) -> None:
+    fuzz(open_predictor(Model(outputs_only(**shapes))))
+
+
+def test_a_sigmoid_is_applied_once() -> None:
+    """Whether there is a face: a logit as MediaPipe exports it, or a probability where the graph has the Sigmoid."""
+    values = {"p": np.zeros((1, 1404), np.float32), "s": np.full((1, 1), 0.5, np.float32)}
+    for end, wanted in (({}, 1 / (1 + np.exp(-0.5))), ({"s": "sigmoid"}, 0.5)):
+        predictor = predictor_of(values, end=end)
+        assert predictor.parser.family == "face-mesh"
+        assert found_in(predictor, values).score == pytest.approx(wanted)
 
 
 def test_results_outlive_the_outputs() -> None:

@@ -246,7 +246,8 @@ def test_a_failing_parser_gives_the_request_back() -> None:
 
 def test_runs_that_fail_give_their_requests_back() -> None:
     class Lost:
-        inputs = {"data": np.zeros((1, 3, 8, 12), np.float32)}
+        def __init__(self) -> None:
+            self.inputs = {"data": np.zeros((1, 3, 8, 12), np.float32)}
 
         def start(self) -> None:
             pass

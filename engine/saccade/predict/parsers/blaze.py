@@ -16,6 +16,7 @@ from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.common import MEDIAPIPE, size_of
+from saccade.predict.parsers.dense import as_detections
 from saccade.results import Detections
 
 Grids = tuple[tuple[int, int], ...]
@@ -88,7 +89,7 @@ class Blaze:
         self._scores = scores.name
         self._size = size
         height, width = size
-        self._unit = np.array([width, height], np.float32)
+        self._unit = np.array([width, height] * (self._numbers // 2), np.float32)
 
     def parse(self, outputs: Outputs, settings: Settings) -> Detections:
         """Objects. Overlapping boxes are averaged by score, as MediaPipe does."""
@@ -100,17 +101,11 @@ class Blaze:
             score_threshold=settings.score,
             iou_threshold=settings.iou,
             weighted=True,
-            keep_top_k=settings.top,
         )
-        rows = rows[np.isfinite(rows).all(1)]
-        points = rows[:, 1:].reshape(len(rows), self._numbers // 2, 2) * self._unit
-        return Detections(
-            boxes=points[:, :2].reshape(-1, 4),
-            scores=rows[:, 0].copy(),
-            labels=np.zeros(len(rows), np.int32),
-            keypoints=points[:, 2:],
-            names=self.names,
-        )
+        with np.errstate(over="ignore"):
+            places = rows[:, 1:] * self._unit
+        found = np.column_stack([np.zeros(len(rows), np.float32), rows[:, 0], places[:, :4]])
+        return as_detections(found, self.names, places[:, 4:])[: settings.top]
 
 
 def anchors(cells: Sequence[tuple[int, int]]) -> Floats:

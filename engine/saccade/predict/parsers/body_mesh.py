@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from saccade.networks.network import Floats, Outputs, Port
+from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import MEDIAPIPE, sigmoid, size_of
-from saccade.predict.parsers.dense import FARTHEST
+from saccade.predict.parsers.common import FARTHEST, MEDIAPIPE, chance_of, size_of
 from saccade.results import Landmarks
 
 
@@ -69,16 +68,10 @@ class MeshPoints:
         self.family = mesh.family
         self._mesh = mesh
         self._points = points.name
-        self._score = score.name
-        self._is_logit = score.layer_type != "Sigmoid"
+        self._score = score
 
     def parse(self, outputs: Outputs, settings: Settings) -> Landmarks:
         """Points, x right, y down, z away from the camera, px of the input."""
         mesh = self._mesh
         values = np.nan_to_num(outputs[self._points].reshape(mesh.points, mesh.columns)[: mesh.shown, :3])
-        return Landmarks(np.clip(values, -FARTHEST, FARTHEST), self._probability(outputs[self._score].reshape(-1)[:1]))
-
-    def _probability(self, value: Floats) -> float:
-        if self._is_logit:
-            return float(sigmoid(value)[0])
-        return float(np.clip(np.nan_to_num(value, nan=0.0), 0, 1)[0])
+        return Landmarks(np.clip(values, -FARTHEST, FARTHEST), chance_of(outputs, self._score))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.kernels import as_objects
-from saccade.networks.network import Floats, Port
+from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence, is_nchw
 from saccade.predict.labels import BACKGROUND, is_background
 from saccade.results import Detections
@@ -22,6 +22,9 @@ MEDIAPIPE: dict[str, Any] = {"swap_rb": True, "resize": "letterbox", "pad": 0}
 
 PX = np.ones(4, np.float32)
 """The unit of boxes that are in px."""
+
+FARTHEST = 1e6
+"""No place lies farther from the input's corner than that, px or parts of the input: products stay finite."""
 
 
 def order_of(evidence: Evidence) -> dict[str, Any]:
@@ -49,15 +52,15 @@ def just_below(score: float) -> float:
 
 
 def best_first(boxes: Floats, scores: Floats, top: int | None) -> NDArray[np.intp]:
-    """Numbers of the rows that are objects, best first: the others' numbers are not finite, or their box is empty."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        extents = boxes[:, 2:] - boxes[:, :2]  # finite only if both corners are
-    order = (((extents > 0) & (extents < np.inf)).all(1) & np.isfinite(scores)).nonzero()[0]
+    """Numbers of the rows that are objects, best first: the others' box is empty or lies nowhere, or has no score."""
+    with np.errstate(invalid="ignore"):
+        near = (boxes[:, :2] < boxes[:, 2:]) & (boxes[:, :2] >= -FARTHEST) & (boxes[:, 2:] <= FARTHEST)
+    order = (near.all(1) & np.isfinite(scores)).nonzero()[0]
     return order[np.argsort(-scores[order], kind="stable")][:top]
 
 
 def sound(boxes: Floats, scores: Floats, labels: NDArray[Any], names: tuple[str, ...], top: int | None) -> Detections:
-    """Objects best first, without those whose numbers are not finite or whose box is empty, scores within [0, 1]."""
+    """Objects as `best_first` has them, scores within [0, 1]."""
     order = best_first(boxes, scores, top)
     kept = np.clip(scores[order], 0, 1).astype(np.float32)
     return Detections(boxes[order].astype(np.float32), kept, whole(labels[order]), None, names)
@@ -87,6 +90,14 @@ def softmax(logits: Floats) -> Floats:
 def sigmoid(logits: Floats) -> Floats:
     """Probability of each logit; NaN counts as never."""
     return np.asarray(1 / (1 + np.exp(-np.clip(np.nan_to_num(logits, nan=-80.0), -80, 80))), np.float32)
+
+
+def chance_of(outputs: Outputs, port: Port) -> float:
+    """The probability that an output of one number is, or whose logit it is where no Sigmoid makes it."""
+    value = outputs[port.name].reshape(-1)[:1]
+    if port.layer_type == "Sigmoid":
+        return float(np.clip(np.nan_to_num(value, nan=0.0), 0, 1)[0])
+    return float(sigmoid(value)[0])
 
 
 COCO_GAPS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})

@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 from saccade.kernels import as_objects
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence
-from saccade.predict.parsers.common import PX
+from saccade.predict.parsers.common import FARTHEST, PX
 from saccade.results import Detections
 
 STRIDES = (8, 16, 32, 64, 128)
 """Of the grids of such networks, px."""
-
-FARTHEST = 1e6
-"""Places beyond that are nonsense, px."""
 
 Rows = NDArray[np.intp]
 

@@ -7,7 +7,7 @@ import numpy as np
 from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import MEDIAPIPE, size_of
+from saccade.predict.parsers.common import FARTHEST, MEDIAPIPE, chance_of, size_of
 from saccade.results import Landmarks
 
 POINTS = 468
@@ -31,10 +31,9 @@ class FaceMesh:
 
     def __init__(self, points: Port, score: Port) -> None:
         self._points = points.name
-        self._score = score.name
+        self._score = score
 
     def parse(self, outputs: Outputs, settings: Settings) -> Landmarks:
         """Points, x right, y down, z away from the camera."""
-        points = np.nan_to_num(outputs[self._points].reshape(POINTS, 3))
-        logit = float(np.nan_to_num(outputs[self._score].reshape(-1)[0], nan=-30.0))
-        return Landmarks(points, float(1 / (1 + np.exp(-np.clip(logit, -30, 30)))))
+        points = np.clip(np.nan_to_num(outputs[self._points].reshape(POINTS, 3)), -FARTHEST, FARTHEST)
+        return Landmarks(points, chance_of(outputs, self._score))

@@ -13,8 +13,8 @@ import numpy as np
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import size_of
-from saccade.predict.parsers.dense import FARTHEST, table
+from saccade.predict.parsers.common import FARTHEST, size_of
+from saccade.predict.parsers.dense import table
 from saccade.predict.parsers.vectors import is_said, is_vector, vectors
 from saccade.results import Landmarks
 

@@ -16,7 +16,7 @@ from saccade.kernels import as_objects, decode_yolo
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence, bare, is_nchw
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX
+from saccade.predict.parsers.common import FARTHEST, PX
 from saccade.results import Detections, Masks
 
 ULTRALYTICS: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3, "resize": "letterbox", "pad": 114}
@@ -24,9 +24,6 @@ ULTRALYTICS: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3, "resize":
 
 GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 """Strides of the grids that networks have: the usual three, with P6, with P2, and those of the tiny v3."""
-
-FARTHEST = 1e6
-"""No box reaches farther from the input's corner than that, in its own unit: products stay finite."""
 
 NORMALISED = 1.5
 """Widths and heights that are all below this are parts of the input, not pixels: no box of a whole network's is as
