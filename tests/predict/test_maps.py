@@ -111,7 +111,7 @@ def test_yolo_fastestv2(size: tuple[int, int], classes: int, form: str) -> None:
             outputs[f"{stride}"] = whole if "first" in form else whole.transpose(1, 2, 0)
     outputs = shuffled({name: value[None].astype(np.float32) for name, value in outputs.items()}, 2)
     claim = claimed(outputs, size)
-    assert claim.family == "yolo-fastestv2"
+    assert (claim.family, vars(claim.parser)["classes"]) == ("yolo-fastestv2", classes)
     same_objects(found_by(claim, outputs), BOXES, [label % classes for label in LABELS], SCORES)
     try_nonsense(claim, outputs)
     with pytest.raises(UnsupportedError):

@@ -164,6 +164,15 @@ def test_objects_are_found(name: str, tmp_path: Path) -> None:
         case.check(found, seen)
 
 
+@pytest.mark.parametrize(
+    "name", ["v8 52 classes", "nas", "v4 maps", "yolox raw", "nanodet", "nanodet-plus", "picodet", "fastestdet",
+             "rt-detr table", "centernet"],
+)  # fmt: skip
+def test_names_of_another_count_are_told(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    opened(CASES[name](), tmp_path, labels=list("abcdefg"))
+    assert "got names for 7 classes and the network has" in caplog.text
+
+
 GETI = {
     "model_type": "ssd", "mean_values": "123.675 116.28 103.53", "scale_values": "58.395 57.12 57.375",
     "reverse_input_channels": "True", "pad_value": "77", "labels": "no_helmet helmet vest",

@@ -278,6 +278,7 @@ class QueryRows:
 
     def __init__(self, output: Port, names: tuple[str, ...], size: tuple[int, int], *, listed: bool) -> None:
         self.names = names
+        self.classes = None if listed else output.shape[2] - 4
         self._output = output.name
         self._listed = listed
         self._unit = corners_unit(size)

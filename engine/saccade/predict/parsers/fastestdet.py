@@ -78,6 +78,7 @@ class FastestDet:
 
     def __init__(self, output: Port, size: tuple[int, int], names: tuple[str, ...]) -> None:
         self.names = names
+        self.classes = output.shape[1] - 5
         self._output = output.name
         self._shape = output.shape[1:]
         height, width = size
@@ -190,6 +191,7 @@ class YoloFastestV2:
         names: tuple[str, ...],
     ) -> None:
         self.names = names
+        self.classes = grids.classes
         self._grids = grids
         self._cells = grid_cells(*size, STRIDES, anchors=np.asarray(anchors, np.float32))
 

@@ -164,6 +164,7 @@ class Distributions:
     def __init__(self, family: str, pairs: Pairs, cells: Floats, names: tuple[str, ...]) -> None:
         self.family = family
         self.names = names
+        self.classes = pairs.classes
         self._pairs = pairs
         self._cells = cells
 
