@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import best_first, coco_names, corners_unit, own_names, whole
+from saccade.predict.parsers.common import are_chances, best_first, coco_names, corners_unit, own_names, whole
 from saccade.results import Detections, Masks
 
 TORCHVISION: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3}
@@ -121,7 +121,7 @@ def labels_and_scores(evidence: Evidence, ports: Sequence[Port]) -> tuple[Port, 
     if one.integer != other.integer:
         return (one, other) if one.integer else (other, one)
     values = [evidence.values[port.name] for port in ports]
-    chances = [_is_chance(value) and not _is_whole(value) for value in values]
+    chances = [are_chances(value) and not _is_whole(value) for value in values]
     if chances[0] != chances[1] and _is_whole(values[chances[0]]):
         return (other, one) if chances[0] else (one, other)
     named = [re.search("label|class|cls", port.name.lower()) is not None for port in ports]
@@ -134,10 +134,6 @@ def labels_and_scores(evidence: Evidence, ports: Sequence[Port]) -> tuple[Port, 
 
 def _is_whole(values: Floats) -> bool:
     return bool(np.isfinite(values).all() and (values == np.rint(values)).all())
-
-
-def _is_chance(values: Floats) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def size_inputs(evidence: Evidence) -> list[Port]:
@@ -227,5 +223,4 @@ def masks_of(masks: Floats, count: int, chosen: NDArray[np.intp], labels: NDArra
 def inside(patch: Floats) -> Floats:
     """More than 0 where an object is, from probabilities (0.5 is its outline) or logits."""
     patch = np.nan_to_num(patch, nan=-1.0)
-    probable = bool(((patch >= 0) & (patch <= 1)).all())
-    return np.ascontiguousarray(patch - 0.5 if probable else patch, np.float32)
+    return np.ascontiguousarray(patch - 0.5 if are_chances(patch) else patch, np.float32)

@@ -92,6 +92,11 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(np.nan_to_num(logits, nan=-80.0), -80, 80))), np.float32)
 
 
+def are_chances(*values: Floats) -> bool:
+    """Whether all numbers lie in [0, 1]."""
+    return all(bool(((part >= 0) & (part <= 1)).all()) for part in values)
+
+
 def chance_of(outputs: Outputs, port: Port) -> float:
     """The probability that an output of one number is, or whose logit it is where no Sigmoid makes it."""
     value = outputs[port.name].reshape(-1)[:1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from saccade.kernels import as_objects
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence
-from saccade.predict.parsers.common import FARTHEST, PX
+from saccade.predict.parsers.common import FARTHEST, PX, are_chances
 from saccade.results import Detections
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -56,7 +56,7 @@ def is_sigmoid(port: Port) -> bool:
 
 def are_probabilities(evidence: Evidence, ports: Sequence[Port]) -> bool:
     """Whether all numbers of one run lie in [0, 1]."""
-    return all(bool(((v >= 0) & (v <= 1)).all()) for v in (evidence.values[port.name] for port in ports))
+    return are_chances(*(evidence.values[port.name] for port in ports))
 
 
 def read(outputs: Outputs, names: Sequence[str], columns: int) -> list[Floats]:

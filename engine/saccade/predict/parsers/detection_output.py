@@ -19,6 +19,7 @@ from saccade.predict.evidence import Claim, Claims, Evidence, bare
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.boxes_labels import image_info, is_masks, masks_of
 from saccade.predict.parsers.common import (
+    are_chances,
     best_first,
     corners_unit,
     from_rows,
@@ -78,7 +79,7 @@ def _is_list(evidence: Evidence) -> bool:
     ended = np.flatnonzero(rows[:, 0] < 0)
     image, label, score = rows[: ended[0] if ended.size else len(rows), :3].T
     whole = not image.any() and bool((label == np.rint(label)).all())
-    return whole and bool(((score >= 0) & (score <= 1)).all())
+    return whole and are_chances(score)
 
 
 class DetectionOutput:

@@ -22,7 +22,7 @@ from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.boxes_labels import ListedObjects, Lists, find_lists, labels_and_scores, size_inputs
-from saccade.predict.parsers.common import best_first, corners_unit, own_names, softmax, sound, whole
+from saccade.predict.parsers.common import are_chances, best_first, corners_unit, own_names, softmax, sound, whole
 from saccade.results import Detections, Masks
 
 _PLAIN: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3}
@@ -55,7 +55,7 @@ def claims(evidence: Evidence) -> Claims:
     else:
         family, why = "rt-detr", f"{queries}, each class by itself"
         changes = _IMAGENET if _wants_mean(evidence, classes) else _PLAIN
-    probable = tables.scores.layer_type in ("Sigmoid", "Softmax") or _are_chances(evidence.values[tables.scores.name])
+    probable = tables.scores.layer_type in ("Sigmoid", "Softmax") or are_chances(evidence.values[tables.scores.name])
     parser = Detr(family, tables, names, evidence.size, logits=not probable)
     yield Claim(family, "detect", 2 if tables.named else 1, why, parser, changes, _whole_picture(evidence))
 
@@ -180,13 +180,9 @@ def _are_rows_of_queries(values: Floats) -> bool:
     boxes, rest = values[:, :4], values[:, 4:]
     if not _are_centred(boxes) or not (boxes.max(0) > 0).all():
         return False
-    if rest.shape[1] == 2 and _are_chances(rest[:, :1]):
-        return bool((rest[:, 1] == np.rint(rest[:, 1])).all()) or _are_chances(rest)
-    return _are_chances(rest)
-
-
-def _are_chances(values: Floats) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
+    if rest.shape[1] == 2 and are_chances(rest[:, :1]):
+        return bool((rest[:, 1] == np.rint(rest[:, 1])).all()) or are_chances(rest)
+    return are_chances(rest)
 
 
 def _listed(evidence: Evidence) -> Claims:

@@ -19,7 +19,7 @@ from saccade.kernels import decode_yolo, grid_cells, nms
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import sigmoid, softmax
+from saccade.predict.parsers.common import are_chances, sigmoid, softmax
 from saccade.predict.parsers.dense import as_detections, is_sound
 from saccade.results import Detections
 
@@ -61,12 +61,7 @@ def _is_fastestdet(evidence: Evidence, port: Port) -> bool:
     if len(shape) != 4 or shape[0] != 1 or shape[1] < 6 or shape[2:] != _grid(evidence, 16):
         return False
     values = evidence.values[port.name].reshape(shape[1], -1)
-    return _within(values[0]) and _within(values[5:]) and bool(np.allclose(values[5:].sum(0), 1, atol=1e-2))
-
-
-def _within(values: Floats) -> bool:
-    """Whether all numbers lie in [0, 1]."""
-    return bool(((values >= 0) & (values <= 1)).all())
+    return are_chances(values[0], values[5:]) and bool(np.allclose(values[5:].sum(0), 1, atol=1e-2))
 
 
 class FastestDet:
@@ -152,7 +147,7 @@ def _is_joined(evidence: Evidence, port: Port, last: bool) -> bool:
     """Whether all channels are probabilities and those of the classes add up to one."""
     values = evidence.values[port.name][0]
     values = values if last else np.moveaxis(values, 0, -1)
-    return _within(values) and bool(np.allclose(values[..., _SHARED:].sum(-1), 1, atol=1e-2))
+    return are_chances(values) and bool(np.allclose(values[..., _SHARED:].sum(-1), 1, atol=1e-2))
 
 
 def _apart(evidence: Evidence) -> Grids | None:
@@ -172,7 +167,7 @@ def _apart(evidence: Evidence) -> Grids | None:
         classes.add(rest[0].shape[1])
     if len(classes) != 1:
         return None
-    raw = not all(_within(evidence.values[name]) for names in maps for name in names)
+    raw = not are_chances(*(evidence.values[name] for names in maps for name in names))
     return Grids(tuple(maps), classes.pop(), joined=False, channels_last=False, raw=raw)
 
 

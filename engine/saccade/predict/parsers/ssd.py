@@ -20,6 +20,7 @@ from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers import priors
 from saccade.predict.parsers.common import (
+    are_chances,
     corners_unit,
     from_rows,
     just_below,
@@ -103,7 +104,7 @@ def _rows(values: Floats, tables: Tables) -> Floats:
 
 
 def _sums_to_one(scores: Floats) -> bool:
-    return bool(((scores >= 0) & (scores <= 1)).all() and (abs(scores.sum(1) - 1) <= 0.02).all())
+    return are_chances(scores) and bool((abs(scores.sum(1) - 1) <= 0.02).all())
 
 
 def _are_boxes(boxes: Floats) -> bool:
