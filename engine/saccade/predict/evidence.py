@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,14 @@ class Evidence:
         shape = self.picture.shape
         return (shape[2], shape[3]) if is_nchw(shape) else (shape[1], shape[2])
 
+    def grid(self, stride: int) -> tuple[int, int]:
+        """(rows, columns) of the grid of a stride, px, on the input."""
+        height, width = self.size
+        return -(-height // stride), -(-width // stride)
+
     def cells(self, *strides: int) -> int:
         """Cells of all grids of these strides on the input."""
-        height, width = self.size
-        return sum(-(-height // stride) * -(-width // stride) for stride in strides)
+        return sum(prod(self.grid(stride)) for stride in strides)
 
     def shapes(self) -> list[Shape]:
         """Shapes of the outputs without leading ones."""

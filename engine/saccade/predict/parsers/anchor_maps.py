@@ -16,7 +16,7 @@ from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence
 from saccade.predict.parser import Settings, Task
 from saccade.predict.parsers.common import PX, sigmoid, softmax
-from saccade.predict.parsers.yolo_parts import grid_of, objects
+from saccade.predict.parsers.yolo_parts import objects
 from saccade.results import Detections
 
 Pairs = tuple[tuple[float, float], ...]
@@ -82,7 +82,7 @@ def map_of(evidence: Evidence, port: Port) -> Map | None:
     if len(shape) not in (4, 5) or shape[0] != 1 or port.after & ACTIVATIONS or port.layer_type == "Concat":
         return None
     for stride in STRIDES:
-        grid = grid_of(evidence, stride)
+        grid = evidence.grid(stride)
         if len(shape) == 5:
             if shape[2:4] == grid:
                 return Map(port, stride, shape[1] * shape[4], "anchors", shape[1])

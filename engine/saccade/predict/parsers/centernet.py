@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import sigmoid, sound
+from saccade.predict.parsers.common import logit, sigmoid, sound
 from saccade.predict.parsers.dense import are_probabilities, is_sigmoid, is_sound
 from saccade.predict.parsers.heatmap import STRIDE, maps_by_channels, size_and_offset
 from saccade.results import Detections
@@ -75,7 +75,7 @@ class CenterNet:
         """Objects."""
         heat = outputs[self._heat].reshape(self._shape)
         # A sigmoid keeps the order: only what reaches the threshold is turned into a probability.
-        threshold = _logit(settings.score) if self._logits else settings.score
+        threshold = logit(settings.score) if self._logits else settings.score
         label, row, column = peaks(heat, threshold)
         scores = heat[label, row, column]
         if self._logits:
@@ -109,8 +109,3 @@ def peaks(heat: Floats, threshold: float) -> tuple[NDArray[np.intp], ...]:
             with np.errstate(invalid="ignore"):
                 highest &= ~(heat[channel, y, x] > values)
     return channel[highest], row[highest], column[highest]
-
-
-def _logit(score: float) -> float:
-    score = min(max(score, 1e-12), 1 - 1e-7)
-    return float(np.log(score / (1 - score)))

@@ -17,7 +17,6 @@ from saccade.networks.network import Port
 from saccade.predict.evidence import Claim, Claims, Evidence, Refusal
 from saccade.predict.parsers.anchor_maps import AnchorMaps, Map, Pairs, SoftmaxMap, cells_of, find_maps
 from saccade.predict.parsers.common import size_of
-from saccade.predict.parsers.yolo_parts import grid_of
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def _region(evidence: Evidence, port: Port) -> Map | None:
     anchors = _region_mask(attributes)
     numbers = len(anchors) * (5 + int(attributes.get("classes", 0)))
     for stride in (32, 16, 8, 64):
-        height, width = grid_of(evidence, stride)
+        height, width = evidence.grid(stride)
         flat = len(port.shape) < 4 or port.shape[2:] == (height, width)
         if flat and size_of(port) == numbers * height * width and int(attributes.get("coords", 4)) == 4:
             return Map(port, stride, numbers, "planes", len(anchors))

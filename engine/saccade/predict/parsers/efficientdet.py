@@ -81,11 +81,9 @@ def _maps(evidence: Evidence) -> tuple[list[Port], list[Port]] | None:
     """Ten maps, two a level: of 36 channels and of nine times the classes; the finest level first."""
     if len(evidence.outputs) != 10 or any(len(port.shape) != 4 for port in evidence.outputs):
         return None
-    height, width = evidence.size
     boxes, scores = [], []
     for stride in (8, 16, 32, 64, 128):
-        cells = -(-height // stride), -(-width // stride)
-        level = [port for port in evidence.outputs if _map_cells(evidence, port) == cells]
+        level = [port for port in evidence.outputs if _map_cells(evidence, port) == evidence.grid(stride)]
         found = [port for port in level if _map_channels(evidence, port) == 4 * ANCHORS]
         rest = [port for port in level if port not in found and _map_channels(evidence, port) % ANCHORS == 0]
         if len(found) != 1 or len(rest) != 1:

@@ -104,7 +104,7 @@ def candidates(scores: Floats, settings: Settings) -> tuple[np.ndarray[tuple[int
 
 
 def chances_of(evidence: Evidence, port: Port) -> Callable[[Floats], Floats]:
-    """What makes probabilities of a table of background and face: nothing, or a softmax where the graph has none."""
+    """What makes probabilities of a table with the background first: nothing, or a softmax where the graph has none."""
     done = "Softmax" in (port.layer_type, *port.after) or are_probabilities(evidence, [port])
     return (lambda table: table) if done else softmax
 

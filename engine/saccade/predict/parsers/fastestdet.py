@@ -51,14 +51,9 @@ def claims(evidence: Evidence) -> Claims:
         )
 
 
-def _grid(evidence: Evidence, stride: int) -> tuple[int, int]:
-    height, width = evidence.size
-    return -(-height // stride), -(-width // stride)
-
-
 def _is_fastestdet(evidence: Evidence, port: Port) -> bool:
     shape = port.shape
-    if len(shape) != 4 or shape[0] != 1 or shape[1] < 6 or shape[2:] != _grid(evidence, 16):
+    if len(shape) != 4 or shape[0] != 1 or shape[1] < 6 or shape[2:] != evidence.grid(16):
         return False
     values = evidence.values[port.name].reshape(shape[1], -1)
     return are_chances(values[0], values[5:]) and bool(np.allclose(values[5:].sum(0), 1, atol=1e-2))
@@ -131,7 +126,7 @@ def _joined(evidence: Evidence) -> Grids | None:
     for last in (True, False):
         places = [port.shape[1:3] if last else port.shape[2:] for port in ports]
         channels = {port.shape[3] if last else port.shape[1] for port in ports}
-        wanted = [_grid(evidence, stride) for stride in STRIDES]
+        wanted = [evidence.grid(stride) for stride in STRIDES]
         if sorted(places, reverse=True) != wanted or len(channels) != 1:
             continue
         classes = channels.pop() - _SHARED
@@ -157,7 +152,7 @@ def _apart(evidence: Evidence) -> Grids | None:
         return None
     maps, classes = [], set()
     for stride in STRIDES:
-        here = [port for port in ports if port.shape[2:] == _grid(evidence, stride)]
+        here = [port for port in ports if port.shape[2:] == evidence.grid(stride)]
         boxes = [port for port in here if port.shape[1] == _BOX]
         objectness = [port for port in here if port.shape[1] == _SHARED - _BOX]
         rest = [port for port in here if port not in boxes and port not in objectness]

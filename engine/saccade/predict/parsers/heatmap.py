@@ -19,7 +19,7 @@ _SIZE_NAME = re.compile(r"wh|size|scale|dim", re.IGNORECASE)
 
 def maps_by_channels(evidence: Evidence) -> dict[int, list[Port]] | None:
     """Outputs by their channels; None unless all are (1, channels, height / 4, width / 4)."""
-    grid = tuple(-(-extent // STRIDE) for extent in evidence.size)
+    grid = evidence.grid(STRIDE)
     found: dict[int, list[Port]] = {}
     for port in evidence.outputs:
         if len(port.shape) != 4 or port.shape[0] != 1 or port.shape[2:] != grid:

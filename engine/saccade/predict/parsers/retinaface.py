@@ -88,11 +88,11 @@ def _maps(evidence: Evidence) -> tuple[Maps, ...] | None:
         return None
     found = []
     for stride in ANCHORS:
-        height, width = (-(-extent // stride) for extent in evidence.size)
-        by_channels = {port.shape[1]: port.name for port in ports if port.shape[2:] == (height, width)}
+        grid = evidence.grid(stride)
+        by_channels = {port.shape[1]: port.name for port in ports if port.shape[2:] == grid}
         if set(by_channels) != {4, 8, 4 * POINTS}:
             return None
-        found.append(Maps(by_channels[4], by_channels[8], by_channels[4 * POINTS], stride, (height, width)))
+        found.append(Maps(by_channels[4], by_channels[8], by_channels[4 * POINTS], stride, grid))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, Refusal, is_nchw
 from saccade.predict.labels import BACKGROUND, is_background
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import order_of, own_names
+from saccade.predict.parsers.common import logit, order_of, own_names
 from saccade.results import Segmentation
 
 _COARSEST, _COARSE, _QUARTER = 32, 8, 4
@@ -139,9 +139,7 @@ class SemanticMap:
         return Segmentation(labels, self._place.copy(), self.names, self._background)
 
     def _above(self, values: Floats, settings: Settings) -> NDArray[np.uint8]:
-        chance = min(max(settings.score, 1e-6), 1 - 1e-6)
-        least = chance if self._probable else float(np.log(chance / (1 - chance)))
-        return (values >= least).astype(np.uint8)
+        return (values >= (settings.score if self._probable else logit(settings.score))).astype(np.uint8)
 
 
 def _plane(shape: tuple[int, ...]) -> tuple[int, int]:

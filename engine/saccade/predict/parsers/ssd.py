@@ -30,6 +30,7 @@ from saccade.predict.parsers.common import (
     softmax,
     sound,
 )
+from saccade.predict.parsers.face_priors import SMALL_FACES
 from saccade.results import Detections
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
@@ -117,9 +118,7 @@ def _is_ultraface(evidence: Evidence, tables: Tables) -> bool:
     """As many priors as UltraFace has on such an input, and its two or three scores: a family of its own."""
     if tables.classes > 3 or evidence.head == "ssd":
         return False
-    height, width = evidence.size
-    cells = [-(-height // stride) * -(-width // stride) for stride in (8, 16, 32, 64)]
-    return tables.count == sum(count * each for count, each in zip(cells, (3, 2, 2, 3), strict=True))
+    return tables.count == sum(len(sides) * evidence.cells(stride) for stride, sides in SMALL_FACES.items())
 
 
 def _boxes_of(layers: priors.Layers) -> int:

@@ -17,7 +17,7 @@ from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, bare
 from saccade.predict.labels import is_background
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import sound
+from saccade.predict.parsers.common import corners_unit, sound
 from saccade.results import Detections
 
 OPERATOR = "TFLite_Detection_PostProcess"
@@ -83,8 +83,7 @@ class TFLitePostProcess:
         self.names = names
         self._outputs = [ports[part].name for part in PARTS]
         self._per_box = int(ports["boxes"].attributes.get("per_box", 1))
-        height, width = size
-        self._unit = np.array([width, height] * 2, np.float32)
+        self._unit = corners_unit(size)
 
     def parse(self, outputs: Outputs, settings: Settings) -> Detections:
         """Objects."""

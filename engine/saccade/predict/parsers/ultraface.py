@@ -6,14 +6,22 @@ A third column of scores is the face that wears a mask. Format: Linzaer/Ultra-Li
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from saccade.networks.network import Outputs, Port
+from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import softmax
-from saccade.predict.parsers.dense import are_probabilities, tables
-from saccade.predict.parsers.face_priors import SMALL_FACES, boxes_of, candidates, square_priors, suppressed
+from saccade.predict.parsers.dense import tables
+from saccade.predict.parsers.face_priors import (
+    SMALL_FACES,
+    boxes_of,
+    candidates,
+    chances_of,
+    square_priors,
+    suppressed,
+)
 from saccade.results import Detections
 
 NAMES = {2: ("face",), 3: ("face", "masked face")}
@@ -41,10 +49,8 @@ def claims(evidence: Evidence) -> Claims:
     if columns not in NAMES or decoded is None:
         return
     names = evidence.names[-(columns - 1) :] or NAMES[columns]
-    logits = (
-        scores.layer_type != "Softmax" and "Softmax" not in scores.after and not are_probabilities(evidence, [scores])
-    )
-    parser = UltraFace(scores, boxes, evidence.size, names, decoded=decoded, logits=logits)
+    chances = chances_of(evidence, scores)
+    parser = UltraFace(scores, boxes, evidence.size, names, chances, decoded=decoded)
     why = f"{len(priors)} prior boxes of a {evidence.size[1]}x{evidence.size[0]} input, boxes " + (
         "decoded in the graph" if decoded else "as offsets from them"
     )
@@ -60,7 +66,7 @@ def _are_corners(evidence: Evidence, boxes: Port) -> bool | None:
 
 
 class UltraFace:
-    """decoded : boxes are corners in [0, 1]. logits : scores are before their softmax."""
+    """chances : makes probabilities of the scores. decoded : boxes are corners in [0, 1]."""
 
     family = "ultraface"
     task: Task = "detect"
@@ -72,22 +78,21 @@ class UltraFace:
         boxes: Port,
         size: tuple[int, int],
         names: tuple[str, ...],
+        chances: Callable[[Floats], Floats],
         *,
         decoded: bool,
-        logits: bool = False,
     ) -> None:
         self.names = names
         self._scores = scores.name
         self._columns = scores.shape[-1]
         self._boxes = boxes.name
         self._size = size
-        self._logits = logits
+        self._chances = chances
         self._priors = None if decoded else square_priors(size, SMALL_FACES).clip(0, 1)
 
     def parse(self, outputs: Outputs, settings: Settings) -> Detections:
         """Faces."""
-        scores = outputs[self._scores].reshape(-1, self._columns)
-        scores = (softmax(scores) if self._logits else scores)[:, 1:]
+        scores = self._chances(outputs[self._scores].reshape(-1, self._columns))[:, 1:]
         rows, labels, best = candidates(scores, settings)
         boxes = outputs[self._boxes].reshape(-1, 4)[rows]
         if self._priors is not None:

@@ -19,15 +19,13 @@ from saccade.kernels import decode_yolo, grid_cells
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, bare, is_nchw
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX, from_rows
+from saccade.predict.parsers.common import PX, corners_unit, from_rows
 from saccade.predict.parsers.dense import is_sigmoid
 from saccade.predict.parsers.yolo_parts import (
     NORMALISED,
     ULTRALYTICS,
     Table,
     are_scores,
-    grid_of,
-    input_unit,
     probe,
 )
 from saccade.predict.parsers.yolox import follow_cells
@@ -62,7 +60,7 @@ def _tables(evidence: Evidence) -> Apart | None:
             layout = _layout(evidence, boxes) if boxes.channels == 4 else None
             if layout is not None and (is_sigmoid(scores.port) or are_scores(probe(evidence, scores))):
                 small = np.abs(probe(evidence, boxes)).max() <= NORMALISED
-                unit = input_unit(evidence) if small else PX
+                unit = corners_unit(evidence.size) if small else PX
                 return Apart(boxes, scores, layout, unit, evidence.names)
     return None
 
@@ -138,7 +136,7 @@ def _maps(evidence: Evidence) -> Undecoded | None:
 
 
 def _of_grid(evidence: Evidence, stride: int) -> list[Port]:
-    grid, first = grid_of(evidence, stride), is_nchw(evidence.picture.shape)
+    grid, first = evidence.grid(stride), is_nchw(evidence.picture.shape)
     ports = [port for port in evidence.outputs if len(port.shape) == 4 and port.shape[0] == 1]
     return [port for port in ports if (port.shape[2:] if first else port.shape[1:3]) == grid]
 

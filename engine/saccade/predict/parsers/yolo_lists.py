@@ -17,14 +17,13 @@ from saccade.kernels import decode_yolo
 from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, bare
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX, own_names
+from saccade.predict.parsers.common import PX, corners_unit, own_names
 from saccade.predict.parsers.darknet import INPUT
 from saccade.predict.parsers.yolo_parts import (
     GRIDS,
     ULTRALYTICS,
     are_scores,
     end_to_end,
-    input_unit,
     objects,
 )
 from saccade.results import Detections
@@ -159,7 +158,7 @@ class BoxesAndScores:
         self.names = evidence.names
         self.classes = scores.shape[-1]
         self._boxes, self._scores = boxes.name, scores.name
-        self._unit = input_unit(evidence)
+        self._unit = corners_unit(evidence.size)
 
     def parse(self, outputs: Outputs, settings: Settings) -> Detections:
         """Objects."""

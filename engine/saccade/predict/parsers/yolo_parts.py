@@ -16,7 +16,7 @@ from saccade.kernels import as_objects, decode_yolo
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence, bare, is_nchw
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import FARTHEST, PX
+from saccade.predict.parsers.common import FARTHEST, PX, corners_unit
 from saccade.results import Detections, Masks
 
 ULTRALYTICS: dict[str, Any] = {"swap_rb": True, "scale": (255.0,) * 3, "resize": "letterbox", "pad": 114}
@@ -75,13 +75,7 @@ def _table(evidence: Evidence, port: Port, anchors: int) -> Table | None:
 def _is_map(evidence: Evidence, port: Port) -> bool:
     """Whether an output has a grid's height and width side by side."""
     pairs = list(zip(port.shape[1:], port.shape[2:], strict=False))
-    return len(port.shape) in (4, 5) and any(grid_of(evidence, stride) in pairs for stride in (4, 8, 16, 32, 64))
-
-
-def grid_of(evidence: Evidence, stride: int) -> tuple[int, int]:
-    """Rows and columns of the grid of a stride."""
-    height, width = evidence.size
-    return -(-height // stride), -(-width // stride)
+    return len(port.shape) in (4, 5) and any(evidence.grid(stride) in pairs for stride in (4, 8, 16, 32, 64))
 
 
 def probe(evidence: Evidence, table: Table) -> Floats:
@@ -101,13 +95,7 @@ def box_unit(evidence: Evidence, table: Table) -> Floats:
     """
     if evidence.metadata.producer == "ultralytics" and is_nchw(evidence.picture.shape):
         return PX
-    return input_unit(evidence) if probe(evidence, table)[:, 2:4].max() <= NORMALISED else PX
-
-
-def input_unit(evidence: Evidence) -> Floats:
-    """Width and height of the input, twice, px: float32 (4,)."""
-    height, width = evidence.size
-    return np.array([width, height] * 2, np.float32)
+    return corners_unit(evidence.size) if probe(evidence, table)[:, 2:4].max() <= NORMALISED else PX
 
 
 def objects(rows: Floats, unit: Floats, names: tuple[str, ...]) -> tuple[Detections, Floats]:
@@ -210,9 +198,9 @@ def find_prototypes(evidence: Evidence, others: Sequence[Port]) -> Coefficients 
     """The prototypes of masks, where they are the only other output: a map at a quarter of the input's size."""
     if len(others) == 1 and len(others[0].shape) == 4 and others[0].shape[0] == 1:
         (port,) = others
-        if port.shape[2:] == grid_of(evidence, 4):
+        if port.shape[2:] == evidence.grid(4):
             return Coefficients(port.name, port.shape[1], False, evidence.size)
-        if port.shape[1:3] == grid_of(evidence, 4):
+        if port.shape[1:3] == evidence.grid(4):
             return Coefficients(port.name, port.shape[3], True, evidence.size)
     return None
 

@@ -16,7 +16,7 @@ import numpy as np
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, is_nchw
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX, own_names
+from saccade.predict.parsers.common import PX, corners_unit, own_names
 from saccade.predict.parsers.yolo_cells import COCO_POINTS, with_angles
 from saccade.predict.parsers.yolo_parts import (
     GRIDS,
@@ -28,7 +28,6 @@ from saccade.predict.parsers.yolo_parts import (
     are_scores,
     end_to_end,
     find_prototypes,
-    input_unit,
     objects,
     sources,
 )
@@ -107,7 +106,7 @@ def _unit(evidence: Evidence, port: Port, reading: Reading) -> Floats | None:
     if table[:, :4].max() > NORMALISED:
         return PX
     # Exports to SavedModel and TensorFlow Lite, whose layout is NHWC, have parts of the input.
-    return input_unit(evidence) if reading.certainty == 3 and not is_nchw(evidence.picture.shape) else None
+    return corners_unit(evidence.size) if reading.certainty == 3 and not is_nchw(evidence.picture.shape) else None
 
 
 class Rows:
