@@ -17,6 +17,7 @@ from saccade.predict import open_predictor
 from saccade.predict.metadata import Metadata
 from saccade.predict.parser import Settings
 from saccade.predict.parsers import oriented
+from saccade.predict.parsers.yolo_cells import MOST_TURNED
 from saccade.results import Detections
 
 SIZE = (64, 96)
@@ -98,14 +99,48 @@ def test_parts_of_the_input_as_tensorflow_lite_has_them() -> None:
     check(parsed(network))
 
 
+@pytest.mark.parametrize("column", range(4))
+@pytest.mark.parametrize(("largest", "parts"), [(1.2, True), (2.0, False)])
+def test_one_number_beyond_the_input_makes_all_of_them_px(column: int, largest: float, parts: bool) -> None:
+    rows = table()
+    rows[:, :4] = 0.5
+    rows[0, column] = largest
+    found = parsed(FakeNetwork({"output0": rows.T[None]}, SIZE, nhwc=True), DETECT)
+    unit = np.float32([SIZE[1], SIZE[0]] * 2) if parts else 1
+    np.testing.assert_allclose(centres(found.boxes)[0], rows[0, :4] * unit, rtol=1e-5)
+
+
+def test_more_classes_than_cells() -> None:
+    for rows in (table(classes=COUNT), table(classes=COUNT + 100)):
+        found = parsed(FakeNetwork({"output0": rows.T[None]}, SIZE), DETECT)
+        check(found)
+        assert found.labels.tolist() == list(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("score", "fits"), [(-0.01, True), (1.01, True), (np.nan, True), (-0.05, False), (1.05, False)]
+)
+def test_scores_may_be_off_by_what_quantisation_adds(score: float, fits: bool) -> None:
+    """A number that is none, on a made-up picture, says nothing."""
+    rows = table()
+    rows[40, 5] = score
+    network = FakeNetwork({"output0": rows.T[None]}, SIZE)
+    if fits:
+        check(parsed(network), BOXES) if score < 1 or score != score else parsed(network)
+        return
+    with pytest.raises(UnsupportedError, match="not all of its numbers behind the box are scores"):
+        claim_of(network)
+
+
 def test_px_of_ultralytics_need_no_run() -> None:
     network = FakeNetwork({"output0": table().T[None]}, SIZE)
     claim_of(network, DETECT)
     assert network.runs == 0
 
 
-def test_maps_that_the_table_was_made_of_are_passed_over() -> None:
-    maps = {f"map{s}": np.zeros((1, 67, SIZE[0] // s, SIZE[1] // s), np.float32) for s in STRIDES}
+@pytest.mark.parametrize("shape", [(1, 67), (1, 3, 8), (1,)])
+def test_maps_that_the_table_was_made_of_are_passed_over(shape: tuple[int, ...]) -> None:
+    maps = {f"map{s}": np.zeros((*shape, -(-SIZE[0] // s), -(-SIZE[1] // s)), np.float32) for s in (4, *STRIDES, 64)}
     check(parsed(FakeNetwork({"output0": table().T[None], **maps}, SIZE)))
 
 
@@ -279,6 +314,26 @@ def test_masks(last: bool, metadata: Metadata) -> None:
         np.testing.assert_array_equal(found.masks.bitmap(i, found.boxes[i], SIZE[1], SIZE[0]), wanted)
 
 
+def test_outlines_at_any_box() -> None:
+    """Interpolated as those of the whole picture's mask, wherever the box ends within a prototype's pixel."""
+    rng = np.random.default_rng(2)
+    prototypes = rng.standard_normal((1, SIZE[0] // 4, SIZE[1] // 4)).astype(np.float32)
+    rows = table(extra=1)
+    rows[:, :2] = rng.uniform([0, 0], [SIZE[1], SIZE[0]], (COUNT, 2))
+    rows[:, 2:4] = rng.uniform(6, 40, (COUNT, 2))
+    rows[:, 4], rows[:, 7] = 0.9, 1
+    network = FakeNetwork({"output0": rows.T[None], "output1": prototypes[None]}, SIZE)
+    found = claim_of(network, SEGMENT).parser.parse(network.values, Settings(score=0.25, iou=1.0))
+    assert isinstance(found, Detections)
+    assert found.masks is not None
+    assert len(found) == COUNT
+    whole = cv2.resize(prototypes[0], (SIZE[1], SIZE[0]), interpolation=cv2.INTER_LINEAR) > 0
+    for i, box in enumerate(found.boxes):
+        x1, y1, x2, y2 = (max(0, round(float(v))) for v in box)
+        mask = found.masks.bitmap(i, box, SIZE[1], SIZE[0])
+        np.testing.assert_array_equal(mask[y1:y2, x1:x2], whole[y1:y2, x1:x2])
+
+
 def test_masks_are_as_small_as_their_boxes() -> None:
     rows = table(extra=8)
     prototypes = np.ones((1, 8, SIZE[0] // 4, SIZE[1] // 4), np.float32)
@@ -358,6 +413,19 @@ def test_a_row_goes_for_any_better_one(agnostic: bool, top: int | None) -> None:
     assert 5 < len(wanted) < 290
     kept = oriented.distinct(boxes, labels, 0.55, top=top, agnostic=agnostic)
     assert kept.tolist() == wanted[:top]
+
+
+def test_turned_boxes_are_compared_up_to_a_number() -> None:
+    size, strides = (320, 320), (8, 16, 32)
+    rows = np.zeros((len(cells(size, strides)), 6), np.float32)
+    rows[:, 0], rows[:, 1], rows[:, 2:4], rows[:, 4] = (
+        *np.divmod(np.arange(len(rows)), 50) * np.array([[6], [6]]),
+        2,
+        0.9,
+    )
+    network = FakeNetwork({"o": rows.T[None]}, size)
+    parser = claim_of(network, OBB).parser
+    assert len(parser.parse(network.values, Settings(score=0.25, iou=0.7))) == MOST_TURNED < len(rows)
 
 
 def test_no_turned_boxes() -> None:

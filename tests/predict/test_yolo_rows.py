@@ -57,6 +57,20 @@ def test_rows_in_another_order() -> None:
     check(parsed(network, END2END))
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [(0, np.nan), (2, np.inf), (4, np.inf), (4, np.nan), (5, np.inf), (5, -1)]
+)
+def test_rows_that_are_none_take_nobodys_place(column: int, value: float) -> None:
+    table = rows()
+    table[3:5] = table[0]
+    table[3, column] = value
+    network = FakeNetwork({"o": table[None, 3:]}, SIZE)
+    parser = claim_of(FakeNetwork({"o": rows(count=17)[None]}, SIZE), END2END).parser
+    found = parser.parse(network.values, Settings(score=0.25, top=1))
+    assert isinstance(found, Detections)
+    np.testing.assert_allclose(found.boxes, BOXES[:1])
+
+
 def test_as_many_rows_as_cells() -> None:
     """A list may be as long as the grids have cells; only the file can say so."""
     count = 8 * 12 + 4 * 6 + 2 * 3

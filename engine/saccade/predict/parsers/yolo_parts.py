@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,8 +26,8 @@ GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 """Strides of the grids that networks have: the usual three, with P6, with P2, and those of the tiny v3."""
 
 NORMALISED = 1.5
-"""Widths and heights that are all below this are parts of the input, not pixels: no box of a whole network's is as
-small as a pixel and a half."""
+"""Boxes whose numbers are all below this are in parts of the input, not in pixels: those of a whole network do not all
+lie within a pixel and a half."""
 
 
 class Table(NamedTuple):
@@ -65,7 +65,7 @@ def _table(evidence: Evidence, port: Port, anchors: int) -> Table | None:
         return None
     for strides in GRIDS:
         rows = anchors * evidence.cells(*strides)
-        if shape[1] == rows and 5 <= shape[0] < rows:
+        if shape[1] == rows and shape[0] >= 5:
             return Table(port, rows, shape[0], True, strides)
         if shape[0] == rows and shape[1] >= 5:
             return Table(port, rows, shape[1], False, strides)
@@ -75,7 +75,7 @@ def _table(evidence: Evidence, port: Port, anchors: int) -> Table | None:
 def _is_map(evidence: Evidence, port: Port) -> bool:
     """Whether an output has a grid's height and width side by side."""
     pairs = list(zip(port.shape[1:], port.shape[2:], strict=False))
-    return len(port.shape) in (4, 5) and any(evidence.grid(stride) in pairs for stride in (4, 8, 16, 32, 64))
+    return any(evidence.grid(stride) in pairs for stride in (4, 8, 16, 32, 64))
 
 
 def probe(evidence: Evidence, table: Table) -> Floats:
@@ -85,7 +85,7 @@ def probe(evidence: Evidence, table: Table) -> Floats:
 
 def are_scores(values: Floats) -> bool:
     """Whether all numbers may be probabilities, but for what quantisation adds."""
-    return bool(values.size and values.min() >= -0.02 and values.max() <= 1.02)
+    return bool(values.min() >= -0.02 and values.max() <= 1.02)
 
 
 def box_unit(evidence: Evidence, table: Table) -> Floats:
@@ -95,7 +95,7 @@ def box_unit(evidence: Evidence, table: Table) -> Floats:
     """
     if evidence.metadata.producer == "ultralytics" and is_nchw(evidence.picture.shape):
         return PX
-    return corners_unit(evidence.size) if probe(evidence, table)[:, 2:4].max() <= NORMALISED else PX
+    return corners_unit(evidence.size) if probe(evidence, table)[:, :4].max() <= NORMALISED else PX
 
 
 def objects(rows: Floats, unit: Floats, names: tuple[str, ...]) -> tuple[Detections, Floats]:
@@ -115,7 +115,7 @@ def sources(rows: Floats) -> np.ndarray[Any, np.dtype[np.intp]]:
 def end_to_end(table: Floats, settings: Settings) -> Floats:
     """Rows x1, y1, x2, y2, score, class, ... that the network itself has chosen, as `decode_yolo` gives them."""
     scores, labels = table[:, 4], table[:, 5]
-    sound = np.isfinite(table[:, :6]).all(1) & (scores >= settings.score) & (labels >= 0) & (labels < 2**24)
+    sound = np.isfinite(table[:, :5]).all(1) & (scores >= settings.score) & (labels >= 0) & (labels < 2**24)
     chosen = np.flatnonzero(sound)
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")][: settings.top]
     return np.column_stack([labels[chosen], scores[chosen], table[chosen, :4], chosen]).astype(np.float32)
@@ -167,41 +167,39 @@ class KeyPoints:
 class Coefficients:
     """Factors of prototypes, whose sum is an object's mask: more than 0 inside (a logit).
 
-    port : the prototypes, (1, channels, h, w) or, with `last`, (1, h, w, channels), over the whole input.
-    size : (height, width) of the input, px.
+    port : the prototypes, (1, channels, h, w) or, with `last`, (1, h, w, channels), of the grid of stride `STRIDE`.
     """
+
+    STRIDE: ClassVar = 4
 
     port: str
     channels: int
     last: bool
-    size: tuple[int, int]
 
     def added(self, found: Detections, values: Floats, outputs: Outputs, unit: Floats) -> Detections:
         """Objects with their masks, computed where their boxes lie."""
         prototypes = outputs[self.port]
         prototypes = prototypes[0].transpose(2, 0, 1) if self.last else prototypes[0]
         rows, columns = prototypes.shape[1:]
-        step = np.array([self.size[1] / columns, self.size[0] / rows] * 2, np.float32)
-        limits = np.array([columns, rows] * 2)
         # A prototype's pixel more on each side: the mask's outline at the box is interpolated.
-        cells = np.floor(found.boxes / step) + np.array([-1, -1, 2, 2])
-        cells = np.clip(cells, 0, limits).astype(np.intp)
+        cells = found.boxes / self.STRIDE + np.array([-1, -1, 2, 2])
+        cells = np.clip(cells, 0, [columns, rows] * 2).astype(np.intp)
         patches = []
         with np.errstate(all="ignore"):
             for (x1, y1, x2, y2), factors in zip(cells.tolist(), values, strict=True):
                 part = prototypes[:, y1:y2, x1:x2]
                 patches.append((factors @ part.reshape(self.channels, -1)).reshape(part.shape[1:]))
-        return replace(found, masks=Masks(tuple(patches), cells.astype(np.float32) * step))
+        return replace(found, masks=Masks(tuple(patches), cells.astype(np.float32) * self.STRIDE))
 
 
 def find_prototypes(evidence: Evidence, others: Sequence[Port]) -> Coefficients | None:
     """The prototypes of masks, where they are the only other output: a map at a quarter of the input's size."""
-    if len(others) == 1 and len(others[0].shape) == 4 and others[0].shape[0] == 1:
+    if len(others) == 1 and len(others[0].shape) == 4:
         (port,) = others
-        if port.shape[2:] == evidence.grid(4):
-            return Coefficients(port.name, port.shape[1], False, evidence.size)
-        if port.shape[1:3] == evidence.grid(4):
-            return Coefficients(port.name, port.shape[3], True, evidence.size)
+        if port.shape[2:] == evidence.grid(Coefficients.STRIDE):
+            return Coefficients(port.name, port.shape[1], False)
+        if port.shape[1:3] == evidence.grid(Coefficients.STRIDE):
+            return Coefficients(port.name, port.shape[3], True)
     return None
 
 
