@@ -62,7 +62,8 @@ def test_rows_in_another_order() -> None:
 )
 def test_rows_that_are_none_take_nobodys_place(column: int, value: float) -> None:
     table = rows()
-    table[3:5] = table[0]
+    table[3], table[4] = table[1], table[0]
+    table[3, 4] = 0.95
     table[3, column] = value
     network = FakeNetwork({"o": table[None, 3:]}, SIZE)
     parser = claim_of(FakeNetwork({"o": rows(count=17)[None]}, SIZE), END2END).parser
