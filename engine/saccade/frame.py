@@ -161,7 +161,10 @@ class Frame:
             return self._decoded(min_height, min_width)
 
     def crop(self, x1: int, y1: int, x2: int, y2: int) -> Image:
-        """Copy of a region at full resolution, uint8 (h, w, 3) BGR; the region is clipped to the frame."""
+        """Copy of a region at full resolution, uint8 (h, w, 3) BGR; the region is clipped to the frame.
+
+        x1, y1, x2, y2 : corners, px. Raises ValueError where no pixel of the frame lies between them.
+        """
         x1, x2 = max(0, min(x1, self.width)), max(0, min(x2, self.width))
         y1, y2 = max(0, min(y1, self.height)), max(0, min(y2, self.height))
         if x2 <= x1 or y2 <= y1:

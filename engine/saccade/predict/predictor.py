@@ -100,6 +100,9 @@ class Predictor:
         """What the network sees; may be called from several threads at a time.
 
         picture : a frame, or uint8 (H, W, 3) BGR, (H, W) grey or (H, W, 4) BGRA, or an image of Pillow.
+
+        Raises ConfigError for what is no picture, or where a region lies outside it; ModelError or DeviceError where
+        the network does not run; FrameReleasedError for a frame that was released.
         """
         frame = picture if isinstance(picture, Frame) else Frame.from_bgr(as_bgr(picture))
         return self.start(frame).result()

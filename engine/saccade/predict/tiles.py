@@ -63,7 +63,9 @@ class Auto:
 
 
 class Grid:
-    """So many columns and rows of tiles, and the whole frame for what is larger than one of them."""
+    """So many columns and rows of tiles; where there are several of both, the whole frame, too, for what is larger than
+    one of them.
+    """
 
     mirror = False
 

@@ -31,6 +31,8 @@ class Tracker:
     patience : how long an object may be out of sight, s of the frames' time. Where the next look comes later than
         that, only what stands still is known again.
     every : least time between two updates of the life of an object, s.
+
+    Raises ValueError where one of them is negative.
     """
 
     def __init__(self, *, patience: float = 2.0, every: float = 1.0) -> None:
