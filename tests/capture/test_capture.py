@@ -90,6 +90,33 @@ def test_a_waiting_consumer_gets_frames_decoded_by_the_capture_thread(pictures):
     assert "saccade-capture" in decoders
 
 
+def test_a_consumer_that_keeps_up_again_gets_frames_decoded_by_the_capture_thread(pictures):
+    behind, waiting = threading.Event(), threading.Event()
+    steps = [*pictures[:4], behind.set, waiting.wait, pictures[4]]
+    with Capture(Scripted(steps, live=True, every_frame=False), size=(90, 160)) as capture:
+        behind.wait(PATIENCE)
+        decoders = []
+        real = capture._filled
+
+        def spy(slot, picture, sequence):
+            decoders.append((sequence, threading.current_thread().name))
+            return real(slot, picture, sequence)
+
+        capture._filled = spy
+        capture.latest().release()
+        assert decoders == [(3, "MainThread")], "a consumer that is slower decodes what it takes"
+
+        def wait_on_the_newest() -> None:
+            wait_for(lambda: capture._waiting)
+            waiting.set()
+
+        helper = threading.Thread(target=wait_on_the_newest)
+        helper.start()
+        capture.latest().release()
+        helper.join()
+    assert decoders[1:] == [(4, "saccade-capture")]
+
+
 def test_damage_found_late_is_counted_too(pictures):
     bad = pictures[2][:5000]
     with Capture(Scripted([pictures[0], *[bad] * 20, pictures[1]], every_frame=False, interval=0.005)) as capture:

@@ -580,9 +580,9 @@ class Capture:
                 stale.extend(left for left in self._ready if not isinstance(left, Future))
                 self._ready.clear()
                 self._dropped += len(stale)
+                self._behind = not self._waiting and (self._behind or bool(stale))
             if picture.skipped or stale:
                 self.ledger.end(self.lost_as(), picture.skipped + len(stale))
-                self._behind = not self._waiting and (self._behind or bool(stale))
         for left in stale:
             left.release()
         slot = self._writable()
