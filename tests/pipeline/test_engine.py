@@ -12,7 +12,7 @@ import psutil
 import pytest
 from parts import Endless, Keep, Live, Means
 
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from saccade import Capture, Model, open_source
 from saccade.capture import Picture, Source
 from saccade.errors import ConfigError, SourceError
@@ -249,6 +249,47 @@ def test_a_due_time_wakes_one_worker_only(model: Model, monkeypatch: pytest.Monk
         wait_for(lambda: served(engine, "slow") >= 8)
     timed = sum(timeout is not None for timeout in waits)
     assert timed < len(waits) * 0.75, "of six workers no more than one waits for the time"
+
+
+class Told(Means):
+    """Tells of its first look, and at the second one sets `again` and waits for `other`."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.first, self.again, self.other = threading.Event(), threading.Event(), threading.Event()
+
+    def interpret(self, frame: Frame, result: Result) -> Result:
+        if self.first.is_set():
+            self.again.set()
+            assert self.other.wait(PATIENCE)
+        self.first.set()
+        return super().interpret(frame, result)
+
+
+def test_who_sees_to_the_time_leaves_that_to_another_when_it_goes_to_work(
+    model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two pictures wait for their due times, and the look at one of them lasts until the other's has come and gone."""
+    apps = {"late": Told(model), "early": Told(model)}  # the second camera's due times lie before the first's
+    apps["early"].other, apps["late"].other = apps["late"].again, apps["early"].again
+
+    def play(app: Told) -> Iterator[object]:
+        return chain([SMALL, app.first, SMALL], repeat(PATIENCE))
+
+    engine = Engine(
+        (
+            Camera(
+                name=name, open=lambda name=name, app=app: Capture(Live(name, play(app)), lazy=True, wait=True),
+                branches=[Branch(app)], rate=2,
+            )
+            for name, app in apps.items()
+        ),
+        workers=2,
+    )  # fmt: skip
+    with Run(engine):
+        for name in apps:
+            wait_for(lambda name=name: served(engine, name) == 2)
+    assert not [record.message for record in caplog.records if "has not come back" in record.message]
 
 
 def test_an_app_that_fails_is_told_once_and_its_pictures_are_counted(

@@ -375,7 +375,7 @@ class Engine:
                 now = monotonic()
                 ticket = self._scheduler.take(now)
                 if ticket is not None:
-                    if self._scheduler.crowded or self._alarm < math.inf:
+                    if self._scheduler.crowded:
                         # Another worker looks what else there is, and sees to the time.
                         self._alarm = math.inf
                         self._turn.notify()

@@ -192,7 +192,7 @@ class Share:
 class Scheduler:
     """Hands out tickets. workers : how many may be out at a time. cores : how many of them can run at a time.
 
-    crowded : when it was asked last for a ticket, more than one camera was ready.
+    crowded : when it was asked last for a ticket, more than one camera had a picture, for now or for its due time.
     """
 
     def __init__(self, workers: int, cores: int | None = None) -> None:
@@ -275,8 +275,9 @@ class Scheduler:
         """A ticket for the camera whose turn it is, or None."""
         if len(self._tickets) >= self._workers:
             return None
-        ready = [camera for release, camera in self._waiting() if release <= now]
-        self.crowded = len(ready) > 1
+        waiting = self._waiting()
+        ready = [camera for release, camera in waiting if release <= now]
+        self.crowded = len(waiting) > 1
         if not ready:
             return None
         rated = [camera for camera in self._cameras.values() if camera.rate and not camera.paused]
