@@ -19,6 +19,7 @@ from saccade.errors import ConfigError, SourceError
 from saccade.frame import Frame
 from saccade.networks.sharing import Networks
 from saccade.pipeline import Branch, Camera, Engine
+from saccade.pipeline.engine import _Job
 from saccade.predict import Predictor
 from saccade.results import Result
 from small_networks import mean_network
@@ -152,6 +153,26 @@ def test_a_camera_that_has_all_workers_comes_back_from_a_hang(model: Model, monk
         finally:
             hanging.gate.set()
     check_accounts(engine)
+
+
+def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(model: Model) -> None:
+    """Of two tickets that hang in one capture the second may be noticed when another capture runs."""
+    engine = Engine([camera("bad", model, lambda: Live("bad", steady()))])
+    engine.stop()  # no worker that is hired does anything
+    post = engine._posts["bad"]
+    engine._scheduler.arrive("bad", 1.0)
+    ticket = engine._scheduler.take(1.0)
+    assert ticket is not None
+    engine._scheduler.revoke(ticket, 2.0)
+    first = post.lane.capture
+    engine._replace(_Job(ticket, post), 2.0)
+    assert first.ledger.sealed
+    engine._reopen(post)
+    engine._scheduler.arrive("bad", 3.0)
+    engine._replace(_Job(ticket, post), 4.0)
+    assert post.lane.capture is not first
+    assert not post.lane.capture.ledger.sealed
+    assert engine._scheduler.take(4.0) is not None, "what it has waits no less"
 
 
 def test_garbage_size_changes_floods_and_storms_leave_the_others_alone(model: Model) -> None:

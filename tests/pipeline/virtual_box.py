@@ -126,7 +126,7 @@ class Box:
                 cam.ledger.end("served")
             elif self.clock - work.began >= PATIENCE - 1e-9:
                 self.scheduler.revoke(work.ticket, self.clock)
-                self.scheduler.withdraw(cam.name)
+                self.scheduler.withdraw(work.ticket)
                 cam.ledger.end("failed", 1 + (cam.waiting is not None))
                 cam.waiting, cam.broken_until = None, self.clock + 1
             else:

@@ -461,6 +461,13 @@ class Engine:
             return any(job.post is post for job in self._jobs)
 
     def _replace(self, job: _Job, now: float) -> None:
+        """Another worker in the place of one that hangs, and an end of the capture in which it does."""
+        # Several tickets may hang in one capture, and be noticed when another has taken its place.
+        if job.post.retry is None and job.ticket.granted >= job.post.opened:
+            self._give_up(job, now)
+        self._hire()
+
+    def _give_up(self, job: _Job, now: float) -> None:
         post = job.post
         if now - post.opened > LONGEST_PAUSE:  # it went well for long
             post.pause = FIRST_PAUSE
@@ -469,12 +476,10 @@ class Engine:
             "camera %s: %s has not come back for %g s; the camera is opened anew in %g s, the others go on",
             post.camera.name, "its decoder" if job.stage == "decode" else "inference or an output", seconds, post.pause,
         )  # fmt: skip
-        if post.retry is None:  # or another of its tickets hung in the same decoder
-            post.retry, post.pause = now + post.pause, min(2 * post.pause, LONGEST_PAUSE)
-            self._discard(post.lane.capture, "failed")
+        post.retry, post.pause = now + post.pause, min(2 * post.pause, LONGEST_PAUSE)
+        self._discard(post.lane.capture, "failed")
         with self._turn:
-            self._scheduler.withdraw(post.camera.name)
-        self._hire()
+            self._scheduler.withdraw(job.ticket)
 
     def _discard(self, capture: Capture, reason: Reason) -> None:
         """Stop a capture whose thread may hang as well, without waiting for it."""

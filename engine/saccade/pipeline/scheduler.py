@@ -258,10 +258,9 @@ class Scheduler:
         if ticket.seat.fresh is None:
             ticket.seat.fresh = ticket.seat.ready = now
 
-    def withdraw(self, name: str) -> None:
-        """The camera has no picture after all."""
-        if name in self._cameras:
-            self._cameras[name].fresh = None
+    def withdraw(self, ticket: Ticket) -> None:
+        """The ticket's camera has no picture any more."""
+        ticket.seat.fresh = None
 
     def wants(self, name: str, now: float) -> bool:
         """True where the camera should have been served by now: what it loses is lost for want of a worker."""
