@@ -192,14 +192,14 @@ class Frame:
         """
         with self._decoding:
             self._check()
-            planes, decode_rows = self._planes, self._decode_rows if self._bgr is None else None
+            planes, rows = self._planes, self._bgr is None and self._decode_rows is not None
         self.retain()
         return Frame(
             width=self.width, height=self.height, planes=planes, pixels=self.pixels, full_range=self.full_range,
             matrix=self.matrix, name=self.name, sequence=self.sequence, time=self.time,
             captured=self.captured, jpeg=self._jpeg,
-            decode=lambda h, w: self.at_least(h, w) if h or w else self.bgr(), decode_rows=decode_rows,
-            on_release=self.release,
+            decode=lambda h, w: self.at_least(h, w) if h or w else self.bgr(),
+            decode_rows=self._upper_rows if rows else None, on_release=self.release,
         )  # fmt: skip
 
     def release(self) -> None:
@@ -234,6 +234,13 @@ class Frame:
                 f"frame {self.sequence} was released and its slot may hold another picture; "
                 "take what you need before the release, or call retain()"
             )
+
+    def _upper_rows(self, rows: int) -> Image:
+        """For whom the frame was lent to: others may decode the same picture at the same time."""
+        with self._decoding:
+            self._check()
+            assert self._decode_rows is not None
+            return self._decode_rows(rows) if self._bgr is None else self._bgr
 
     def _is_full(self, picture: Image) -> bool:
         return self.pixels == "bgr" and picture.shape[:2] == (self.height, self.width)

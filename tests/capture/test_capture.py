@@ -184,6 +184,27 @@ def test_full_size_and_crops_come_on_demand(pictures):
             frame.crop(700, 10, 800, 20)
 
 
+def test_a_picture_that_was_lent_twice_is_decoded_by_one_at_a_time(pictures, monkeypatch):
+    """An output's thread draws a frame while another output cuts from it: both write to the slot's full picture."""
+    with Capture(Scripted(pictures[:1]), size=(45, 80)) as capture, capture.latest() as frame:
+        drawn, cut = frame.lend(), frame.lend()
+        rows, alone = jpeg.decode_rows, []
+
+        def spy(*args, **options):
+            alone.append(frame._decoding.locked())
+            return rows(*args, **options)
+
+        monkeypatch.setattr(jpeg, "decode_rows", spy)
+        full = jpeg.decode(pictures[0])
+        np.testing.assert_array_equal(cut.crop(8, 8, 64, 64), full[8:64, 8:64])
+        assert alone == [True]
+        np.testing.assert_array_equal(drawn.bgr(), full)
+        np.testing.assert_array_equal(cut.crop(0, 0, 640, 360), full)
+        assert len(alone) == 1
+        drawn.release()
+        cut.release()
+
+
 def test_a_crop_is_a_copy_that_outlives_the_frame(pictures):
     with Capture(Scripted(pictures), size=(45, 80)) as capture:
         with capture.latest() as frame:
