@@ -131,6 +131,23 @@ def test_a_failing_output_is_left_out_and_the_others_go_on(
     ]
 
 
+def test_an_output_that_cannot_be_closed_either_is_left_out_and_gives_its_slots_back(
+    model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Hoarder):
+        def close(self) -> None:
+            raise OSError("no space left for the rest")
+
+    good = Keep()
+    figures = Pipeline(
+        Capture(open_source(numbered_avi(tmp_path / "v.avi", 20))), Means(model), [Broken(leases=1), good]
+    ).run()
+    assert (figures.frames, len(good.results)) == (20, 20)
+    assert [record.message.partition(":")[0] for record in caplog.records if record.levelname == "ERROR"] == [
+        "Broken failed and is left out from now on", "Broken could not be closed cleanly",
+    ]  # fmt: skip
+
+
 class Hoarder(Keep):
     """Retains every frame it is given."""
 

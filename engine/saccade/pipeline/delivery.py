@@ -42,7 +42,7 @@ class Delivery:
                     continue  # it was closed meanwhile
                 self.outputs.remove(output)
                 log.error("%s failed and is left out from now on: %s", type(output).__name__, error)
-                output.close()
+                _close(output)
                 self._lost(sum(not held.released for held in self._retained.pop(id(output), ())))
 
     def conclude(self, life: Sequence[LifeEvent]) -> None:
@@ -59,11 +59,7 @@ class Delivery:
         """Have the outputs write what they hold, and close them; from any thread, once is enough."""
         with self._closing:
             while self.outputs:
-                output = self.outputs.pop(0)
-                try:
-                    output.close()
-                except Exception:
-                    log.exception("%s could not be closed cleanly", type(output).__name__)
+                _close(self.outputs.pop(0))
 
     def _count_retained(self, output: Output, lent: Frame) -> None:
         """Raise OutputError where an output keeps more frames than it has said: the capture would starve."""
@@ -77,3 +73,10 @@ class Delivery:
                 f"it retains {len(kept)} frames and has `leases = {leases}`; release them sooner, copy what must stay "
                 "(`frame.crop()`), or say `leases`, for which the capture makes room"
             )
+
+
+def _close(output: Output) -> None:
+    try:
+        output.close()
+    except Exception:
+        log.exception("%s could not be closed cleanly", type(output).__name__)
