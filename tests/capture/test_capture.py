@@ -476,6 +476,25 @@ def test_full_size_is_kept_for_the_next_frame_that_needs_it_and_not_by_each_slot
         np.testing.assert_array_equal(small, jpeg.decode(pictures[index], 45, 80, fast=True))
 
 
+def test_a_viewer_s_size_and_the_full_one_are_both_kept_for_the_next_frame(pictures):
+    with Capture(Scripted(pictures), size=(45, 80), slots=2) as capture:
+        for picture in pictures:
+            with capture.latest() as frame:
+                np.testing.assert_array_equal(frame.at_least(150, 160), jpeg.decode(picture, 150, 160, fast=True))
+                np.testing.assert_array_equal(frame.bgr(), jpeg.decode(picture))
+        assert capture.latest() is None
+        assert sum(slot.allocations for slot in capture._free) == 2 + 2, "one in each slot, and one of either size"
+
+
+def test_buffers_of_a_size_that_the_source_has_no_more_are_let_go(pictures):
+    small = jpeg.encode(scene(120, 160))
+    with Capture(Scripted([pictures[0], small, small]), size=(15, 20), slots=2) as capture:
+        for _ in range(3):
+            with capture.latest() as frame:
+                frame.bgr()
+        assert [picture.shape[:2] for picture in capture._spares._free] == [(120, 160)]
+
+
 def test_frames_that_are_held_at_a_time_have_full_sizes_of_their_own(pictures):
     with Capture(Scripted(pictures), size=(45, 80), slots=4) as capture:
         held = [capture.latest() for _ in range(4)]

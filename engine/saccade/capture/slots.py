@@ -51,11 +51,14 @@ class Spares:
         return len(self._free)
 
     def take(self, size: tuple[int, int]) -> Image | None:
-        """One of this (height, width), whatever it holds; those of another size go."""
+        """One of this (height, width), whatever it holds; where there is none, those of other sizes go."""
         with self._lock:
             self._used = time.monotonic()
-            self._free = [picture for picture in self._free if picture.shape[:2] == size]
-            return self._free.pop() if self._free else None
+            for place, picture in enumerate(self._free):
+                if picture.shape[:2] == size:
+                    return self._free.pop(place)
+            self._free = []
+            return None
 
     def give_back(self, pictures: Iterable[Image]) -> None:
         """Nobody looks at these any more."""
