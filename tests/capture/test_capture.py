@@ -327,6 +327,20 @@ def test_a_bug_in_a_source_becomes_one_error(pictures, caplog):
     assert "capture failed" in caplog.text
 
 
+def test_a_source_that_cannot_be_closed_ends_the_capture_all_the_same(pictures, caplog):
+    class Stuck(Scripted):
+        def close(self):
+            raise OSError("the device is gone")
+
+    capture = Capture(Stuck(pictures[:1])).start()
+    capture.latest(PATIENCE).release()
+    with pytest.raises(SourceError, match="scripted: capture failed: the device is gone"):
+        capture.latest(PATIENCE)
+    assert capture.ended
+    stop(capture)
+    assert "capture failed" in caplog.text
+
+
 def test_latest_times_out(pictures):
     with Capture(Scripted(pictures[:1], live=True, interval=600)) as capture:
         assert capture.latest(0.02) is None

@@ -331,8 +331,10 @@ class Capture:
         """What was next; None after the timeout or at the end."""
         with self._changed:
             self._waiting += 1
-            there = self._changed.wait_for(lambda: self._at_hand() or (self._ended and not self._ready), timeout)
-            self._waiting -= 1
+            try:
+                there = self._changed.wait_for(lambda: self._at_hand() or (self._ended and not self._ready), timeout)
+            finally:
+                self._waiting -= 1
             if not self._ready and self._error is not None:
                 raise self._error
             if not there or not self._ready:
@@ -447,7 +449,10 @@ class Capture:
         except Exception as error:
             self._note_error(error)
         finally:
-            self.source.close()
+            try:
+                self.source.close()
+            except Exception as error:  # who waits for frames is told that there are no more, in any case
+                self._note_error(error)
             with self._changed:
                 self._ended = True
                 self._state, self._reason = "ended", str(self._error or self._reason)
@@ -467,7 +472,8 @@ class Capture:
     def _note_error(self, error: Exception) -> None:
         # What was interrupted may call that an error; the reason of an outage is the one before.
         if not (isinstance(error, SaccadeError) and self._stop.is_set()):
-            self._error = self._failure(error)
+            failure = self._failure(error)
+            self._error = self._error or failure
 
     def _failure(self, error: Exception) -> SaccadeError:
         """What to raise for it; what nobody foresaw is logged with its traceback."""
