@@ -118,6 +118,7 @@ class Capture:
     wait : a camera or stream that cannot be opened at the start is tried again, as one that is lost later.
     lazy : nothing is decoded before somebody takes it, and then on the taker's thread.
 
+    size : as above, (0, 0) for full size; may be set while the capture runs.
     Attributes that a scheduler sets before the start: `fit`, the size that inference needs of a picture of (width,
     height), px; `on_arrival`, called with each picture that waits to be taken and at the end; `lost_as`, why a picture
     that nobody took is lost; `gate`, which says what is worth decoding and taking, and makes the capture lazy.
@@ -142,7 +143,7 @@ class Capture:
         self.source = source
         self.policy: Policy = policy or ("every" if source.every_frame else "newest")
         source.every_frame = self.policy == "every"
-        self._size = size or (0, 0)
+        self.size = size or (0, 0)
         self._wait = wait and source.comes_later
         # One lock; who waits for a slot is not woken by pictures, nor the other way round.
         lock = threading.RLock()
@@ -179,15 +180,6 @@ class Capture:
         self._lost = 0.0
         self._back = float("-inf")
         self._pause = FIRST_PAUSE
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(min_height, min_width) that inference needs, (0, 0) for full size; may be set while capture runs."""
-        return self._size
-
-    @size.setter
-    def size(self, size: tuple[int, int]) -> None:
-        self._size = size
 
     @property
     def gate(self) -> DecodeGate | None:
@@ -671,7 +663,7 @@ class Capture:
         """The picture, decoded into the slot; None if it is damaged."""
         start = time.perf_counter()
         try:
-            frame = slot.fill(picture, self.fit or self._size, sequence, partial(self._give_back, slot))
+            frame = slot.fill(picture, self.fit or self.size, sequence, partial(self._give_back, slot))
         except JpegError as error:
             self._give_back(slot)
             self.ledger.end("damaged")

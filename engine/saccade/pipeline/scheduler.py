@@ -75,9 +75,9 @@ class _Camera:
     name: str
     rate: float | None
     weight: float
-    most: int
     due: float
     tag: float
+    most: int = 1
     stagger: float = 0.0
     paused: bool = False
     fresh: float | None = None
@@ -205,18 +205,13 @@ class Scheduler:
         self._added = 0
         self._late = float("-inf")
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._cameras
-
-    def add(self, name: str, now: float, *, rate: float | None = None, weight: float = 1.0, tickets: int = 1) -> None:
-        """A camera. rate : how often it is to be served, Hz; None: as often as it has a picture.
-        tickets : how many it may hold.
-        """
+    def add(self, name: str, now: float, *, rate: float | None = None, weight: float = 1.0) -> None:
+        """A camera. rate : how often it is to be served, Hz; None: as often as it has a picture."""
         if name in self._cameras:
             raise ValueError(f"camera {name!r} is there already")
         stagger = STAGGER * self._added % 1
         self._added += 1
-        self._cameras[name] = _Camera(name, rate, weight, tickets, due=now, tag=self._virtual, stagger=stagger)
+        self._cameras[name] = _Camera(name, rate, weight, due=now, tag=self._virtual, stagger=stagger)
 
     def remove(self, name: str) -> None:
         """Forget a camera; tickets that are out count until they are given back."""

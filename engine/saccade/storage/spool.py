@@ -174,16 +174,6 @@ class Spool:
         """Files in the queue, oldest first."""
         return [self._queue / name for name in self._names()]
 
-    def next(self, after: int = -1) -> SpoolEntry | None:
-        """The oldest sound entry with a number above `after`; damaged and foreign files are quarantined on the way."""
-        for name in self._names():
-            if int(name[:16]) <= after:
-                continue
-            entry = self.load(name)
-            if entry is not None:
-                return entry
-        return None
-
     def load(self, name: str) -> SpoolEntry | None:
         """Read one entry of the queue; None if it is gone, expired, or cannot be read (and now quarantined).
 
