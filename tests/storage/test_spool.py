@@ -65,6 +65,18 @@ def test_put_is_durable_before_it_returns(tmp_path: Path, monkeypatch: pytest.Mo
     assert oct(tmp_path.joinpath("queue").stat().st_mode)[-3:] == "700"
 
 
+def test_folders_that_are_made_outlast_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        atomic.os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file))
+    )
+    made = tmp_path / "state" / "spool"
+    for _ in range(2):  # what was there before was so for long
+        make(made).close()
+        assert sorted(synced) == [str(tmp_path), str(tmp_path / "state"), str(made)]
+
+
 def test_key_names_its_content(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
         first, second, other = spool.put(b"a", KEY), spool.put(b"a", KEY), spool.put(b"b", KEY)

@@ -26,7 +26,7 @@ def write(target: Path, data: bytes, *, mode: int = PRIVATE) -> None:
         _write_all(file, data)
         os.fsync(file)
         os.replace(part, target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 @contextlib.contextmanager
@@ -36,14 +36,14 @@ def replacing(target: Path, *, mode: int = PRIVATE) -> Iterator[Path]:
         yield part
         os.fsync(file)
         os.replace(part, target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def move(source: Path, target: Path) -> None:
     """Give a finished file, on the same file system, the name `target`, after its content has reached the disk."""
-    _sync(source)
+    sync(source)
     os.replace(source, target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def add(target: Path, data: bytes, *, mode: int = PRIVATE) -> Path:
@@ -62,7 +62,7 @@ def place(source: Path, target: Path) -> bool:
 
     Of several that do so at a time one succeeds. The source may keep its name: who made it removes it.
     """
-    _sync(source)
+    sync(source)
     try:
         os.link(source, target)
     except FileExistsError:
@@ -73,8 +73,17 @@ def place(source: Path, target: Path) -> bool:
         if os.path.lexists(target):
             return False
         os.replace(source, target)
-    _sync(target.parent)
+    sync(target.parent)
     return True
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def probe(folder: Path) -> None:
@@ -122,11 +131,3 @@ def _write_all(file: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

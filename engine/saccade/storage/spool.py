@@ -126,8 +126,12 @@ class Spool:
         self.arrived = threading.Event()
         """Set by each put of this process; the uploader waits for it."""
         try:
+            missing = [part for part in (self._queue, self.folder, *self.folder.parents) if not part.exists()]
             private_folder(self.folder)
             self._queue.mkdir(mode=0o700, exist_ok=True)
+            for part in missing:  # or a power cut takes the folder, with all that is durable in it
+                with contextlib.suppress(PermissionError):  # of a folder that may not be listed
+                    atomic.sync(part.parent)
             self._adopt_quarantine()
             self._quarantine.mkdir(mode=0o700, exist_ok=True)
             self._state = os.open(self.folder / "state", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
