@@ -4,6 +4,7 @@ import logging
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -246,6 +247,22 @@ def test_a_slow_decoder_never_holds_up_a_live_pipeline() -> None:
     assert not held
     assert writer.statistics().skipped > 0
     assert writer.statistics().failed == 0
+
+
+def test_a_face_that_is_being_taken_while_the_camera_is_removed_is_written() -> None:
+    kept: list[Crop] = []
+    writer = CropWriter(lambda crop: kept.append(crop))
+    taken, closing = writer._due, threading.Thread(target=writer.close)
+
+    def close_meanwhile(*args: Any) -> list[Any]:
+        closing.start()
+        wait_for(lambda: writer._accepting.locked() or not closing.is_alive())
+        return taken(*args)
+
+    writer._due = close_meanwhile  # type: ignore[method-assign]
+    feed(writer, 1)
+    closing.join()
+    assert len(kept) == 1
 
 
 def test_sharpness_is_of_the_face_not_of_its_size() -> None:

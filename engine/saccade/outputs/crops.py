@@ -18,7 +18,7 @@ from saccade.outputs.crop_note import noted
 from saccade.outputs.folder import PictureFolder
 from saccade.outputs.jpeg import encode_jpeg
 from saccade.outputs.worker import FrameWorker
-from saccade.results import Result
+from saccade.results import Detections, Result
 from saccade.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,8 @@ class CropWriter:
         self._least = least
         self._least_side = least_side
         self._quality = quality
-        # of the pipeline's thread
+        # of the pipeline's thread, and who closes
+        self._accepting = Lock()
         self._patience = min(1.0, interval)
         self._tracker = Tracker(patience=self._patience)
         self._intervals: dict[int, _Interval] = {}
@@ -186,9 +187,11 @@ class CropWriter:
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Follow the frame's faces, and hand over those that are due to be sampled."""
-        detections = result.detections
-        if detections is None:
-            return
+        if result.detections is not None:
+            with self._accepting:  # what was taken is written, though the camera is removed meanwhile
+                self._follow(frame, result, result.detections)
+
+    def _follow(self, frame: Frame, result: Result, detections: Detections) -> None:
         size, time = (result.width, result.height), result.time
         if detections.tracks is None:
             detections = self._tracker.update(detections, time, size=size)
@@ -213,10 +216,11 @@ class CropWriter:
 
     def close(self) -> None:
         """Write the best of what is under way and end the thread."""
-        if self._intervals:
-            self._names.expect(self._intervals)
-            self._worker.tell(_Job(tuple((track, True) for track in self._intervals)))
-            self._intervals.clear()
+        with self._accepting:
+            if self._intervals:
+                self._names.expect(self._intervals)
+                self._worker.tell(_Job(tuple((track, True) for track in self._intervals)))
+                self._intervals.clear()
         self._worker.close()
 
     def best_of(self, track: int) -> str | None:
