@@ -137,6 +137,8 @@ def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
         assert engine.statistics().cameras["bad"].restarts == 1
         hanging.gate.set()
     check_accounts(engine)
+    run = engine.statistics().cameras["bad"].run
+    assert run.captured >= run.pictures["arrived"], "those of the capture that was given up included"
     assert engine.statistics().cameras["bad"].run.pictures["failed"] >= 1
     assert any("bad: its decoder has not come back" in record.message for record in caplog.records)
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RECENT_SECONDS = 2.0
 """Over so long a time the present frame rate is counted, s."""
+COUNTED = ("captured", "dropped", "damaged", "reconnects", "mended", "second_opinions")
+"""What captures count, all of a camera together."""
 READ_AHEAD = 2
 """So many pictures of a file wait compressed beside the next one, so that whoever is free finds one."""
 
@@ -143,6 +145,7 @@ class Lane:
         self._recent: deque[float] = deque(maxlen=2048)
         self._latest: Result | None = None
         self._past: PictureCounts | None = None
+        self._counted = dict.fromkeys(COUNTED, 0)
         self.is_remote = any(app.predictor.network.is_remote for app in self.apps)
         self._gate = gate
         self._rested: float | None = None
@@ -158,11 +161,14 @@ class Lane:
         return self._line.capture
 
     def attach(self, capture: Capture) -> None:
-        """Take frames from this capture from now on; of the one before, only the account stays."""
+        """Take frames from this capture from now on; of the one before, only what it has counted stays."""
         if self._gate is not None:
             self._gate.reset()
         line = self._prepared(capture)
+        counted = self.capture.statistics()
         with self._guard:
+            for key in COUNTED:
+                self._counted[key] += getattr(counted, key)
             account = self.capture.ledger.account()
             self._past = account if self._past is None else self._past + account
             self._line = line
@@ -328,10 +334,7 @@ class Lane:
             seconds=seconds,
             fps=self.frames / seconds if seconds else 0.0,
             recent_fps=len(recent) / span if span else 0.0,
-            captured=captured.captured,
-            dropped=captured.dropped,
-            damaged=captured.damaged,
-            reconnects=captured.reconnects,
+            **{key: before + getattr(captured, key) for key, before in self._counted.items()},
             stages={"decode": captured.decode} | {name: watch.statistics() for name, watch in self._stages.items()},
             age=self._age.statistics(),
             device=_each(network.device for network in networks),
@@ -340,8 +343,6 @@ class Lane:
             source=self.capture.source.name,
             app=_each(app.name for app in self.apps),
             latest=latest.to_event() if latest else {},
-            mended=captured.mended,
-            second_opinions=captured.second_opinions,
             state=captured.state,
             reason=captured.reason,
             last_picture=captured.last_picture,
