@@ -70,6 +70,35 @@ def test_each_app_of_each_camera_is_a_client_of_its_own(written: Written, tmp_pa
     assert connects == [1, 1, 1]
 
 
+def test_a_run_that_is_over_opens_nothing_more(written: Written, tmp_path: Path) -> None:
+    fleet = Fleet(CamerasFile(str(written.say(demo("a")))))
+    fleet.stop()
+    with pytest.raises(ConfigError, match="the run is over"):
+        fleet.add(demo("b", out=str(tmp_path / "crops")), where="test")
+    fleet.close()
+    assert fleet.names == ("a",)
+    assert not (tmp_path / "crops").exists()
+
+
+def test_cameras_do_not_change_while_what_they_need_is_measured(written: Written) -> None:
+    """Who changes them has it measured anew, whatever thread that is on."""
+    fleet = Fleet(CamerasFile(str(written.say(demo("a")))))
+    free: list[bool] = []
+
+    def look() -> None:
+        def change() -> None:
+            free.append(fleet._changing.acquire(blocking=False))
+
+        other = threading.Thread(target=change)
+        other.start()
+        other.join()
+        fleet.stop()
+
+    fleet._admission.look = look  # type: ignore[method-assign]
+    fleet.run()
+    assert free == [False]
+
+
 def demo(name: str, **options: object) -> dict[str, object]:
     return {"name": name, "source": "demo:", **options}
 

@@ -194,6 +194,8 @@ class Fleet:
     def _change(self, wanted: Cameras, *, again: bool = False) -> None:
         """Run these cameras in place of those that run. again : as for `RunningCameras.prepare`."""
         change = self._cameras.prepare(wanted, again=again)
+        if self._over.is_set():  # nobody would close what it opens
+            raise ConfigError("the run is over; start it again to change its cameras")
         try:
             self._cameras.switch(change)
         finally:
@@ -208,7 +210,8 @@ class Fleet:
             if self._over.is_set():
                 return
             try:
-                self._admission.look()
+                with self._changing:  # no other cameras take their place while it is measured
+                    self._admission.look()
             except Exception:
                 log.exception("what the cameras need could not be measured")
             seen, before = self.file.mark(), seen
