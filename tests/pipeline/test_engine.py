@@ -167,8 +167,12 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(m
     assert ticket is not None
     engine._scheduler.revoke(ticket, 2.0)
     first = post.lane.capture
-    engine._replace(_Job(ticket, post), 2.0)
+    engine._replace(_Job(ticket, post, "infer"), 2.0)
     assert first.ledger.sealed
+    figures = engine.statistics().cameras["bad"]
+    assert (figures.state, figures.reason) == (
+        "hung", "inference or an output has not come back for 30 s; it is opened anew",
+    )  # fmt: skip
     engine._reopen(post)
     engine._scheduler.arrive("bad", 3.0)
     engine._replace(_Job(ticket, post), 4.0)
@@ -330,6 +334,7 @@ def test_an_app_that_fails_is_told_once_and_its_pictures_are_counted(
     engine = Engine([broken, camera("good", model, lambda: open_source(numbered_avi(tmp_path / "w.avi", 10)))])
     figures = engine.run().cameras
     assert figures["broken"].run.pictures == {"arrived": 10, "failed": 10}
+    assert figures["broken"].share.served == 10, "looks that fail are no more often than those that do not"
     assert figures["good"].run.pictures == {"arrived": 10, "served": 10}
     assert len([r for r in caplog.records if r.message == "camera broken: ValueError: broken on purpose"]) == 1
 

@@ -353,7 +353,7 @@ class Engine:
     def _work(self) -> None:
         """What a worker does: tickets, one after the other, until the end or until it was replaced."""
         while (job := self._next_job()) is not None:
-            served = False
+            served = True  # a look that fails was one, and the next is due when its time comes
             try:
                 served = self._serve(job)
             except SaccadeError as error:
@@ -471,10 +471,13 @@ class Engine:
         post = job.post
         if now - post.opened > LONGEST_PAUSE:  # it went well for long
             post.pause = FIRST_PAUSE
-        seconds = DECODE_PATIENCE if job.stage == "decode" else PATIENCE
+        hung, seconds = (
+            ("its decoder", DECODE_PATIENCE) if job.stage == "decode" else ("inference or an output", PATIENCE)
+        )
+        post.failure = f"{hung} has not come back for {seconds:g} s; it is opened anew"
         log.error(
             "camera %s: %s has not come back for %g s; the camera is opened anew in %g s, the others go on",
-            post.camera.name, "its decoder" if job.stage == "decode" else "inference or an output", seconds, post.pause,
+            post.camera.name, hung, seconds, post.pause,
         )  # fmt: skip
         post.retry, post.pause = now + post.pause, min(2 * post.pause, LONGEST_PAUSE)
         self._discard(post.lane.capture, "failed")
@@ -537,7 +540,7 @@ def _figures(post: _Post, share: Share) -> CameraStatistics:
     run = post.lane.statistics()
     state, reason = _state(post, str(run.state)), run.reason
     if state == "hung":
-        reason = "its decoder hung; it is opened anew"
+        reason = post.failure
     elif post.failure and state != "paused":
         reason = reason or post.failure
     return CameraStatistics(run, share, post.restarts, state, reason)

@@ -176,7 +176,7 @@ class _Camera:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a camera had of the machine. served : tickets that led to a result. cost : of one, s, smoothed.
+    """What a camera had of the machine. served : tickets that led to a look. cost : of one, s, smoothed.
     interval : between two pictures, s, smoothed; 0 where unknown. wanted : its newest picture waits for its turn.
     """
 
