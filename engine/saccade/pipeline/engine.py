@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -143,8 +144,8 @@ class _Job:
 
 @dataclass(slots=True, eq=False)
 class _Post:
-    """A camera as it runs. failure : of its newest frame; told : the newest that was logged. hung : threads that have
-    not come back. retry : when to open it again, s. opened : when it was last opened after a hang, s.
+    """A camera as it runs. failure : of its newest frame; told : kind of the newest that was logged. hung : threads
+    that have not come back. retry : when to open it again, s. opened : when it was last opened after a hang, s.
     """
 
     camera: Camera
@@ -359,8 +360,7 @@ class Engine:
             except SaccadeError as error:
                 self._note_failure(job, str(error))
             except Exception as error:
-                log.exception("camera %s: a frame failed", job.post.camera.name)
-                self._note_failure(job, f"{type(error).__name__}: {error}")
+                self._note_failure(job, f"{type(error).__name__}: {error}", unforeseen=error)
             with self._turn:
                 if job.ticket.revoked:
                     job.post.hung -= 1
@@ -423,14 +423,15 @@ class Engine:
                 self._scheduler.again(job.ticket, monotonic())
                 self._turn.notify()
 
-    def _note_failure(self, job: _Job, reason: str) -> None:
-        """One line for a camera that begins to fail, however many of its frames do."""
+    def _note_failure(self, job: _Job, reason: str, *, unforeseen: Exception | None = None) -> None:
+        """One line for a camera that begins to fail, however many of its frames do and whatever they are numbered."""
         if job.ticket.revoked:
             return
         job.post.failure = reason
-        if job.post.told != reason:
-            job.post.told = reason
-            log.error("camera %s: %s", job.post.camera.name, reason)
+        kind = re.sub(r"\d+", "", reason)
+        if job.post.told != kind:
+            job.post.told = kind
+            log.error("camera %s: %s", job.post.camera.name, reason, exc_info=unforeseen)
 
     def _watch(self) -> None:
         """Replace workers that hang, open their cameras again, see which cameras have ended, and return memory."""
