@@ -60,3 +60,17 @@ def looks_unencoded(text: str) -> bool:
     except ValueError:
         return True
     return not parts.hostname or "@" in f"{parts.path}{parts.query}{parts.fragment}"
+
+
+def host_problem(address: str) -> str:
+    """Why the host of an address can be none, in words; "" where it may be one, or where that shows elsewhere."""
+    host = ""
+    try:
+        host = urlsplit(address).hostname or ""
+        host.encode("idna")
+    except UnicodeError:
+        # What stands where the host should may be a piece of a password.
+        return "" if looks_unencoded(address) else f"{host!r} is no host name: each part of one has 1 to 63 letters"
+    except ValueError:
+        pass  # no address at all
+    return ""

@@ -78,6 +78,31 @@ def test_the_message_says_to_percent_encode(address):
         Capture(open_source(address)).start()
 
 
+NO_NAME = r"^{}://{}.*/x: '{}.*' is no host name: each part of one has 1 to 63 letters$"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp", "srt"])
+@pytest.mark.parametrize("host", ["a..b", "." * 3, "n" * 70, f"cam.{'n' * 64}.example"])
+def test_a_host_that_no_name_can_be_is_said_so(scheme, host):
+    address = f"{scheme}://user:hunter2@{host}/x"
+    with pytest.raises(SourceError, match=NO_NAME.format(scheme, *[host[:3].replace(".", r"\.")] * 2)):
+        open_source(address, wait=True)
+
+
+@pytest.mark.parametrize("address", ["rtsp://hun..ter2/x@cam/x", "http://hun..ter2?x@cam/x"])
+def test_a_piece_of_a_password_is_not_taken_for_a_host(address):
+    with pytest.raises(SourceError, match="percent-encoded") as caught:
+        Capture(open_source(address)).start()
+    assert "ter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://cam./x", "http://kämera.example/x", "udp://:5000", "udp://@:5000", "http://[fe80::1%25eth0]/"]
+)
+def test_hosts_that_can_be(address):
+    open_source(address)
+
+
 @settings(deadline=None)
 @given(
     scheme=st.sampled_from(["http://", "https://", "rtsp://", "http:/"]),

@@ -137,6 +137,9 @@ def test_redirect_loops_are_one_line(camera):
     camera.paths["/c"] = redirect("rtsp://user:hush@host.invalid/x")
     with pytest.raises(SourceError, match=r"redirected to rtsp://host.invalid/x; give that address"):
         shown(camera.url("/c"))
+    camera.paths["/d"] = redirect("http://user:hush@a..b/x")
+    with pytest.raises(SourceError, match=r"redirected to http://a\.\.b/x: 'a\.\.b' is no host name"):
+        shown(camera.url("/d"))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from urllib.request import parse_http_list
 
 import httpx
 
-from saccade.address import ADVICE, looks_unencoded, without_credentials
+from saccade.address import ADVICE, host_problem, looks_unencoded, without_credentials
 from saccade.capture.source import SourceOptions
 from saccade.errors import SourceError
 
@@ -187,6 +187,8 @@ class CameraClient:
             url = _bare(urljoin(url, response.headers["location"]))
             if urlsplit(url).scheme not in ("http", "https"):
                 raise ValueError(f"redirected to {without_credentials(url)}; give that address")
+            if problem := host_problem(url):
+                raise ValueError(f"redirected to {without_credentials(url)}: {problem}")
         raise ValueError(f"redirected more than {MOST_REDIRECTS} times; the addresses point at each other")
 
     def _trace(self, event: str, info: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import re
 import stat
 from pathlib import Path
 
-from saccade.address import without_credentials
+from saccade.address import host_problem, without_credentials
 from saccade.capture.jpeg import MAX_PIXELS
 from saccade.capture.source import DecodedFrames, HardwareDecoding, Source, SourceOptions
 from saccade.errors import SourceError
@@ -93,6 +93,8 @@ def _find(text: str, options: SourceOptions) -> Source:
         from saccade.capture.demo import DemoSource
 
         return DemoSource(text, paced=options.realtime is not False)
+    if "://" in text and (problem := host_problem(text)):
+        raise SourceError(f"{without_credentials(text)}: {problem}")
     if scheme in ("http", "https"):
         from saccade.capture.http import HttpSource
 

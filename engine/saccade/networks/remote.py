@@ -32,7 +32,7 @@ from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.address import without_credentials
+from saccade.address import host_problem, without_credentials
 from saccade.capture import jpeg
 from saccade.capture.arrays import read_npz
 from saccade.errors import ConfigError, DeviceError, ModelError, SourceError
@@ -408,9 +408,10 @@ class _SageMakerLine:
 def _parts(address: str) -> SplitResult:
     """An address, taken apart; ConfigError where no server can be reached by it."""
     place = without_credentials(address)
+    if problem := host_problem(address):
+        raise ConfigError(f"{place}: {problem}; expected HOST:PORT")
     try:
         parts = urlsplit(address)
-        parts.netloc.encode("idna")
         if not parts.hostname or parts.port == 0:
             raise ValueError("there is no host or port")
     except ValueError as error:

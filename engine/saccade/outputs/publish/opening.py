@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from saccade.address import ADVICE, looks_unencoded, without_credentials
+from saccade.address import ADVICE, host_problem, looks_unencoded, without_credentials
 from saccade.config import did_you_mean
 from saccade.errors import ConfigError
 from saccade.outputs.publish.jsonl import JsonLines
@@ -75,11 +75,10 @@ def broker_address(text: str) -> BrokerAddress:
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
-        (host or "").encode("idna")
-    except UnicodeError:
-        raise ConfigError(f"publisher {shown!r}: a part of the host's name is empty or has over 63 letters") from None
     except ValueError as error:
         raise ConfigError(f"publisher {shown!r}: {error}; {ADVICE}") from None
+    if problem := host_problem(text):
+        raise ConfigError(f"publisher {shown!r}: {problem}")
     query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
     unknown = sorted(set(query) - _PARAMETERS)
     secure = url.scheme == "mqtts"
