@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -186,6 +187,29 @@ def test_whoever_ends_a_request_early_is_told(tmp_path: Path) -> None:
             b"GET /ping HTT",
         ):
             assert status(ask(where, request)) == 400
+
+
+def test_a_head_request_with_a_broken_body_is_answered_without_one(caplog: pytest.LogCaptureFixture) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def waiting(request: Request) -> Response:
+        begun.set()
+        await asyncio.to_thread(go_on.wait, PATIENCE)
+        return Response(b"late")
+
+    head = b"HEAD / HTTP/1.1\r\nHost: localhost\r\n"
+    with serving(Route("/", waiting)) as where:
+        replies = [ask(where, head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")]
+        with connect(where) as client:
+            client.sendall(head + b"Content-Length: 9\r\n\r\nhalf")
+            assert begun.wait(PATIENCE)
+            client.shutdown(socket.SHUT_WR)
+            replies.append(answer(client))
+        go_on.set()
+    for reply in replies:
+        assert status(reply) == 400
+        assert reply.endswith(b"\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_fault_of_ours_is_a_500_that_names_no_code(caplog: pytest.LogCaptureFixture) -> None:

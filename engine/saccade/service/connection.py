@@ -222,7 +222,8 @@ class Connection(H11Protocol):
 
     def refuse(self, status: int, message: str) -> None:
         """Answer what is no request yet, or one that is broken, and close."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        asked = self.cycle is not None and not self.cycle.response_complete
+        if asked:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -233,6 +234,8 @@ class Connection(H11Protocol):
                 (b"X-Content-Type-Options", b"nosniff"),
             ]  # fmt: skip
             response = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode())
+            if asked and self.scope["method"] == "HEAD":
+                body = b""
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self._end()
