@@ -179,6 +179,39 @@ def test_an_answer_is_not_lost_to_a_body_that_nobody_reads(tmp_path: Path) -> No
                 assert status(answer(client)) == expected
 
 
+def test_a_last_answer_that_takes_its_time_arrives_whole() -> None:
+    async def large(request: Request) -> Response:
+        return Response(bytes(8 << 20))
+
+    with serving(Route("/", large), limits=Limits(send_buffer=64 << 10, linger_seconds=0.0)) as where:
+        for end in (b"Connection: close\r\n\r\n", b"Connection: keep-alive\r\nContent-Length: 5\r\n\r\nhe"):
+            with connect(where) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + end)
+                got, wanted = bytearray(), 8 << 20
+                while len(got) < wanted and (block := client.recv(1 << 16)):
+                    got += block
+            assert len(got) >= wanted
+
+
+def test_who_has_sent_all_and_takes_nothing_is_dropped() -> None:
+    async def small(request: Request) -> Response:
+        return Response(bytes(60_000))  # less than asyncio has a client pause for
+
+    limits = Limits(send_buffer=1, stall_seconds=0.2, idle_seconds=3600)
+    server = HttpServer(bind("127.0.0.1", 0), [Route("/", small)], limits=limits)
+    server.start()
+    try:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            client.connect((server.host, server.port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            wait_for(lambda: len(server.crowd) == 1)
+            wait_for(lambda: len(server.crowd) == 0)
+    finally:
+        server.stop()
+
+
 def test_whoever_ends_a_request_early_is_told(tmp_path: Path) -> None:
     with model(tmp_path) as where:
         for request in (

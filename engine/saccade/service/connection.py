@@ -85,6 +85,8 @@ class Lingering:
         if self.is_closing():
             return
         self.closing = True
+        # What is not sent yet makes the protocol pause: the client has to take it in time, and `sent` is called then.
+        self._transport.set_write_buffer_limits(0)
         if self.peer_ended or len(self._server.lingering) >= MOST_LINGERING:
             self._transport.close()
             return
@@ -95,7 +97,13 @@ class Lingering:
             return
         self._server.lingering.add(self)
         self._transport.resume_reading()
-        self._timer = self._server.loop.call_later(self._server.limits.linger_seconds, self._transport.abort)
+        if not self._transport.get_write_buffer_size():
+            self.sent()
+
+    def sent(self) -> None:
+        """The client has taken all of a last answer, or of what came before it."""
+        if self in self._server.lingering:
+            self._timer = self._server.loop.call_later(self._server.limits.linger_seconds, self._transport.abort)
 
     def forget(self) -> None:
         """The connection is lost."""
@@ -188,15 +196,13 @@ class Connection(H11Protocol):
         if self.transport.is_closing():
             return None
         whole = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
-        if self.phase is Phase.WORK and whole:
-            if self.cycle.response_started:
-                return None
-            self.cycle.keep_alive = False
-            return True
-        if self.phase in (Phase.HEAD, Phase.WORK):
+        if self.phase in (Phase.HEAD, Phase.WORK) and not whole:
             self.refuse(400, "the request ends before it is complete")
-            return True
-        return None
+        elif self.phase is Phase.WORK and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+        else:
+            self.transport.close()
+        return True
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
@@ -207,6 +213,7 @@ class Connection(H11Protocol):
         """The client has caught up."""
         self._cancel_stall()
         super().resume_writing()
+        self._lingering.sent()
 
     # ---- requests and answers ----
 

@@ -43,9 +43,9 @@ class Limits:
     however it drips. idle_seconds : between two requests of a connection.
     body_bytes : of one request; buffered_bytes : of all that are held. silent_seconds : between two parts of a body;
     slowest, slow_after : bytes a second that it has to bring on average, once it takes longer than that.
-    stall_seconds : for a client to take what it was sent. linger_seconds : a closed connection is read and thrown away
-    for so long, that its last answer is not lost. send_buffer : bytes that wait in the kernel for one client; 0: as
-    the system has it. backlog : connections that wait to be accepted.
+    stall_seconds : for a client to take what it was sent. linger_seconds : a connection that is closed and has sent all
+    is read and thrown away for so long, that its last answer is not lost. send_buffer : bytes that wait in the kernel
+    for one client; 0: as the system has it. backlog : connections that wait to be accepted.
     """
 
     connections: int = 192
