@@ -322,6 +322,15 @@ def test_port_taken() -> None:
             LivePage(f"127.0.0.1:{port}", Display(), dict)
 
 
+def test_of_two_that_begin_at_once_one_has_the_port() -> None:
+    one = LivePage("127.0.0.1:0", Display(), dict)
+    try:
+        with pytest.raises(OutputError, match="the port is already in use"):
+            LivePage(f"127.0.0.1:{one.address[1]}", Display(), dict)
+    finally:
+        one.close()
+
+
 @pytest.mark.parametrize("address", ["192.0.2.7:0", "no-such-host.invalid:0"])
 def test_addresses_that_are_not_ours(address: str) -> None:
     with pytest.raises(OutputError, match="cannot be served on"):

@@ -28,7 +28,7 @@ def is_port(text: str) -> bool:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to the first address of `host`, not yet listening. Raises OSError."""
+    """A TCP socket that listens at the first address of `host`. Raises OSError."""
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except UnicodeError:  # a label that is empty or too long
@@ -37,6 +37,8 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(where)
+        # Two may be bound to one port as long as neither listens, and the second would fail only where it does.
+        bound.listen()
     except BaseException:
         bound.close()
         raise
