@@ -15,7 +15,7 @@ from .conftest import LAMBDAS
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["cloud", "local", "--page", "8090"], "--page is '8090'; expected HOST:PORT"),
+        (["cloud", "local", "--page", "nowhere"], "--page is 'nowhere'; expected HOST:PORT"),
         (["cloud", "local", "--processes", "0"], "--processes must be 1 or more"),
         (["cloud", "local", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),
         (["cloud", "build", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),

@@ -71,7 +71,7 @@ def test_addresses(text: str, expected: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3.4:x", "a:70000", "::1:80", "a:-1", "a:８０"])
 def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"give HOST:PORT, for example 127\.0\.0\.1:8080"):
+    with pytest.raises(ConfigError, match=r"^view is .*; expected HOST:PORT, as 127\.0\.0\.1:8080$"):
         parse_address(text)
 
 

@@ -483,8 +483,10 @@ def test_the_command_takes_a_bad_address_for_what_it_is(tmp_path: Path, monkeypa
         monkeypatch.setitem(os.environ, "SAGEMAKER_BIND_TO_PORT", text)
         with pytest.raises(ConfigError, match=r"SAGEMAKER_BIND_TO_PORT is '.*'; expected a port"):
             _address("")
-    for text in ("8080", ":8080", "host:port", "host:99999", "host:²", f"host:{'9' * 5000}"):
-        with pytest.raises(ConfigError, match="expected HOST:PORT"):
+    assert _address("[::1]:80") == ("::1", 80)
+    assert _address("8080") == ("127.0.0.1", 8080)
+    for text in ("host", "::1:80", "host:port", "host:99999", "host:²", f"host:{'9' * 5000}"):
+        with pytest.raises(ConfigError, match=r"^--address is .*; expected HOST:PORT"):
             _address(text)
     with pytest.raises(ConfigError, match="give --model"):
         _sagemaker_model()

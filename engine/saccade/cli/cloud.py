@@ -107,11 +107,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _local(options: argparse.Namespace) -> int:
     from saccade.deploy.demo import CloudDemo
-    from saccade.service.address import is_loopback, is_port
+    from saccade.service.address import is_loopback, parse_address
 
-    host, _, port = options.page.rpartition(":")
-    if not host or not is_port(port):
-        raise ConfigError(f"--page is {options.page!r}; expected HOST:PORT, as 127.0.0.1:8090")
+    page = parse_address(options.page, "--page")
     if options.processes < 1 or not 0 <= options.port <= 65535 or not options.interval > 0:
         raise ConfigError("--processes must be 1 or more, --port 0 to 65535, --interval more than 0")
     if options.summary not in (None, "-"):
@@ -125,7 +123,7 @@ def _local(options: argparse.Namespace) -> int:
             demo = CloudDemo(
                 lambdas, Path(options.folder or temporary),
                 sources=sources, interval=options.interval,
-                page=(host, int(port)), host=options.host, port=options.port,
+                page=page, host=options.host, port=options.port,
                 processes=options.processes, emotions=options.emotions,
             )  # fmt: skip
             started = time.monotonic()

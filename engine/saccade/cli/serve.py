@@ -37,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C, then finish what is under way."""
     from saccade.networks import open_network
+    from saccade.service.address import reason
     from saccade.service.serve import Server, Service, input_shapes, open_served
 
     config = configuration(options)
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except OSError as error:
         raise ConfigError(
-            f"cannot serve at {address[0]}:{address[1]}: {error.strerror}; choose another --address"
+            f"cannot serve at {address[0]}:{address[1]}: {reason(error)}; choose another --address"
         ) from None
     ended = threading.Event()
     with StopSignals() as signals, server:
@@ -83,18 +84,15 @@ def configuration(options: argparse.Namespace) -> ServeConfig:
 
 
 def _address(text: str) -> tuple[str, int]:
-    from saccade.service.address import is_port
+    from saccade.service.address import is_port, parse_address
 
-    if not text:
-        inside = SAGEMAKER_MODEL.is_dir()
-        port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
-        if not is_port(port):
-            raise ConfigError(f"SAGEMAKER_BIND_TO_PORT is {port!r}; expected a port, as 8080")
-        return ("0.0.0.0" if inside else "127.0.0.1", int(port))
-    host, _, port = text.rpartition(":")
-    if not host or not is_port(port):
-        raise ConfigError(f"--address is {text!r}; expected HOST:PORT, as 127.0.0.1:8080")
-    return host, int(port)
+    if text:
+        return parse_address(text, "--address")
+    inside = SAGEMAKER_MODEL.is_dir()
+    port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
+    if not is_port(port):
+        raise ConfigError(f"SAGEMAKER_BIND_TO_PORT is {port!r}; expected a port, as 8080")
+    return ("0.0.0.0" if inside else "127.0.0.1", int(port))
 
 
 def _sagemaker_model() -> str:

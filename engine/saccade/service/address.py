@@ -10,15 +10,18 @@ from contextlib import suppress
 from saccade.errors import ConfigError
 
 
-def parse_address(text: str, *, what: str = "the page") -> tuple[str, int]:
-    """`HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT` -> host and port; without a host it is 127.0.0.1."""
+def parse_address(text: str, option: str = "view") -> tuple[str, int]:
+    """`HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT` -> host and port; without a host it is 127.0.0.1.
+
+    option : that says it, for the ConfigError where it is none.
+    """
     host, _, port = text.strip().rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         host, port = "", "ambiguous"
     if not is_port(port):
-        raise ConfigError(f"{text!r} is not an address to serve {what} on; give HOST:PORT, for example 127.0.0.1:8080")
+        raise ConfigError(f"{option} is {text!r}; expected HOST:PORT, as 127.0.0.1:8080")
     return host or "127.0.0.1", int(port)
 
 
