@@ -158,15 +158,16 @@ def delete(account: Account, name: str) -> None:
             raise ConfigError(f"endpoint {users[0]} still hangs on {name}: saccade cloud endpoint down, then again")
         for bucket in held:
             buckets.empty(s3, account, bucket)
-        if cloudformation.described(client, name) is not None:
-            cloudformation.delete(client, name)
+        # Before the stack, which leaves them there: once it has gone nobody knows of them any more.
         dynamodb = account.client("dynamodb")
         for table in tables:
             try:
                 dynamodb.delete_table(TableName=table)
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceNotFoundException":  # went with the stack
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":  # went with a try before
                     raise
+        if cloudformation.described(client, name) is not None:
+            cloudformation.delete(client, name)
         code = account.artifacts(name)
         if buckets.empty(s3, account, code):
             s3.delete_bucket(Bucket=code, ExpectedBucketOwner=account.id)
