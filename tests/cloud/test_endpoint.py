@@ -313,17 +313,22 @@ def test_a_deployer_s_policy_is_one_that_iam_takes(name: str) -> None:
 def test_a_stack_of_another_kind_is_left_alone(account: Account, codebuild: CodeBuild, tmp_path: Path) -> None:
     packed, source = files(tmp_path)
     cloudformation = account.client("cloudformation")
-    body = {"Parameters": {"TableName": {"Type": "String", "Default": "t"}},
+    body = {"Parameters": {"Name": {"Type": "String", "Default": "t"}},
             "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}  # fmt: skip
-    cloudformation.create_stack(StackName=NAME, TemplateBody=json.dumps(body))
-    for attempt in (
-        lambda: endpoint.up(account, "saccade", NAME, PATH, packed, source, Shape()),
-        lambda: endpoint.down(account, "saccade", NAME, PATH),
-        lambda: endpoint.parameters(account, NAME, Shape(), template.load(PATH)),
-    ):
-        with pytest.raises(ConfigError, match=f"stack {NAME} is there and is something else; use another name"):
-            attempt()
-    assert cloudformation.describe_stacks(StackName=NAME)["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    stage = LAMBDAS / "template.yaml"
+    for text in (body, {"Resources": body["Resources"]}):
+        cloudformation.create_stack(StackName=NAME, TemplateBody=json.dumps(text))
+        for attempt in (
+            lambda: endpoint.up(account, "saccade", NAME, PATH, packed, source, Shape()),
+            lambda: endpoint.down(account, "saccade", NAME, PATH),
+            lambda: endpoint.parameters(account, NAME, Shape(), template.load(PATH)),
+            lambda: stack.deploy(account, NAME, stage, (), {}),
+            lambda: stack.delete(account, NAME, stage),
+        ):
+            with pytest.raises(ConfigError, match=f"stack {NAME} is there and is something else; use another name"):
+                attempt()
+        assert cloudformation.describe_stacks(StackName=NAME)["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+        cloudformation.delete_stack(StackName=NAME)
 
 
 def test_the_cloud_stage_stays_while_an_endpoint_hangs_on_it(account: Account) -> None:
@@ -333,13 +338,13 @@ def test_the_cloud_stage_stays_while_an_endpoint_hangs_on_it(account: Account) -
         RoleName=role, PolicyName=f"endpoint-{NAME}", PolicyDocument=json.dumps(document)
     )
     with pytest.raises(ConfigError, match=f"endpoint {NAME} still hangs on saccade"):
-        stack.delete(account, "saccade")
+        stack.delete(account, "saccade", LAMBDAS / "template.yaml")
     account.client("iam").delete_role_policy(RoleName=role, PolicyName=f"endpoint-{NAME}")
     bucket, s3 = account.artifacts("saccade"), account.client("s3")
     buckets.make(s3, account, bucket)
     s3.put_object(Bucket=bucket, Key="endpoints/saccade-cats/model-1.tar.gz", Body=b"")
     with pytest.raises(ConfigError, match="endpoint saccade-cats still hangs on saccade"):
-        stack.delete(account, "saccade")
+        stack.delete(account, "saccade", LAMBDAS / "template.yaml")
     assert stack.device_role(account, "saccade") == role
 
 

@@ -182,7 +182,7 @@ def test_a_stack_is_created_updated_and_left_alone(
         report = stack.status(account, "faces")
         assert report["state"] == "UPDATE_COMPLETE"
         assert report["parameters"]["RowDays"] == "7"
-        buckets, tables = stack.holdings(account, "faces")
+        buckets, tables = stack.holdings(account, "faces", LAMBDAS / "template.yaml")
         assert len(buckets) == 3
         assert tables == ["rekognize-faces"]
         s3.put_bucket_versioning(Bucket=buckets[0], VersioningConfiguration={"Status": "Enabled"})
@@ -203,8 +203,8 @@ def test_a_stack_is_created_updated_and_left_alone(
         with monkeypatch.context() as patch:
             patch.setattr("saccade.deploy.cloudformation.delete", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                stack.delete(account, "faces")
-        stack.delete(account, "faces")  # what AWS went on with meanwhile has left nothing
+                stack.delete(account, "faces", LAMBDAS / "template.yaml")
+        stack.delete(account, "faces", LAMBDAS / "template.yaml")  # what AWS went on with meanwhile has left nothing
         assert s3.list_buckets()["Buckets"] == []
         assert session.client("dynamodb").list_tables()["TableNames"] == []
         with pytest.raises(ConfigError, match="there is no stack faces in account 123456789012, eu-central-1"):

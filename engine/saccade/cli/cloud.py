@@ -293,11 +293,12 @@ def _delete(options: argparse.Namespace) -> int:
     from saccade.deploy import stack
     from saccade.deploy.account import open_account
 
+    file = find_lambdas(options.lambdas) / "template.yaml"
     account = open_account(options.profile, options.region)
-    buckets, tables = stack.holdings(account, options.stack)
+    buckets, tables = stack.holdings(account, options.stack, file)
     goes = ", ".join([*buckets, *tables]) or "nothing that holds data"
     question = f"Delete stack {options.stack} of account {account.id}, {account.region}, for good, with {goes}?"
     ask(question, options.yes)
-    stack.delete(account, options.stack)
+    stack.delete(account, options.stack, file)
     print(f"{options.stack} is deleted")
     return 0

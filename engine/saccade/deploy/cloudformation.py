@@ -106,12 +106,12 @@ def given(there: Any) -> dict[str, str]:
     return {p["ParameterKey"]: str(p.get("ParameterValue", "")) for p in there.get("Parameters", ())}
 
 
-def check_kind(name: str, plain: Mapping[str, Any], before: Mapping[str, str]) -> None:
+def check_kind(name: str, plain: Mapping[str, Any], there: Any) -> None:
     """ConfigError where the stack of that name was made by another template: it would lose all that it has.
 
-    before : the parameters that it was given.
+    there : as it is described; None where there is none.
     """
-    if before and not before.keys() & plain["Parameters"].keys():
+    if _exists(there) and not given(there).keys() & plain["Parameters"].keys():
         raise ConfigError(f"stack {name} is there and is something else; use another name")
 
 
@@ -134,7 +134,7 @@ def _request(
     name: str, plain: Mapping[str, Any], there: Any, parameters: Mapping[str, str]
 ) -> tuple[str, list[dict[str, Any]]]:
     """The template as text, and what is said of its parameters."""
-    check_kind(name, plain, given(there))
+    check_kind(name, plain, there)
     said: list[dict[str, Any]] = [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()]
     # One that is left out would fall back to the template's default.
     kept = given(there).keys() & plain["Parameters"].keys() - parameters.keys()

@@ -94,8 +94,9 @@ def parameters(account: Account, name: str, shape: Shape, plain: Mapping[str, An
     ConfigError where it cannot become that.
     """
     with account.said(f"{name} cannot be looked at"):
-        before = cloudformation.given(cloudformation.described(account.client("cloudformation"), name))
-    cloudformation.check_kind(name, plain, before)
+        there = cloudformation.described(account.client("cloudformation"), name)
+    cloudformation.check_kind(name, plain, there)
+    before = cloudformation.given(there)
     if before.get("Instance") and before.get("Image") and shape.instance == "":
         raise ConfigError(f"{name} runs on machines, of which SageMaker makes nothing serverless; take it down first")
     defaults = {key: str(about.get("Default", "")) for key, about in plain["Parameters"].items()}
@@ -175,7 +176,7 @@ def down(account: Account, stack_name: str, name: str, template_path: Path) -> l
         s3, client, bucket = account.client("s3"), account.client("cloudformation"), account.artifacts(stack_name)
         there = cloudformation.described(client, name)
         if there is not None:
-            cloudformation.check_kind(name, plain, cloudformation.given(there))
+            cloudformation.check_kind(name, plain, there)
             cloudformation.delete(client, name)
             done.append("stack")
         if buckets.count(s3, account, bucket, _prefix(name) + "/"):

@@ -91,12 +91,12 @@ def deploy(
     check(name, account.region, source, parameters)
     with account.said(f"deployment of {name} failed"):
         s3, bucket = account.client("s3"), account.artifacts(name)
-        before = cloudformation.given(cloudformation.described(account.client("cloudformation"), name))
-        cloudformation.check_kind(name, source, before)
+        there = cloudformation.described(account.client("cloudformation"), name)
+        cloudformation.check_kind(name, source, there)
         buckets.make(s3, account, bucket)
         for package in packages:
             buckets.put(s3, account, bucket, _code_key(package), package.path)
-        plain = _plain(account, name, source, packages, {**before, **parameters})
+        plain = _plain(account, name, source, packages, {**cloudformation.given(there), **parameters})
         outputs = cloudformation.bring_up(account, name, bucket, plain, parameters)
         now = {_code_key(package) for package in packages}
         buckets.prune(s3, account, bucket, "", lambda key: bool(_CODE.fullmatch(key)) and key not in now)
@@ -136,22 +136,27 @@ def status(account: Account, name: str) -> dict[str, Any]:
     return report
 
 
-def holdings(account: Account, name: str) -> tuple[list[str], list[str]]:
-    """Buckets and tables of a stack, which hold data: what `delete` would take away."""
+def holdings(account: Account, name: str, template_path: Path) -> tuple[list[str], list[str]]:
+    """Buckets and tables of a stack, which hold data: what `delete` would take away.
+
+    ConfigError where the stack is another template's.
+    """
     with account.said(f"{name} cannot be looked at"):
         client = account.client("cloudformation")
-        found = cloudformation.resources(client, name) if cloudformation.described(client, name) is not None else []
+        there = cloudformation.described(client, name)
+        cloudformation.check_kind(name, template.load(template_path), there)
+        found = cloudformation.resources(client, name) if there is not None else []
     kinds = ("AWS::S3::Bucket", "AWS::DynamoDB::Table")
     held, tables = ([r["PhysicalResourceId"] for r in found if r["ResourceType"] == kind] for kind in kinds)
     return held, tables
 
 
-def delete(account: Account, name: str) -> None:
+def delete(account: Account, name: str, template_path: Path) -> None:
     """Stack, pictures, rows and code go. Devices and endpoints are things and stacks of their own.
 
-    ConfigError, and nothing is touched, while there are endpoints.
+    ConfigError, and nothing is touched, while there are endpoints, and where the stack is another template's.
     """
-    held, tables = holdings(account, name)
+    held, tables = holdings(account, name, template_path)
     with account.said(f"{name} cannot be deleted"):
         s3, client = account.client("s3"), account.client("cloudformation")
         if users := _endpoints(account, name):
