@@ -277,6 +277,21 @@ def test_a_network_that_cannot_be_opened_ends_the_run(tmp_path: Path, pictures: 
     assert not (tmp_path / "out" / "archive.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--workers", "0", "workers: got 0; expected at least 1"),
+        ("--workers", "-1", "workers: got -1; expected at least 1"),
+        ("--shard", "3/2", "shard: got '3/2'; expected I/N"),
+        ("--rate", "nan", "rate: got nan; expected frames a second"),
+    ],
+)
+def test_options_that_are_none_are_said_in_one_line(tmp_path: Path, option: str, value: str, complaint: str) -> None:
+    said = saccade("run", "m.parquet", "--out", tmp_path / "out", "--model", "no.xml", option, value, status=2).stderr
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+
+
 def test_a_full_disk_ends_the_run_and_the_next_goes_on(tmp_path: Path, pictures: Path, network: str) -> None:
     manifest, out = tmp_path / "m.parquet", tmp_path / "out"
     saccade("plan", pictures, "-o", manifest, "--pictures", 4)

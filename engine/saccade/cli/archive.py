@@ -185,7 +185,9 @@ def _run(options: argparse.Namespace) -> int:
     from saccade.process import StopSignals
 
     shard = shard_of(options.shard) if options.shard else (0, 1)
-    workers = options.workers or (None if options.ray else cores())
+    workers = None if options.ray else cores()
+    if options.workers is not None:
+        workers = options.workers
     if workers is not None and workers < 1:
         raise ConfigError(f"workers: got {workers}; expected at least 1")
     order = _order(options)
