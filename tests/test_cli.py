@@ -95,6 +95,17 @@ def test_the_doctor_says_what_to_do_next(tmp_path: Path) -> None:
     assert "did you mean SACCADE_PUBLISH?" in settings["remedy"]
 
 
+@pytest.mark.parametrize("part", ["numpy", "openvino"])
+def test_the_doctor_says_which_part_cannot_be_loaded(part: str, tmp_path: Path) -> None:
+    (tmp_path / f"{part}.py").write_text("raise ImportError('libgone.so.1: cannot open shared object file')")
+    places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = saccade("doctor", "--json", env={**os.environ, "PYTHONPATH": places})
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["device"]["state"] == "missing"
+    assert "libgone.so.1: cannot open" in checks["device"]["found"]
+    assert {"cpu", "disk", "settings"} <= checks.keys()
+
+
 def test_the_log_of_a_run_says_when(video: Path, classifier: Path) -> None:
     by_hand = saccade(
         "run", "classify", "--source", video, "--model", classifier, "--device", "CPU", "--frames", "3", "--publish",

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,23 @@ def examine() -> list[Check]:
         _python(),
         _packages(),
         _cpu(),
-        _kernels(),
-        *_devices(),
+        *_loaded("kernels", _kernels),
+        *_loaded("device", _devices),
         _gpu_driver(),
         _cameras(),
-        _models(),
+        *_loaded("models", _models),
         _disk(),
         _settings(),
     ]
+
+
+def _loaded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
+    """What looks at parts that have to be loaded for it, which a broken installation lets nobody do."""
+    try:
+        return look()
+    except ImportError as error:
+        remedy = "pip install --force-reinstall saccade-engine"
+        return [Check(name, "missing", f"cannot be loaded: {' '.join(str(error).split())}", remedy)]
 
 
 def _python() -> Check:
@@ -169,17 +179,17 @@ def fits(flags: set[str], release: str, found: str) -> tuple[str, str, str]:
     return "note", f"{found}; no AVX2: SSE4.2 kernels", f"do not go beyond OpenVINO {last} (docs/device.md)"
 
 
-def _kernels() -> Check:
+def _kernels() -> list[Check]:
     from saccade import kernels
 
     variant = kernels.variant()
     if variant == "numba":
-        return Check(
-            "kernels", "note", "Numba (compiled at first use)",
+        remedy = (
             "for the compiled ones: sudo apt-get install gcc python3-dev, "
-            "then pip install --force-reinstall saccade-engine",
-        )  # fmt: skip
-    return Check("kernels", "ok", f"compiled, {variant}")
+            "then pip install --force-reinstall saccade-engine"
+        )
+        return [Check("kernels", "note", "Numba (compiled at first use)", remedy)]
+    return [Check("kernels", "ok", f"compiled, {variant}")]
 
 
 def _devices() -> list[Check]:
@@ -226,13 +236,13 @@ def _cameras() -> Check:
     return Check("camera", "ok", ", ".join(cameras))
 
 
-def _models() -> Check:
+def _models() -> list[Check]:
     from saccade.networks import catalogue
 
     have = [entry.name for entry in catalogue.ENTRIES if entry.is_pulled()]
     if not have:
-        return Check("models", "note", f"none in {cache_dir()}", "saccade models pull demo")
-    return Check("models", "ok", f"{', '.join(have)} in {cache_dir()}")
+        return [Check("models", "note", f"none in {cache_dir()}", "saccade models pull demo")]
+    return [Check("models", "ok", f"{', '.join(have)} in {cache_dir()}")]
 
 
 def _settings() -> Check:
