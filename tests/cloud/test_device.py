@@ -145,15 +145,17 @@ class Greengrass:
         self.requests: list[tuple[str, Any]] = []
         self.versions: dict[str, dict[str, Any]] = {}
         self.components: dict[str, Any] = {}
+        self.refusal: tuple[int, dict[str, Any]] | None = None
 
     def __call__(self, request: Any, **_: Any) -> AWSResponse:
         body = json.loads(request.body) if request.body else {}
         path = urllib.request.url2pathname(request.url.split("amazonaws.com")[-1].partition("?")[0])
-        status, answer = self.answer(request.method, path, body)
+        status, answer = self.refusal or self.answer(request.method, path, body)
         self.requests.append((f"{request.method} {path}", body))
         raw = io.BytesIO(json.dumps(answer).encode())
         raw.stream = lambda *_, **__: iter([raw.getvalue()])  # type: ignore[attr-defined]
-        return AWSResponse(request.url, status, {"Content-Type": "application/json"}, raw)
+        kind = {"x-amzn-ErrorType": answer["kind"]} if "kind" in answer else {}
+        return AWSResponse(request.url, status, {"Content-Type": "application/json"} | kind, raw)
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         if path.endswith("createComponentVersion"):
@@ -176,7 +178,7 @@ class Greengrass:
             return 200, {"deployments": [{"deploymentId": "d-0"}] if self.components else []}
         if "/deployments/" in path:
             return 200, {"components": self.components}
-        return 404, {"message": "no such core device"}
+        return 404, {"message": "no such core device", "kind": "ResourceNotFoundException"}
 
 
 @pytest.fixture
@@ -220,6 +222,19 @@ def test_a_device_is_registered_once_and_removed_without_a_trace(account: Accoun
     assert iot.list_certificates()["certificates"] == []
     assert iot.list_policies()["policies"] == []
     assert device.remove(account, "saccade", "door") == []
+
+
+def test_a_core_device_that_stays_is_told(
+    account: Account, greengrass: Greengrass, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.register(account, "saccade", "door", tmp_path / "door")
+    device.remove(account, "saccade", "door")
+    assert "core device" not in caplog.text, "one that never connected is none"
+    device.register(account, "saccade", "door", tmp_path / "again")
+    greengrass.refusal = 403, {"message": "not yours", "kind": "AccessDeniedException"}
+    assert device.remove(account, "saccade", "door") == ["certificate", "thing", "policy"]
+    assert "core device door stays in Greengrass's list: " in caplog.text
+    assert "not yours" in caplog.text
 
 
 def test_a_failed_registration_leaves_nothing(account: Account, tmp_path: Path) -> None:

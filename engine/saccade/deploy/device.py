@@ -166,10 +166,10 @@ def remove(account: Account, stack: str, thing: str) -> list[str]:
     name = policy_name(stack, check_name(thing))
     with account.said(f"device {thing} cannot be removed"):
         try:
-            account.client("greengrassv2").delete_core_device(coreDeviceThingName=thing)
-            done.append("core device")
+            if _absent(account.client("greengrassv2").delete_core_device, coreDeviceThingName=thing) is not None:
+                done.append("core device")  # one that never connected is none
         except (ClientError, BotoCoreError) as error:
-            log.debug("core device %s: %s", thing, error)  # one that never connected is none
+            log.warning("core device %s stays in Greengrass's list: %s", thing, error)
         if _thing(iot, thing):
             for principal in _all(iot.get_paginator("list_thing_principals"), "principals", thingName=thing):
                 iot.detach_thing_principal(thingName=thing, principal=principal)
