@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import charts, pipeline
-from bench.figures import Figure, as_table
+from bench.figures import Figure, as_table, told
 from bench.gate import this_processor
 from saccade import __version__
 from saccade.capture import open_source
@@ -49,7 +49,7 @@ def main() -> int:
         if name in suites:
             continue
         print(f"--- {name}", flush=True)
-        suites[name] = importlib.import_module(f"bench.{name}").measure(options.rounds)
+        suites[name] = told(importlib.import_module(f"bench.{name}").measure(options.rounds))
         keep(suites, unfinished)
     if options.no_report:
         return 0

@@ -22,13 +22,13 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.memory import PEAK
 from bench.spool import s3_at
 
@@ -266,7 +266,7 @@ def local_s3() -> Iterator[str]:
             server.kill()
 
 
-def kills(count: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+def kills(count: int, folder: Path) -> Figure:
     """A run over S3 that is killed at random until it has been killed so often, against an undisturbed one.
 
     Where a run ends before the count is full, another begins at another place.
@@ -305,10 +305,7 @@ def kills(count: int, folder: Path, say: Callable[[str], None] = print) -> list[
         f"{done.total()} kills ({done['driver']} of drivers, {done['worker']} of workers), {rounds} runs: "
         f"{'the same bytes' if same else 'OTHER BYTES'}, {twice} objects twice"
     )
-    wrong = twice + (not same)
-    figures = [Figure("wrong after random kill -9 (bytes, objects twice)", wrong, wrong, wrong, 0, False, detail)]
-    say(as_line(figures[0]))
-    return figures
+    return figure("wrong after random kill -9 (bytes, objects twice)", [twice + (not same)], 0, detail)
 
 
 def _killed_until_done(words: list[str], most: int, done: Counter[str], chance: random.Random) -> None:
@@ -356,7 +353,7 @@ def _kill(process: Any) -> bool:
     return bool(was)
 
 
-def million(count: int, folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+def million(count: int, folder: Path) -> Figure:
     """A prefix of so many pictures, simulated: time and memory of its plan."""
     program = (
         f"{PEAK}\n"
@@ -378,19 +375,16 @@ def million(count: int, folder: Path, say: Callable[[str], None] = print) -> lis
     )
     pictures, seconds, most = done.stdout.split()
     memory = int(most) / 1e6
-    figure = Figure(f"plan of {int(pictures)} keys (MB)", memory, memory, memory, 300, False,
-                    f"{float(seconds):.0f} s, {memory:.0f} MB at most")  # fmt: skip
-    say(as_line(figure))
-    return [figure]
+    detail = f"{float(seconds):.0f} s, {memory:.0f} MB at most"
+    return figure(f"plan of {int(pictures)} keys (MB)", [memory], 300, detail)
 
 
-def memory(folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
+def memory(folder: Path) -> Iterator[Figure]:
     """A worker on a day of video, and on one of 1080 rows without key frames, so that it cannot be cut."""
     small, day, whole = folder / "small.mp4", folder / "day.mp4", folder / "whole.mp4"
     film(small, 10, height=144)
     repeated(day, small, 10, LONG_HOURS)
     film(whole, 40, group=100_000)
-    figures = []
     for name, path, more in (
         (f"memory of a worker, {LONG_HOURS} h of video (MB)", day, ["--shard", "5/96"]),
         ("memory of a worker, 1080p without key frames (MB)", whole, []),
@@ -407,9 +401,7 @@ def memory(folder: Path, say: Callable[[str], None] = print) -> list[Figure]:
             f"{plan['seconds'] / 3600:.2f} h in {plan['segments']} segments, {report['frames']} frames looked at; "
             f"{own:.0f} MB are the worker's own, the rest libraries'; the plan took {planning:.0f} MB"
         )
-        figures.append(Figure(name, peak, peak, peak, 300, False, detail))
-        say(as_line(figures[-1]))
-    return figures
+        yield figure(name, [peak], 300, detail)
 
 
 def films(folder: Path, count: int) -> None:
@@ -420,7 +412,7 @@ def films(folder: Path, count: int) -> None:
         shutil.copy(folder / "0.mp4", folder / f"{number}.mp4")
 
 
-def speed(rounds: int, folder: Path, count: int = FILES, say: Callable[[str], None] = print) -> list[Figure]:
+def speed(rounds: int, folder: Path, count: int = FILES) -> Iterator[Figure]:
     """Two workers against one, Ray against the pool, and the pool against the obvious pipeline.
 
     Each by the clock, from command to prompt, and by CPU time, which also means something where others use the machine.
@@ -436,8 +428,8 @@ def speed(rounds: int, folder: Path, count: int = FILES, say: Callable[[str], No
     def note(name: str, usage: Usage) -> None:
         took.setdefault(f"{name}, clock", []).append(usage.seconds)
         took.setdefault(f"{name}, CPU", []).append(usage.total)
-        say(f"     round {number}, {name}: {usage.seconds:.1f} s by the clock, {usage.total:.1f} s of CPU; "
-            f"the rest of the machine took {usage.others:.1f} s of CPU")  # fmt: skip
+        print(f"     round {number}, {name}: {usage.seconds:.1f} s by the clock, {usage.total:.1f} s of CPU; "
+              f"the rest of the machine took {usage.others:.1f} s of CPU")  # fmt: skip
 
     same, frames = 1.0, 0
     for number in range(rounds):
@@ -456,54 +448,44 @@ def speed(rounds: int, folder: Path, count: int = FILES, say: Callable[[str], No
             same = min(same, agreement(boxes_of(manifest, out), theirs))
     if same < 0.95:
         raise RuntimeError(f"the pipelines see the same in {same:.0%} of the frames only")
-    figures = [
-        _ratio("2 workers against 1 (speed)", took["1, clock"], took["2, clock"], 1.7, True, "s, start-up included"),
-        _ratio("2 workers against 1 (CPU time of driver and busiest worker)", took["1, way"], took["2, way"], 1.7, True,
-               "s of CPU"),
-    ]  # fmt: skip
+
+    def ratio(name: str, above: str, below: str, target: float, unit: str, **options: Any) -> Figure:
+        ratios = [a / b for a, b in zip(took[above], took[below], strict=True)]
+        detail = f"{statistics.median(took[above]):.1f} against {statistics.median(took[below]):.1f} {unit}"
+        return figure(name, ratios, target, detail, **options)
+
+    of_two = {"at_least": True, "best": 2.0}
+    yield ratio("2 workers against 1 (speed)", "1, clock", "2, clock", 1.7, "s, start-up included", **of_two)
+    yield ratio("2 workers against 1 (CPU time of driver and busiest worker)", "1, way", "2, way", 1.7, "s of CPU",
+                **of_two)  # fmt: skip
     for kind, unit in (("clock", "s"), ("CPU", "s of CPU")):
         if with_ray:
-            name = f"Ray local against the pool ({kind})"
-            figures.append(_ratio(name, took[f"ray, {kind}"], took[f"2, {kind}"], 100, False, unit))
+            yield ratio(f"Ray local against the pool ({kind})", f"ray, {kind}", f"2, {kind}", 100, unit)
         if with_decord:
-            name = f"read_videos(fps=5) + map_batches against the pool ({kind})"
-            figures.append(_ratio(name, took[f"obvious, {kind}"], took[f"2, {kind}"], 3, True,
-                                  f"{unit} for {frames} frames; {same:.1%} of them show the same"))  # fmt: skip
+            yield ratio(f"read_videos(fps=5) + map_batches against the pool ({kind})", f"obvious, {kind}",
+                        f"2, {kind}", 3, f"{unit} for {frames} frames; {same:.1%} of them show the same",
+                        at_least=True)  # fmt: skip
     if not with_decord:
-        say("not compared with Ray's pipeline, as Ray or decord is not installed")
-    for each in figures:
-        say(as_line(each))
-    return figures
-
-
-def _ratio(name: str, above: list[float], below: list[float], target: float, at_least: bool, unit: str) -> Figure:
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    detail = f"{statistics.median(above):.1f} against {statistics.median(below):.1f} {unit}"
-    return figure(name, ratios, target, detail, at_least=at_least)
+        print("not compared with Ray's pipeline, as Ray or decord is not installed")
 
 
 def measure(
-    rounds: int,
-    *,
-    count: int = 100,
-    keys: int = 1_000_000,
-    number: int = FILES,
-    only: str = "",
-    say: Callable[[str], None] = print,
-) -> list[Figure]:
+    rounds: int, *, count: int = 100, keys: int = 1_000_000, number: int = FILES, only: str = ""
+) -> Iterator[Figure]:
     """All figures of this suite."""
-    figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="saccade-bench-") as name:
         folder = Path(name)
         if only in ("", "speed"):
-            figures += speed(rounds, folder, number, say)
+            yield from speed(rounds, folder, number)
         if only in ("", "memory"):
-            figures += memory(folder, say)
+            yield from memory(folder)
         if only in ("", "keys"):
-            figures += million(keys, folder, say)
-        if only in ("", "kills") and find_spec("moto") is not None:
-            figures += kills(count, folder, say)
-    return figures
+            yield million(keys, folder)
+        if only in ("", "kills"):
+            if find_spec("moto") is None:
+                print("no kills, as moto is not installed")
+            else:
+                yield kills(count, folder)
 
 
 def main() -> int:
@@ -514,8 +496,8 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("speed", "memory", "keys", "kills"), default="")
     options = parser.parse_args()
-    figures = measure(options.rounds, count=options.kills, keys=options.keys, number=options.films, only=options.only)
-    return finish(figures, options)
+    measured = measure(options.rounds, count=options.kills, keys=options.keys, number=options.films, only=options.only)
+    return finish(measured, options)
 
 
 if __name__ == "__main__":

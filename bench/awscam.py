@@ -13,7 +13,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.pipeline import video
 from saccade import compat
 from saccade.capture import Capture, open_source
@@ -111,7 +111,7 @@ def pipeline_rate(source: Path, model: Path, frames: int) -> float:
     return (done - 1) / (time.perf_counter() - start)
 
 
-def measure(rounds: int, frames: int = 200, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int, frames: int = 200) -> Iterator[Figure]:
     """All figures of this suite."""
     source = video("demo:")
     with tempfile.TemporaryDirectory() as folder:
@@ -122,16 +122,11 @@ def measure(rounds: int, frames: int = 200, say: Callable[[str], None] = print) 
         ]
     script, bare, pipeline = (statistics.median(column) for column in zip(*rates, strict=True))
     detail = f"awscam {script:.0f}, bare {bare:.0f}, pipeline {pipeline:.0f} frames/s"
-    figures = [
-        figure(name, ratios, target, detail, at_least=True)
-        for name, ratios, target in (
-            ("1080p: the script's loop over the same on bare parts", [a / b for a, b, _ in rates], 1.0),
-            ("1080p: the script's loop over the pipeline", [a / c for a, _, c in rates], 0.15),
-        )
-    ]
-    for each in figures:
-        say(as_line(each))
-    return figures
+    for name, ratios, target in (
+        ("1080p: the script's loop over the same on bare parts", [a / b for a, b, _ in rates], 1.0),
+        ("1080p: the script's loop over the pipeline", [a / c for a, _, c in rates], 0.15),
+    ):
+        yield figure(name, ratios, target, detail, at_least=True)
 
 
 def main() -> int:
@@ -139,8 +134,7 @@ def main() -> int:
     parser = command_line(__doc__)
     parser.add_argument("--frames", type=int, default=200)
     options = parser.parse_args()
-    figures = measure(options.rounds, options.frames)
-    return finish(figures, options)
+    return finish(measure(options.rounds, options.frames), options)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ from bench.camera_parts import (
     use,
     video_source,
 )  # fmt: skip
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.pipeline import MODEL, video
 from saccade.apps.faces import Faces
 from saccade.capture import Capture, open_source
@@ -557,16 +557,10 @@ ROWS: dict[str, Callable[[Plan], Iterator[Figure]]] = {
 }
 
 
-def measure(
-    rounds: int, say: Callable[[str], None] = print, *, rows: Sequence[str] = tuple(ROWS), plan: Plan | None = None
-) -> list[Figure]:
+def measure(rounds: int, *, rows: Sequence[str] = tuple(ROWS), plan: Plan | None = None) -> Iterator[Figure]:
     """Figures of these rows."""
-    figures: list[Figure] = []
     for name in rows:
-        for each in ROWS[name](plan or Plan(rounds)):
-            figures.append(each)
-            say(as_line(each))
-    return figures
+        yield from ROWS[name](plan or Plan(rounds))
 
 
 def main() -> int:

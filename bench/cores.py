@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.corpus import corpus
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.pipeline import video
 from saccade.apps import open_session
 from saccade.capture import Capture, open_source
@@ -83,13 +83,13 @@ def default_run(model: str, path: Path, frames: int) -> tuple[float, float, str]
     return (len(clock.times) - 1) / seconds, (clock.cpu[-1] - clock.cpu[0]) / seconds, str(chosen)
 
 
-def measure(rounds: int, frames: int = 250, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int, frames: int = 250) -> Iterator[Figure]:
     """A figure for each network."""
-    cores, path, figures = len(os.sched_getaffinity(0)), video("demo:"), []
+    cores, path = len(os.sched_getaffinity(0)), video("demo:")
     for name, file in NETWORKS.items():
         model = str(corpus() / "corpus" / file) if "/" in file else file
         if "/" in file and not Path(model).is_file():
-            say(f"no corpus under {corpus()}: set SACCADE_CORPUS to measure the {name} network")
+            print(f"no corpus under {corpus()}: set SACCADE_CORPUS to measure the {name} network")
             continue
         ratios, details = [], []
         for _ in range(rounds):
@@ -99,9 +99,7 @@ def measure(rounds: int, frames: int = 250, say: Callable[[str], None] = print) 
             details.append((rate, cores / alone, used))
         rate, bound, used = (statistics.median(column) for column in zip(*details, strict=True))
         detail = f"{rate:.0f} of {bound:.0f} frames/s on {cores} cores, of which the process had {used:.2f}; {chosen}"
-        figures.append(figure(f"file, {name}: default over the cores' bound", ratios, BUSY, detail, at_least=True))
-        say(as_line(figures[-1]))
-    return figures
+        yield figure(f"file, {name}: default over the cores' bound", ratios, BUSY, detail, at_least=True, best=1.0)
 
 
 def main() -> int:

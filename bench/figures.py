@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,17 +94,32 @@ def as_table(suites: dict[str, list[Figure]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command_line(doc: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
-    """The options that every suite has; `finish` does what they say."""
+def command_line(doc: str | None, *, rounds: int | None = 3) -> argparse.ArgumentParser:
+    """The options that every suite has; `finish` does what they say. rounds : by default; None: not to be said."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=rounds)
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check", action="store_true")
     return parser
 
 
-def finish(figures: Sequence[Figure], options: argparse.Namespace) -> int:
-    """Write the figures where `--json` says; the exit status, 1 if `--check` and a figure missed its target."""
+def told(figures: Iterable[Figure]) -> list[Figure]:
+    """The figures, each printed as soon as it is measured."""
+    found = []
+    for each in figures:
+        print(as_line(each), flush=True)
+        found.append(each)
+    return found
+
+
+def finish(measured: Iterable[Figure], options: argparse.Namespace) -> int:
+    """Measure, print, write where `--json` says; the exit status, 1 if `--check` and a figure missed its target, or
+    there is none.
+    """
+    figures = told(measured)
+    if not figures:
+        print("nothing was measured")
     if options.json:
         options.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n", encoding="utf-8")
-    return int(options.check and not all(figure.passed for figure in figures))
+    return int(options.check and not (figures and all(figure.passed for figure in figures)))

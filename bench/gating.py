@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from saccade.capture import Capture, open_source
 from saccade.pipeline.gate import Gate
 
@@ -156,7 +156,7 @@ def read_live(path: Path) -> tuple[float, list[float]]:
     return time.process_time() - start, shown
 
 
-def compare(clip: Clip, path: Path, rounds: int) -> list[Figure]:
+def compare(clip: Clip, path: Path, rounds: int) -> Iterator[Figure]:
     """Both ways, alternating."""
     pairs = [(read(path, None), read(path, Gate())) for _ in range(rounds)]
     ratios = [whole.cpu / gated.cpu for whole, gated in pairs]
@@ -168,39 +168,30 @@ def compare(clip: Clip, path: Path, rounds: int) -> list[Figure]:
         f"{part:.1%} of them came to the network, {len(clip.moving) / clip.seconds:.0%} show motion"
     )
     seconds = f"{len(clip.moving)} s"
-    figures = [
-        figure(f"CPU to decode everything, over gated: {clip.name}", ratios, clip.target, detail, at_least=True),
-        Figure(f"moving seconds recalled: {clip.name}", recalled, recalled, recalled, 0.99, True, seconds),
-        Figure(
-            f"part of the pictures that came to the network: {clip.name}", part, part, part, 0.25, False, detail
-        ),
-    ]  # fmt: skip
+    yield figure(f"CPU to decode everything, over gated: {clip.name}", ratios, clip.target, detail, at_least=True)
+    yield figure(f"moving seconds recalled: {clip.name}", [recalled], 0.99, seconds, at_least=True)
+    yield figure(f"part of the pictures that came to the network: {clip.name}", [part], 0.25, detail)
     if clip.codec == "libx264":
         lives = [read_live(path) for _ in range(rounds)]
         ratios = [pair[0].cpu / cpu for pair, (cpu, _) in zip(pairs, lives, strict=True)]
         recalled = recall(clip, lives[-1][1])
-        figures += [
-            figure(
-                f"the same of a live camera: {clip.name}", ratios, clip.target,
-                f"{lives[-1][0]:.2f} s of CPU; the first group of pictures is decoded as a whole", at_least=True,
-            ),
-            Figure(f"moving seconds recalled of a live camera: {clip.name}", recalled, recalled, recalled, 0.99, True,
-                   f"{seconds}; what sizes do not tell is seen when the next key frame shows it"),
-        ]  # fmt: skip
-    return figures
+        yield figure(
+            f"the same of a live camera: {clip.name}", ratios, clip.target,
+            f"{lives[-1][0]:.2f} s of CPU; the first group of pictures is decoded as a whole", at_least=True,
+        )  # fmt: skip
+        yield figure(
+            f"moving seconds recalled of a live camera: {clip.name}", [recalled], 0.99,
+            f"{seconds}; what sizes do not tell is seen when the next key frame shows it", at_least=True,
+        )  # fmt: skip
 
 
-def measure(rounds: int = 3, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int) -> Iterator[Figure]:
     """All figures of this suite."""
-    figures = []
     with tempfile.TemporaryDirectory() as folder:
         for number, clip in enumerate(CLIPS):
             path = encode(clip, Path(folder) / f"{number}{clip.suffix}")
-            for each in compare(clip, path, rounds):
-                say(as_line(each))
-                figures.append(each)
+            yield from compare(clip, path, rounds)
             path.unlink()
-    return figures
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ import numpy as np
 import openvino as ov
 
 from bench.corpus import corpus
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.legacy_ir import take_turns
 from saccade.formats import read_model
 from saccade.frame import Frame
@@ -170,7 +170,7 @@ def predictor_overhead(path: Path, frame: Frame, rounds: int, pairs: int = 100) 
     most = max(OVERHEAD, OVERHEAD_US * 1e-6 / statistics.median(least))
     return figure(
         f"{path.parent.name}: a predictor's call over its request and kernels", ratios, 1 + most,
-        f"{statistics.median(more) * 1e6:.0f} us more than {statistics.median(least) * 1e3:.2f} ms",
+        f"{statistics.median(more) * 1e6:.0f} us more than {statistics.median(least) * 1e3:.2f} ms", best=1.0,
     )  # fmt: skip
 
 
@@ -180,29 +180,19 @@ def _seconds(run: Callable[[], object], clock: Callable[[], float] = time.perf_c
     return clock() - start
 
 
-def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int) -> Iterator[Figure]:
     """All figures of this suite."""
     folder = corpus() / "corpus"
     picture = cv2.imread(str(corpus() / "images" / "fr_obama.jpg"))
     if picture is None:
-        say(f"no corpus under {corpus()}: set SACCADE_CORPUS to measure heads")
-        return []
+        print(f"no corpus under {corpus()}: set SACCADE_CORPUS to measure heads")
+        return
     frame = Frame.from_bgr(picture)
-    figures = []
     for name in SSDS:
-        for each in ssd_figures(folder / name, frame, rounds):
-            figures.append(each)
-            say(as_line(each))
-    figures.append(predictor_overhead(folder / SSDS[1], frame, rounds))
-    say(as_line(figures[-1]))
-    return figures
-
-
-def main() -> int:
-    """Measure and report."""
-    options = command_line(__doc__).parse_args()
-    return finish(measure(options.rounds), options)
+        yield from ssd_figures(folder / name, frame, rounds)
+    yield predictor_overhead(folder / SSDS[1], frame, rounds)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    options = command_line(__doc__).parse_args()
+    raise SystemExit(finish(measure(options.rounds), options))

@@ -15,13 +15,13 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.memory import PEAK
 
 SECONDS, SIZES = 3.0, 3.0
@@ -130,7 +130,7 @@ def write_model(folder: Path) -> Path:
     return path
 
 
-def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int) -> Iterator[Figure]:
     """Time of a conversion, its memory, and the time of a second call that finds nothing changed."""
     times, again, sizes = [], [], []
     for _ in range(rounds):
@@ -147,21 +147,11 @@ def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
         again.append(second_time)
         sizes.append(peak / weights)
     megabytes = weights / 1e6
-    figures = [
-        figure("conversion of a 50-layer SSD, s", times, SECONDS, f"{megabytes:.0f} MB of weights, written as FP16"),
-        figure("the same again, unchanged, s", again, SECONDS / 4, "the contents are hashed, nothing is converted"),
-        figure("memory at the peak, sizes of the weights", sizes, SIZES, "above a process with OpenVINO loaded"),
-    ]
-    for each in figures:
-        say(as_line(each))
-    return figures
-
-
-def main() -> int:
-    """Measure and report."""
-    options = command_line(__doc__).parse_args()
-    return finish(measure(options.rounds), options)
+    yield figure("conversion of a 50-layer SSD, s", times, SECONDS, f"{megabytes:.0f} MB of weights, written as FP16")
+    yield figure("the same again, unchanged, s", again, SECONDS / 4, "the contents are hashed, nothing is converted")
+    yield figure("memory at the peak, sizes of the weights", sizes, SIZES, "above a process with OpenVINO loaded")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = command_line(__doc__).parse_args()
+    raise SystemExit(finish(measure(options.rounds), options))

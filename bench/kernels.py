@@ -22,7 +22,7 @@ import openvino.opset8 as ops
 from numba import njit
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.stages import yolo_tensor
 from saccade import kernels as best_kernels
 
@@ -382,16 +382,11 @@ def compare(case: Case, rounds: int, batches: int = 7) -> Figure:
     return figure(case.name, ratios, case.target, f"{mine:.1f} against {theirs:.1f} us", at_least=not case.at_most)
 
 
-def measure(
-    rounds: int, say: Callable[[str], None] = print, *, variant: str | None = None, only: str = ""
-) -> list[Figure]:
-    """All figures of this suite."""
-    figures = []
+def measure(rounds: int, *, variant: str | None = None, only: str = "") -> Iterator[Figure]:
+    """All figures of this suite. only : those that have this in their name."""
     for case in cases(variant):
         if only in case.name:
-            figures.append(compare(case, rounds))
-            say(as_line(figures[-1]))
-    return figures
+            yield compare(case, rounds)
 
 
 def main() -> int:
@@ -401,8 +396,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only the cases that have this word in their name")
     options = parser.parse_args()
     print(f"kernels: {options.variant or best_kernels.variant()}")
-    figures = measure(options.rounds, variant=options.variant, only=options.only)
-    return finish(figures, options)
+    return finish(measure(options.rounds, variant=options.variant, only=options.only), options)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bench.corpus import corpus
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.original_engine import OriginalNet, available, fetch
 from saccade.formats.convert import convert
 from saccade.networks import Model
@@ -219,21 +219,16 @@ def memory(half: bool, precision: str) -> Figure:
     return figure(name, [ratio], MEMORY, f"{int(output) / 1e6:.0f} MB")
 
 
-def measure(rounds: int, say: Callable[[str], None] = print, paths: list[Path] | None = None) -> list[Figure]:
+def measure(rounds: int, paths: list[Path] | None = None) -> Iterator[Figure]:
     """All figures of this suite."""
     try:
         fetch()
     except (OSError, subprocess.CalledProcessError, StopIteration) as error:
-        say(f"the original engine cannot be had ({error}); comparing with current IR only")
-    figures = []
+        print(f"the original engine cannot be had ({error}); comparing with current IR only")
     for path in artifacts() if paths is None else paths:
-        for each in compare(path, rounds):
-            figures.append(each)
-            say(as_line(each))
+        yield from compare(path, rounds)
     for half, precision in ((True, "f32"), (True, "auto"), (False, "f32")):
-        figures.append(memory(half, precision))
-        say(as_line(figures[-1]))
-    return figures
+        yield memory(half, precision)
 
 
 def main() -> int:
@@ -241,8 +236,7 @@ def main() -> int:
     parser = command_line(__doc__, rounds=5)
     parser.add_argument("models", nargs="*", type=Path)
     options = parser.parse_args()
-    figures = measure(options.rounds, paths=options.models or None)
-    return finish(figures, options)
+    return finish(measure(options.rounds, paths=options.models or None), options)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +23,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from bench.reference import old_loop
 from saccade.apps.faces import Faces
 from saccade.capture import Capture, Picture, Source, jpeg, open_source
@@ -295,29 +295,20 @@ def result_age(rounds: int, frames: int = 300) -> tuple[list[float], str]:
     return ratios, f"age p50 {p50:.1f} ms, p99 {p99:.1f} ms; steps alone {steps:.1f} ms"
 
 
-def measure(rounds: int, frames: int = 300, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int, frames: int = 300) -> Iterator[Figure]:
     """All figures of this suite."""
-    figures: list[Figure] = []
-
-    def add(
-        name: str, ratios: list[float], target: float, at_least: bool, detail: str, best: float | None = None
-    ) -> None:
-        figures.append(figure(name, ratios, target, detail, at_least=at_least, best=best))
-        say(as_line(figures[-1]))
-
     speed, cpu, detail = against_old_loop("demo:", frames, rounds, watched=False)
-    add("1080p, nobody watches: frames a second over the old loop's", speed, 4.0, True, detail)
-    add("1080p, nobody watches: CPU time a frame over the old loop's", cpu, 0.40, False, detail)
+    yield figure("1080p, nobody watches: frames a second over the old loop's", speed, 4.0, detail, at_least=True)
+    yield figure("1080p, nobody watches: CPU time a frame over the old loop's", cpu, 0.40, detail)
     speed, _, detail = against_old_loop("demo:", frames, rounds, watched=True)
-    add("1080p, one viewer: frames a second over the old loop's", speed, 3.0, True, detail)
+    yield figure("1080p, one viewer: frames a second over the old loop's", speed, 3.0, detail, at_least=True)
     speed, _, detail = against_old_loop("demo:4mp", frames, rounds, watched=False)
-    add("2688x1520, nobody watches: frames a second over the old loop's", speed, 5.0, True, detail)
+    yield figure("2688x1520, nobody watches: frames a second over the old loop's", speed, 5.0, detail, at_least=True)
     decoded, decoding, detail = against_ceiling(frames, rounds)
-    add("decoded frames: pipeline over the network alone", decoded, 0.95, True, detail, best=1.0)
-    add("MJPEG: pipeline over the slower of decoder and network alone", decoding, 0.95, True, detail)
+    yield figure("decoded frames: pipeline over the network alone", decoded, 0.95, detail, at_least=True, best=1.0)
+    yield figure("MJPEG: pipeline over the slower of decoder and network alone", decoding, 0.95, detail, at_least=True)
     ratios, detail = result_age(rounds)
-    add("age p99 at 30 Hz over the steps alone", ratios, 1.5, False, detail)
-    return figures
+    yield figure("age p99 at 30 Hz over the steps alone", ratios, 1.5, detail)
 
 
 def main() -> int:
@@ -325,8 +316,7 @@ def main() -> int:
     parser = command_line(__doc__)
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
-    figures = measure(options.rounds, options.frames)
-    return finish(figures, options)
+    return finish(measure(options.rounds, options.frames), options)
 
 
 if __name__ == "__main__":

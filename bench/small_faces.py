@@ -1,6 +1,6 @@
 """How many small faces the face app finds by default, and what that costs.
 
-    python -m bench.small_faces [--rounds N]
+    python -m bench.small_faces [--rounds N] [--json FILE] [--check]
 
 Pictures of 1920x1080 with three faces of 80 to 120 px each, at places drawn by lot, before a wall with light, shadow
 and sensor noise: what a camera at the end of a corridor sees. Truth is where they were put. A face counts as found
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from saccade.apps import make_app
 from saccade.config import RunConfig
 from saccade.frame import Image
@@ -123,43 +123,21 @@ def _seconds(predictor: Predictor, frame: Image) -> float:
     return time.process_time() - start
 
 
-def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int) -> Iterator[Figure]:
     """All figures of this suite."""
     frames = list(scenes())
     default = make_app("faces", RunConfig(device="CPU", precision="f32", threads=1)).predictor
     whole = open_predictor(MODEL, precision="f32", threads=1, tiles="off")
     found, without = score(default, frames), score(whole, frames)
-    figures = [
-        Figure(
-            "faces of 80 to 120 px at 1080p: recall without an option",
-            found.recall,
-            found.recall,
-            found.recall,
-            LEAST_RECALL,
-            True,
-            f"{found.false} false boxes; seen whole: recall {without.recall:.2f}, {without.false} false",
-        )
-    ]
-    say(as_line(figures[0]))
+    detail = f"{found.false} false boxes; seen whole: recall {without.recall:.2f}, {without.false} false"
+    yield figure("faces of 80 to 120 px at 1080p: recall without an option", [found.recall], LEAST_RECALL, detail,
+                 at_least=True)  # fmt: skip
     picture = frames[0][0]
     ratios = [cost(default, whole, picture) for _ in range(rounds + 1)][1:]
-    figures.append(
-        figure(
-            "the same: time of a picture over that of the frame seen whole",
-            ratios,
-            MOST_COST,
-            "preprocessing, network and parsing, one thread",
-        )
-    )
-    say(as_line(figures[-1]))
-    return figures
-
-
-def main() -> int:
-    """Measure and report."""
-    options = command_line(__doc__).parse_args()
-    return finish(measure(options.rounds), options)
+    yield figure("the same: time of a picture over that of the frame seen whole", ratios, MOST_COST,
+                 "preprocessing, network and parsing, one thread")  # fmt: skip
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    options = command_line(__doc__).parse_args()
+    raise SystemExit(finish(measure(options.rounds), options))

@@ -16,11 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from saccade.storage.spool import Spool
 from saccade.storage.uploader import Uploader, s3_client
 
@@ -165,7 +165,7 @@ def pipeline_rates(folder: Path, frames: int) -> tuple[float, float, int]:
     return without, with_spool, crops
 
 
-def measure(rounds: int, folder: Path | None = None, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int, folder: Path | None = None) -> Iterator[Figure]:
     """All figures of this suite. folder : on the disk to be measured."""
     crops = [os.urandom(CROP_BYTES) for _ in range(200)]
     rows = []
@@ -185,7 +185,7 @@ def measure(rounds: int, folder: Path | None = None, say: Callable[[str], None] 
     bare, durable, drained, upload, old, without, with_spool, count = (
         statistics.median(column) for column in zip(*rows, strict=True)
     )
-    cases = [
+    for name, ratios, target, at_least, best, detail in (
         ("durable put over the bare system calls (time)", [r[1] / r[0] for r in rows], 1.6, False, 1.0,
          f"{1 / durable:.0f} crops/s of 30 KB, {durable * 1e3:.2f} ms each; bare {bare * 1e3:.2f} ms"),
         ("drain over read, put_object on one client, unlink (time)", [r[2] / r[3] for r in rows], 1.6, False, 1.0,
@@ -195,12 +195,8 @@ def measure(rounds: int, folder: Path | None = None, say: Callable[[str], None] 
         ("pipeline with crops spooled and uploaded over thrown away (speed)", [r[6] / r[5] for r in rows], 0.9, True,
          1.0,
          f"{with_spool:.0f} against {without:.0f} frames/s, {count:.0f} crops in 300 frames"),
-    ]  # fmt: skip
-    figures = []
-    for name, ratios, target, at_least, best, detail in cases:
-        figures.append(figure(name, ratios, target, detail, at_least=at_least, best=best))
-        say(as_line(figures[-1]))
-    return figures
+    ):  # fmt: skip
+        yield figure(name, ratios, target, detail, at_least=at_least, best=best)
 
 
 def main() -> int:
@@ -208,8 +204,7 @@ def main() -> int:
     parser = command_line(__doc__)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: the temporary folder)")
     options = parser.parse_args()
-    figures = measure(options.rounds, options.folder)
-    return finish(figures, options)
+    return finish(measure(options.rounds, options.folder), options)
 
 
 if __name__ == "__main__":

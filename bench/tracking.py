@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Figure, as_line, command_line, figure, finish
+from bench.figures import Figure, command_line, figure, finish
 from saccade.results import Detections
 from saccade.tracking import Tracker
 from saccade.tracking.assignment import assign
@@ -317,21 +317,13 @@ def _seconds(follow: Follow, shown: Sequence[tuple[Detections, float]]) -> float
     return time.process_time() - start
 
 
-def measure(rounds: int, say: Callable[[str], None] = print) -> list[Figure]:
+def measure(rounds: int) -> Iterator[Figure]:
     """All figures of this suite."""
-    figures = [cost(rounds)]
-    say(as_line(figures[0]))
+    yield cost(rounds)
     for scene in SCENES:
-        figures.append(quality_figure(scene, 2 * rounds))
-        say(as_line(figures[-1]))
-    return figures
-
-
-def main() -> int:
-    """Measure and report."""
-    options = command_line(__doc__).parse_args()
-    return finish(measure(options.rounds), options)
+        yield quality_figure(scene, 2 * rounds)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    options = command_line(__doc__).parse_args()
+    raise SystemExit(finish(measure(options.rounds), options))

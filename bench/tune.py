@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from bench.corpus import corpus
-from bench.figures import Figure, as_line, command_line, finish
+from bench.figures import Figure, command_line, figure, finish
 from saccade.config import cache_dir
 from saccade.predict.opening import open_predictor
 from saccade.tune.int8 import FILES, REPAIRED
@@ -206,18 +206,16 @@ def _agreement(name: str, row: dict[str, Any], *, broken: bool = False) -> Figur
     found = row["agreement"]
     value = found["value"]
     detail = f"{value:.4f}, {found['measure']}, {found['judged']} judged; scores within {found['score_difference']:.4f}"
-    return Figure(name, value, value, value, AGREEMENT, not broken, detail)
+    return figure(name, [value], AGREEMENT, detail, at_least=not broken)
 
 
 def measure(
-    rounds: int = 1, say: Callable[[str], None] = print, *, names: Sequence[str] = (), budget: float = 150.0,
-    isa: str = "",
-) -> list[Figure]:  # fmt: skip
-    """All figures of this suite; the rounds are the tuning's own."""
+    rounds: int = 1, *, names: Sequence[str] = (), budget: float = 150.0, isa: str = ""
+) -> Iterator[Figure]:  # fmt: skip
+    """All figures of this suite, or of the cases with these names; the rounds are the tuning's own."""
     if not nncf_version() or not (corpus() / "images").is_dir():
-        say("no NNCF, or no corpus (SACCADE_CORPUS): tuning is not measured")
-        return []
-    figures = []
+        print("no NNCF, or no corpus (SACCADE_CORPUS): tuning is not measured")
+        return
     with tempfile.TemporaryDirectory() as folder:
         scenes, cut = Path(folder) / "scenes", Path(folder) / "faces"
         pictures(scenes)
@@ -227,20 +225,19 @@ def measure(
                 continue
             profile, rows = tuned(case, cut if case.cut else scenes, budget, isa)
             for name, row in rows.items():
-                say(f"     {name}: {_in_words(row)}")
-            for each in figures_of(case, profile, rows):
-                figures.append(each)
-                say(as_line(each))
-    return figures
+                print(f"     {name}: {_in_words(row)}")
+            yield from figures_of(case, profile, rows)
 
 
 def main() -> int:
     """Measure and report."""
-    parser = command_line(__doc__, rounds=1)
+    parser = command_line(__doc__, rounds=None)
     parser.add_argument("--budget", type=float, default=150.0)
     parser.add_argument("--isa", default="")
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
+    if strange := set(options.names) - {case.name for case in CASES}:
+        parser.error(f"no case {', '.join(sorted(strange))}; there are {', '.join(case.name for case in CASES)}")
     return finish(measure(names=options.names, budget=options.budget, isa=options.isa), options)
 
 

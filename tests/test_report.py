@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from bench import __main__ as report
 from bench import charts
-from bench.figures import Figure, as_line, as_table, figure
+from bench.figures import Figure, as_line, as_table, command_line, figure, finish
 from bench.memory import PEAK
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Chart
@@ -67,9 +67,24 @@ def test_a_figure_is_the_median_of_its_rounds() -> None:
 
 
 @pytest.mark.parametrize("name", report.SUITES)
-def test_each_suite_says_what_it_measures_while_it_does(name: str) -> None:
-    parameters = inspect.signature(importlib.import_module(f"bench.{name}").measure).parameters
-    assert {"rounds", "say"} <= parameters.keys()
+def test_each_suite_gives_its_figures_one_by_one(name: str) -> None:
+    measure = importlib.import_module(f"bench.{name}").measure
+    assert inspect.isgeneratorfunction(measure)
+    assert next(iter(inspect.signature(measure).parameters)) == "rounds"
+
+
+def test_nothing_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    options = command_line("").parse_args(["--check"])
+    assert finish(iter(SUITES["spool"]), options) == 0
+    assert capsys.readouterr().out.startswith("ok ")
+    assert finish(iter(()), options) == 1
+    assert capsys.readouterr().out == "nothing was measured\n"
+
+
+def test_an_option_that_would_be_ignored_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_line("", rounds=None).parse_args(["--rounds", "5"])
+    assert "unrecognized arguments: --rounds" in capsys.readouterr().err
 
 
 def test_memory_of_a_process_is_its_own() -> None:
