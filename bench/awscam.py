@@ -108,6 +108,8 @@ def pipeline_rate(source: Path, model: Path, frames: int) -> float:
             done += 1
         for request in requests:
             request.wait()
+            (rows,) = request.outputs.values()
+            assert (rows.reshape(-1, 7)[:, 0] >= 0).sum() == 1
     return (done - 1) / (time.perf_counter() - start)
 
 

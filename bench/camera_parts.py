@@ -93,6 +93,12 @@ class Site:
         """Count only what comes `warm` seconds after the first result, and so long."""
         self._window.warm, self._window.seconds = warm, seconds
 
+    def check(self, *, but: str = "") -> None:
+        """Raise AssertionError unless every look of every camera but one found a face: the demo always shows some."""
+        for name, seen in self.seen.items():
+            missed = f"{name}: no face in {seen.faces.count(0)} of {len(seen.faces)} looks"
+            assert name == but or all(seen.faces), missed
+
 
 def demo() -> Source:
     """A live camera: 1080p MJPEG at 30 Hz."""

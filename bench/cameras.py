@@ -366,6 +366,7 @@ def _good(plan: Plan, bad: str | None, source: Callable[[], Any]) -> Good:
         uses.append(use().memory)
     for each in hanging:
         each.let_go.set()
+    site.check(but="bad")
     good = [site.seen[f"c{i}"] for i in range(7)]
     return Good([len(seen.ages) / plan.seconds for seen in good], p99([a for s in good for a in s.ages]),
                 uses[-1] / uses[0])  # fmt: skip
@@ -450,6 +451,7 @@ def _looks(firsts: int, others: int, source: Callable[[], Any], rate: float, sec
     engine = Engine(cameras)
     site.count(WARM, seconds)
     engine.run(seconds=seconds + WARM + TAIL)
+    site.check()
     return Looks(sum(len(seen.ages) for seen in site.seen.values()) / seconds,
                  site.seen["first0"].ages if firsts else [])  # fmt: skip
 

@@ -162,6 +162,8 @@ def pipeline_rates(folder: Path, frames: int) -> tuple[float, float, int]:
         with_spool = rate(CropsToSpool(spool, prefix="faces/", interval=1.0, margin=0.2))
         crops = spool.statistics().written
         uploader.stop()
+        assert crops, "no crop was spooled"
+        assert uploader.statistics().uploaded + spool.statistics().pending == crops, "a crop was lost"
     return without, with_spool, crops
 
 
