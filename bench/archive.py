@@ -28,9 +28,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.boxes import iou
 from bench.figures import Figure, command_line, figure, finish
 from bench.memory import PEAK
 from bench.spool import s3_at
+from bench.videos import looped
 
 MODEL = "blazeface-full"
 RATE = 5
@@ -67,23 +69,6 @@ def film(path: Path, seconds: int, *, height: int = 1080, group: int = 50) -> No
             frame.pts = index
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-def repeated(path: Path, short: Path, seconds: int, hours: float) -> None:
-    """A video of so many hours out of a short one, whose packets are written again and again."""
-    import av
-
-    with av.open(str(short)) as source, av.open(str(path), "w") as container:
-        packets = [packet for packet in source.demux(source.streams.video[0]) if packet.size]
-        stream: Any = container.add_stream_from_template(source.streams.video[0])
-        unit = packets[0].time_base
-        assert unit is not None
-        first = [(packet.pts or 0, packet.dts or 0) for packet in packets]
-        for turn in range(round(hours * 3600 / seconds)):
-            offset = round(turn * seconds / unit)
-            for packet, (pts, dts) in zip(packets, first, strict=True):
-                packet.pts, packet.dts, packet.time_base, packet.stream = pts + offset, dts + offset, unit, stream
-                container.mux(packet)
 
 
 class Usage:
@@ -237,12 +222,7 @@ def agreement(one: Found, other: Found) -> float:
 
 
 def _same(one: list[list[float]], other: list[list[float]]) -> bool:
-    return len(one) == len(other) and all(any(_overlap(a, b) > 0.85 for b in other) for a in one)
-
-
-def _overlap(a: list[float], b: list[float]) -> float:
-    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+    return len(one) == len(other) and bool((iou(one, other) > 0.85).any(1).all())
 
 
 @contextlib.contextmanager
@@ -383,7 +363,7 @@ def memory(folder: Path) -> Iterator[Figure]:
     """A worker on a day of video, and on one of 1080 rows without key frames, so that it cannot be cut."""
     small, day, whole = folder / "small.mp4", folder / "day.mp4", folder / "whole.mp4"
     film(small, 10, height=144)
-    repeated(day, small, 10, LONG_HOURS)
+    looped(small, LONG_HOURS * 360, day)
     film(whole, 40, group=100_000)
     for name, path, more in (
         (f"memory of a worker, {LONG_HOURS} h of video (MB)", day, ["--shard", "5/96"]),

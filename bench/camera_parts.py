@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -103,24 +102,6 @@ class Site:
 def demo() -> Source:
     """A live camera: 1080p MJPEG at 30 Hz."""
     return open_source("demo:")
-
-
-def looped(path: Path, times: int) -> Path:
-    """A video's packets so many times one after the other, as one file beside it."""
-    out = path.with_name(f"{path.stem}-x{times}{path.suffix}")
-    with av.open(str(path)) as source, av.open(str(out), "w") as sink:
-        video = source.streams.video[0]
-        stream = sink.add_stream_from_template(video)
-        length = round(Fraction(video.frames) / (video.average_rate or 25) / (video.time_base or 1))
-        packets = [packet for packet in source.demux(video) if packet.size]
-        stamps = [(packet.pts, packet.dts) for packet in packets]
-        for turn in range(times):
-            for packet, (pts, dts) in zip(packets, stamps, strict=True):
-                packet.pts = None if pts is None else pts + turn * length
-                packet.dts = None if dts is None else dts + turn * length
-                packet.stream = stream
-                sink.mux(packet)
-    return out
 
 
 class Flood(Source):

@@ -32,12 +32,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import av
 
 from bench import gating
 from bench.camera_parts import (
@@ -51,7 +48,6 @@ from bench.camera_parts import (
     Use,
     demo,
     jain,
-    looped,
     p99,
     pictures_of,
     use,
@@ -59,6 +55,7 @@ from bench.camera_parts import (
 )  # fmt: skip
 from bench.figures import Figure, command_line, figure, finish
 from bench.pipeline import MODEL, video
+from bench.videos import as_h264, looped
 from saccade.apps.faces import Faces
 from saccade.capture import Capture, open_source
 from saccade.capture import thread as capture_thread
@@ -240,7 +237,9 @@ def fleet(plan: Plan) -> Iterator[Figure]:
     """16 live cameras at 5 looks a second, whose scenes move all the time."""
     seconds = max(plan.seconds, 12.0)
     with tempfile.TemporaryDirectory() as folder:
-        file = _as_h264(video("demo:", 300), Path(folder), int(seconds / 10) + 2)
+        scene = as_h264(video("demo:", 300), Path(folder, "scene.mp4"), (1920, 1080), preset="superfast", crf="26",
+                        g="50", bf="0")  # fmt: skip
+        file = looped(scene, int(seconds / 10) + 2)
         for kind, source in (("MJPEG", demo), ("H.264", video_source(file, realtime=True))):
             site = Site()
             cameras = [site.camera(f"c{i}", source, rate=RATE, gate="motion") for i in range(FLEET)]
@@ -262,21 +261,6 @@ def fleet(plan: Plan) -> Iterator[Figure]:
             yield figure(f"{name}: Jain's index", [jain(rates)], 0.99, at_least=True, detail=detail)
             yield figure(f"{name}: p99 age over two periods", [age / 1000 * RATE / 2], 1.0, at_least=False,
                          detail=f"{age:.0f} ms")  # fmt: skip
-
-
-def _as_h264(path: Path, folder: Path, times: int) -> Path:
-    """The video as H.264 at 25 Hz, so many times one after the other."""
-    out = folder / "scene.mp4"
-    with av.open(str(path)) as source, av.open(str(out), "w") as sink:
-        stream = sink.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        stream.options = {"preset": "superfast", "tune": "zerolatency", "crf": "26", "g": "50", "bf": "0"}
-        for count, frame in enumerate(source.decode(video=0)):
-            picture = frame.reformat(format="yuv420p")
-            picture.pts, picture.time_base = count, Fraction(1, 25)
-            sink.mux(stream.encode(picture))
-        sink.mux(stream.encode(None))
-    return looped(out, times)
 
 
 # Gated against processes.
@@ -384,22 +368,10 @@ def _watching(seconds: float, look: Callable[[], None]) -> Iterator[None]:
         timer.join()
 
 
-def _two_sizes(folder: Path) -> tuple[Path, Path]:
+def _two_sizes(folder: Path) -> Iterator[Path]:
     """A second of H.264 in two sizes."""
-    paths = []
-    for width, height in ((640, 360), (1280, 720)):
-        path = folder / f"{width}.mp4"
-        with av.open(str(video("demo:", 300))) as source, av.open(str(path), "w") as sink:
-            stream = sink.add_stream("libx264", rate=25)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.options = {"preset": "ultrafast", "tune": "zerolatency"}
-            for count, frame in zip(range(25), source.decode(video=0), strict=False):
-                picture = frame.reformat(width, height, "yuv420p")
-                picture.pts, picture.time_base = count, Fraction(1, 25)
-                sink.mux(stream.encode(picture))
-            sink.mux(stream.encode(None))
-        paths.append(path)
-    return paths[0], paths[1]
+    for size in ((640, 360), (1280, 720)):
+        yield as_h264(video("demo:", 300), folder / f"{size[0]}.mp4", size, 25, preset="ultrafast")
 
 
 # Priority.

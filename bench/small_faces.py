@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.boxes import iou
 from bench.figures import Figure, command_line, figure, finish
 from saccade.apps import make_app
 from saccade.config import RunConfig
@@ -95,19 +96,11 @@ def score(predictor: Predictor, frames: list[tuple[Image, list[Box]]]) -> Score:
     for frame, truth in frames:
         detections = predictor(frame).detections
         assert detections is not None
-        overlaps = np.array([[_overlap(box, face) for face in truth] for box in detections.boxes]).reshape(
-            -1, len(truth)
-        )
+        overlaps = iou(detections.boxes, np.array(truth))
         hits += int((overlaps.max(0, initial=0) > FOUND).sum())
         false += int((overlaps.max(1, initial=0) <= FOUND).sum())
         total += len(truth)
     return Score(hits / total, false)
-
-
-def _overlap(a: Box, b: Box) -> float:
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    both = float(sides.clip(0).prod())
-    return both / (float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - both)
 
 
 def cost(one: Predictor, other: Predictor, frame: Image, runs: int = 20) -> float:

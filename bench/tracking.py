@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.boxes import iou
 from bench.figures import Figure, command_line, figure, finish
 from saccade.results import Detections
 from saccade.tracking import Tracker
@@ -211,16 +212,6 @@ def overlap_tracker(patience: float = 1.0, least: float = 0.2) -> Follow:
         return np.array(tracks, np.int64)
 
     return follow
-
-
-def iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union of each pair, float64 (n, m), of boxes (n, 4) and (m, 4)."""
-    corner = np.maximum(first[:, None, :2], second[None, :, :2])
-    opposite = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.clip(opposite - corner, 0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (first, second)]
-    shares: NDArray[np.float64] = common / (areas[0][:, None] + areas[1][None, :] - common)
-    return shares
 
 
 def saccade_tracker() -> Follow:

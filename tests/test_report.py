@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from bench import __main__ as report
 from bench import charts
 from bench.figures import Figure, as_line, as_table, command_line, figure, finish
+from bench.legacy_ir import difference
 from bench.memory import PEAK
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Chart
@@ -79,6 +81,18 @@ def test_nothing_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("ok ")
     assert finish(iter(()), options) == 1
     assert capsys.readouterr().out == "nothing was measured\n"
+
+
+def test_detections_of_a_picture_that_shows_nothing_are_compared_too() -> None:
+    rows = np.zeros((1, 1, 5, 7), np.float32)
+    rows[..., 2] = np.linspace(0.04, 0.01, 5)
+    rows[..., 3:] = 0.5
+    moved = rows.copy()
+    moved[0, 0, 1, 3] = 0.9
+    assert difference({"out": rows[:, :, ::-1]}, {"out": rows}) == 0
+    assert difference({"out": moved}, {"out": rows}) > 0.5
+    with pytest.raises(AssertionError, match="nothing is compared"):
+        difference({"out": 0 * rows}, {"out": 0 * rows})
 
 
 def test_an_option_that_would_be_ignored_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
