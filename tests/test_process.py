@@ -16,7 +16,8 @@ from conditions import PATIENCE, wait_for
 from saccade import process
 from saccade.config import cache_dir, users_folder
 from saccade.errors import ConfigError
-from saccade.process import StopSignals, is_service, is_writable
+from saccade.pipeline import Engine
+from saccade.process import StopSignals, is_service, is_writable, usable_cores
 
 
 def run(code: str, *, status: int = 0, **options: object) -> str:
@@ -27,6 +28,21 @@ def run(code: str, *, status: int = 0, **options: object) -> str:
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     return str(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("share", "cores"),
+    [("max 100000", 8), ("150000 100000", 1), ("50000 100000", 1), ("300000 100000", 3), ("1600000 100000", 8),
+     ("1 0", 8), ("half", 8), (None, 8)],
+)  # fmt: skip
+def test_a_container_has_the_cores_of_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: str | None, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(process, "CPU_QUOTA", tmp_path / "cpu.max")
+    if share is not None:
+        process.CPU_QUOTA.write_text(f"{share}\n")
+    assert usable_cores() == Engine().cores == cores
 
 
 @pytest.mark.usefixtures("own_signals")

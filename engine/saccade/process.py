@@ -1,4 +1,4 @@
-"""What a process of saccade needs of the system: standard streams that are there, and signals that end it in order."""
+"""What a process needs of the system: standard streams that are there, signals that end it in order, its cores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +24,20 @@ PATIENCE_SECONDS = 1.0
 
 WRITING_SECONDS = 8.0
 """How long what was found may take to be written if it had to be written from elsewhere, s."""
+
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Of a container: us of processor time in a period of us, or `max` (Linux' Documentation/admin-guide/cgroup-v2.rst)."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: of its affinity, and of its container's share."""
+    count = len(os.sched_getaffinity(0))
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+        return count if quota == "max" else min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return count
 
 
 def secure_standard_streams() -> None:

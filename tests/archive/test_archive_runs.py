@@ -38,8 +38,8 @@ from saccade.archive.manifest import tasks_of  # noqa: E402
 from saccade.archive.order import Order  # noqa: E402
 from saccade.archive.places import place_of  # noqa: E402
 from saccade.archive.pool import Pool  # noqa: E402
-from saccade.archive.run import cores  # noqa: E402
 from saccade.errors import OutputError  # noqa: E402
+from saccade.process import usable_cores  # noqa: E402
 
 PICTURES = 12
 
@@ -250,7 +250,7 @@ def test_only_workers_open_the_network(tmp_path: Path, pictures: Path, network: 
     assert "another choice of model" in other
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 or cores() < 2, reason="needs two cores")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 or usable_cores() < 2, reason="needs two cores")
 def test_workers_have_a_core_each_where_there_are_as_many(tmp_path: Path, network: str) -> None:
     free = sorted(os.sched_getaffinity(0))[:2]
     whole = os.sched_getaffinity(0)

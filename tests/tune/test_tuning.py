@@ -20,11 +20,11 @@ from saccade.errors import ConfigError, UnsupportedError
 from saccade.networks import profile as profiles
 from saccade.networks.profile import profile_for, read_profile
 from saccade.pipeline.balance import Shares, spread_as_tuned
+from saccade.process import usable_cores
 from saccade.tune import int8, judging, tuning, ways
 from saccade.tune.book import Row
 from saccade.tune.config import TuneConfig
 from saccade.tune.frames import LEAST, collect
-from saccade.tune.trials import cores
 from saccade.tune.turns import Ratio
 from small_networks import mean_network
 
@@ -90,7 +90,7 @@ def test_threads_and_streams_are_for_pipelines_on_sources_of_the_same_kind(
     tune: Tune, calibrated: Calibrated, speeds: list[Ratio], network: Path, pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(ways, "cores", lambda: 2)
+    monkeypatch.setattr(ways, "usable_cores", lambda: 2)
     monkeypatch.setattr(ways, "shares", lambda *_, live: Shares(2, 1, 2))
     profile = tune().profile
     assert (profile.threads, profile.streams, profile.requests, profile.live) == (2, 2, 3, False)
@@ -104,7 +104,7 @@ def test_threads_and_streams_are_for_pipelines_on_sources_of_the_same_kind(
         session = open_session("classify", config.replace(**options))
         session.close()
         assert session.pipeline._requests == requests
-        assert balanced is (session.pipeline.balance is not None) or cores() == 1
+        assert balanced is (session.pipeline.balance is not None) or usable_cores() == 1
 
 
 def test_a_profile_of_something_else_is_not_used_and_that_is_said(

@@ -7,14 +7,13 @@ lambdas are thin over it.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from saccade.config import APPS, RunConfig, options_of
 from saccade.errors import ConfigError
-from saccade.process import is_service
+from saccade.process import is_service, usable_cores
 from saccade.results import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -328,12 +327,11 @@ def _balance(app: App, config: RunConfig, *, live: bool) -> Balance | None:
     """What spreads the app's network over the cores, unless the user has said how."""
     from saccade.pipeline.balance import Balance
 
-    if config.threads is not None or app.predictor.network.is_remote or len(os.sched_getaffinity(0)) == 1:
+    if config.threads is not None or app.predictor.network.is_remote or usable_cores() == 1:
         return None
     return Balance(app.predictor, threads=_inference_threads(), live=live)
 
 
 def _inference_threads() -> int:
     """All cores but one, which decodes: until both are measured."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores - 1)
+    return max(1, usable_cores() - 1)

@@ -24,6 +24,7 @@ from saccade.address import without_credentials
 from saccade.config import CameraConfig, cache_dir
 from saccade.errors import SaccadeError
 from saccade.frame import Frame
+from saccade.process import usable_cores
 from saccade.storage import atomic
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _key(camera: CameraConfig) -> str:
         for c in (app.config,)
     ]
     source = camera.config
-    machine = (os.uname().machine, len(os.sched_getaffinity(0)))
+    machine = (os.uname().machine, usable_cores())
     said = [without_credentials(source.source), source.decode, source.hwaccel, str(camera.gating), apps, machine]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
 

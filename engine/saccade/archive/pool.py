@@ -24,9 +24,9 @@ from typing import Any
 
 from saccade.archive.manifest import Task
 from saccade.archive.order import Order
-from saccade.archive.run import cores
 from saccade.archive.shard import TaskReport, plain_task
 from saccade.errors import OutputError, SaccadeError
+from saccade.process import usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Pool:
         # A worker decodes in one thread and infers in another, in turns. Left free, the threads of several workers are
         # put onto the same core time and again, and another core idles for a fifth of the run.
         free = sorted(os.sched_getaffinity(0))
-        self._cores = free if workers > 1 and workers == len(free) == cores() else []
+        self._cores = free if workers > 1 and workers == len(free) == usable_cores() else []
         self._again: list[Task] = []
         self._left: dict[int, dict[str, str]] = {}
         self.stopped = False

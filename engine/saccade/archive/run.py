@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -170,18 +169,6 @@ def shard_of(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and count.isdecimal() and int(number) < int(count)):
         raise ConfigError(f"shard: got {text!r}; expected I/N with I from 0 to N - 1, as 0/8")
     return int(number), int(count)
-
-
-def cores() -> int:
-    """Cores that this process may use: of its affinity, and of its container's share."""
-    count = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return count
 
 
 def estimate(manifest: str, order: Order, *, seconds: float = 10.0) -> tuple[float, float]:

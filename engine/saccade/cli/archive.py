@@ -130,8 +130,9 @@ def _order(options: argparse.Namespace) -> Order:
 def _plan(options: argparse.Namespace) -> int:
     from saccade.archive.find import Filter, moment
     from saccade.archive.plan import plan
-    from saccade.archive.run import cores, duration, estimate
+    from saccade.archive.run import duration, estimate
     from saccade.memory import give_back_large_blocks
+    from saccade.process import usable_cores
 
     chosen = Filter(
         include=tuple(options.include), exclude=tuple(options.exclude),
@@ -163,7 +164,7 @@ def _plan(options: argparse.Namespace) -> int:
         if order:
             print(
                 f"about {frames:.0f} frames, {duration(seconds)} for one worker, "
-                f"{duration(seconds / cores())} for {cores()}"
+                f"{duration(seconds / usable_cores())} for {usable_cores()}"
             )
     for line in made.named:
         print(plain(hidden(f"saccade archive: cannot be read: {line}")), file=sys.stderr)
@@ -181,11 +182,11 @@ def _planned(plan: Plan) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from saccade.archive.pool import Pool
-    from saccade.archive.run import Progress, cores, shard_of
-    from saccade.process import StopSignals
+    from saccade.archive.run import Progress, shard_of
+    from saccade.process import StopSignals, usable_cores
 
     shard = shard_of(options.shard) if options.shard else (0, 1)
-    workers = None if options.ray else cores()
+    workers = None if options.ray else usable_cores()
     if options.workers is not None:
         workers = options.workers
     if workers is not None and workers < 1:

@@ -15,7 +15,7 @@ from saccade.cli.parser import add_options, given
 from saccade.config import resolve
 from saccade.config.commands import SERVED_OPTIONS, ServeConfig
 from saccade.errors import ConfigError
-from saccade.process import StopSignals
+from saccade.process import StopSignals, usable_cores
 from saccade.text import plain
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     config = configuration(options)
     address = _address(config.address)
     config = config if config.model else replace(config, model=_sagemaker_model())
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     how: dict[str, Any] = {
         "device": config.device, "precision": config.precision, "streams": min(config.requests, cores),
         "threads": cores,

@@ -24,6 +24,7 @@ from saccade.formats.core import core
 from saccade.networks.cache import folder_name
 from saccade.networks.digest import file_digest, model_digest
 from saccade.networks.saturation import ISA_LIMIT
+from saccade.process import usable_cores
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ def processor() -> str:
         elif key.strip() == "flags":
             flags = frozenset(value.split())
             break
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     limit = os.environ.get(ISA_LIMIT)
     parts = [name, f"{cores} cores", " ".join(flag for flag in _TELLING if flag in flags)]
     return ", ".join([*filter(None, parts), *([f"limited to {limit}"] if limit else [])])

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from saccade.process import usable_cores
 
 if TYPE_CHECKING:
     from saccade.networks.profile import Profile
@@ -93,7 +94,7 @@ class Balance:
     ) -> None:
         self._predictor = predictor
         self._live = live
-        self._cores = cores or len(os.sched_getaffinity(0))
+        self._cores = cores or usable_cores()
         self._cpu = cpu
         self._network_cost = network_cost or self._measured
         self._due = FIRST_FRAMES

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.gate import HOLD_SECONDS, Gate
 from saccade.pipeline.lane import Lane
 from saccade.pipeline.scheduler import Scheduler, Share, Ticket
+from saccade.process import usable_cores
 
 if TYPE_CHECKING:
     from saccade.capture import Capture
@@ -172,7 +172,7 @@ class Engine:
     """
 
     def __init__(self, cameras: Iterable[Camera] = (), *, workers: int | None = None, lasting: bool = False) -> None:
-        self.cores = len(os.sched_getaffinity(0))
+        self.cores = usable_cores()
         self._workers = workers or self.cores + 1
         self.lasting = lasting
         self._scheduler = Scheduler(self._workers, self.cores)

@@ -25,6 +25,7 @@ from saccade.pipeline.balance import Balance
 from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.gate import Gate
 from saccade.pipeline.lane import Flight, Lane
+from saccade.process import usable_cores
 from saccade.results import Result
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Pipeline:
         self.capture = capture
         self.app = app if isinstance(app, App) else App(app)
         self._lane = Lane(capture, [Branch(self.app, outputs, track)], depth=requests, gate=gate)
-        capture.decode_ahead(min(len(os.sched_getaffinity(0)), MOST_DECODERS))
+        capture.decode_ahead(min(usable_cores(), MOST_DECODERS))
         self._requests = requests
         self.balance = balance
         self._in_flight: deque[Flight] = deque()

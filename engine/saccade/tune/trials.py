@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -144,11 +143,6 @@ class Memory(Source):
 
     def close(self) -> None:
         """Nothing is to be given back."""
-
-
-def cores() -> int:
-    """Cores that may be used."""
-    return len(os.sched_getaffinity(0))
 
 
 def read_ir(path: Path) -> ov.Model:

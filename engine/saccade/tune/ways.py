@@ -13,9 +13,9 @@ from typing import Any
 from saccade.capture.jpeg import read_header
 from saccade.pipeline.balance import shares
 from saccade.predict.tiles import framing_for
+from saccade.process import usable_cores
 from saccade.tune.book import Row
 from saccade.tune.judging import Judge, why_not
-from saccade.tune.trials import cores
 from saccade.tune.turns import Slice
 
 
@@ -49,7 +49,7 @@ def fewer_tiles(judge: Judge) -> dict[str, Any]:
 
 def spread_over_cores(judge: Judge) -> dict[str, Any]:
     """How many threads, streams and requests are quickest for this source, if not those that a run would choose."""
-    count = cores()
+    count = usable_cores()
     if count < 2 or not judge.on_cpu or judge.order.meter is not None:
         return {}
     if not judge.has_time():
@@ -83,7 +83,7 @@ def _untuned(judge: Judge, count: int) -> dict[str, Any]:
 
 def _judge_way(judge: Judge, usual: Mapping[str, Any], way: Mapping[str, Any]) -> Row | None:
     name, against = _in_words(way), _in_words(usual)
-    in_a_slice = 1 if judge.frames.live else 4 * max(usual["requests"], way["requests"]) / cores()
+    in_a_slice = 1 if judge.frames.live else 4 * max(usual["requests"], way["requests"]) / usable_cores()
     if not judge.has_time(frames=in_a_slice):
         judge.without_time(name)
         return None
