@@ -6,7 +6,6 @@ they always lay, and a `free` box over what is left. Its times begin anew.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from saccade.archive.boxes import BLOCK, Box, check, children, only, read, scale_of
 from saccade.archive.edits import head_worth, kind_of_track, shown_tracks, track_of
+from saccade.archive.seeking import Seekable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +153,7 @@ def _table(name: bytes, rows: NDArray[np.int64]) -> bytes:
     return _box(name, bytes(4) + _numbers([len(rows)]) + _numbers(rows))
 
 
-class Excerpt(io.RawIOBase):
+class Excerpt(Seekable):
     """The film with other bytes at a place, and of another size.
 
     count : packets that it must give, or 0 where that is not known.
@@ -164,26 +164,8 @@ class Excerpt(io.RawIOBase):
     count, later, start, shift = 0, False, 0, 0
 
     def __init__(self, file: IO[bytes], at: int, patch: bytes, size: int) -> None:
-        super().__init__()
-        self._file, self._at, self._patch, self._size = file, at, patch, size
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """The new position."""
-        self._position = max(0, (0, self._position, self._size)[whence] + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """The position."""
-        return self._position
+        super().__init__(size)
+        self._file, self._at, self._patch = file, at, patch
 
     def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes; all that is left where it is negative or None."""

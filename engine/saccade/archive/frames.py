@@ -26,7 +26,7 @@ from saccade.archive.excerpt import Excerpt, Film
 from saccade.archive.fragments import Fragments
 from saccade.archive.random_access import begins_whole, length_size
 from saccade.capture.clock import Clock
-from saccade.capture.source import Picture, SourceOptions
+from saccade.capture.source import SourceOptions
 from saccade.capture.video import FileSource
 from saccade.errors import SourceError
 
@@ -353,10 +353,6 @@ class VideoFile(FileSource):
 
     def _is_own(self, stamp: int) -> bool:
         return (self._start is None or stamp >= self._start) and (self._end is None or stamp < self._end)
-
-    def read(self) -> Picture | None:
-        """The next frame that is looked at."""
-        return super().read()
 
 
 def split(

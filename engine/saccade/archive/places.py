@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from saccade.archive.seeking import Seekable
 from saccade.archive.trouble import Unavailable, in_words
 from saccade.errors import ConfigError, OutputError
 from saccade.storage import atomic, s3
@@ -111,38 +112,19 @@ def head_of(path: str, count: int) -> bytes:
         raise Unavailable(f"{path}: {in_words(error, 's3:GetObject')}") from None
 
 
-class S3File(io.RawIOBase):
+class S3File(Seekable):
     """An object of S3 to read from, by ranges of one version; two blocks are kept.
 
     `trouble` keeps what went wrong: FFmpeg, which reads from this, only knows that something did.
     """
 
     def __init__(self, path: str, version: str, size: int) -> None:
-        super().__init__()
-        self.path, self._version, self._size = path, version, size
+        super().__init__(size)
+        self.path, self._version = path, version
         self._bucket, self._key = split_s3(path)
-        self._position = 0
         self._blocks: dict[int, bytes] = {}
         self.trouble: Unavailable | None = None
         self.requests = 0
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """The new position."""
-        base = (0, self._position, self._size)[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        """The position."""
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Up to a block's worth of bytes."""
@@ -154,13 +136,6 @@ class S3File(io.RawIOBase):
         view[: len(part)] = part
         self._position += len(part)
         return len(part)
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes; all that is left where it is negative or None."""
-        if size is None or size < 0:
-            return self.readall()
-        memory = bytearray(size)
-        return bytes(memory[: self.readinto(memory)])
 
     def _block(self, number: int) -> bytes:
         block = self._blocks.get(number)
