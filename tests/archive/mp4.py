@@ -1,13 +1,17 @@
-"""MP4s for tests, and what lies where in them."""
+"""MP4s for tests, what lies where in them, damage, and the frames of a video that are looked at."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
+from saccade.archive.frames import VideoFile
 from videos import picture
 
 CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts")
@@ -40,6 +44,28 @@ def boxes(data: bytes, begin: int = 0, end: int | None = None) -> dict[bytes, in
         if name in CONTAINERS:
             found |= boxes(data, at + 8, at + size)
         at += size
+    return found
+
+
+def damaged(content: bytes, names: Sequence[bytes], chance: random.Random) -> bytes:
+    """A file with one or two bytes of boxes of these names changed, sometimes cut short. content : of the whole one."""
+    data, where = bytearray(content), boxes(content)
+    moov = where[b"moov"]
+    for _ in range(chance.randint(1, 2)):
+        at = where[chance.choice([name for name in names if name in where])] + chance.randrange(60)
+        at = min(at if chance.random() < 0.9 else chance.randrange(moov - 8, len(data)), len(data) - 1)
+        data[at] = chance.choice([0, 1, 255, data[at] ^ (1 << chance.randrange(8)), chance.randrange(256)])
+    return bytes(data[: chance.randrange(moov, len(data))] if chance.random() < 0.1 else data)
+
+
+def frames_of(video: VideoFile) -> list[tuple[float, bytes]]:
+    """Time and luma of the frames of an open video that are looked at; it is closed then."""
+    found = []
+    while (frame := video.read()) is not None:
+        content = bytes(frame.jpeg) if frame.jpeg is not None else np.ascontiguousarray(frame.planes[0]).tobytes()
+        found.append((round(frame.time, 6), content))
+    assert not video.damaged
+    video.close()
     return found
 
 

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import PictureType
-from mp4 import boxes
+from mp4 import boxes, damaged, frames_of
 
 from lengths import length
 from saccade.archive import boxes as room
@@ -126,17 +126,6 @@ def listed(path: Path, *, parts: bool) -> tuple[list[tuple[Any, ...]], bool]:
         video.close()
 
 
-def seen(video: VideoFile) -> list[tuple[float, bytes]]:
-    """Time and luma of the frames that are looked at."""
-    found = []
-    while (frame := video.read()) is not None:
-        content = bytes(frame.jpeg) if frame.jpeg is not None else np.ascontiguousarray(frame.planes[0]).tobytes()
-        found.append((round(frame.time, 6), content))
-    assert not video.damaged
-    video.close()
-    return found
-
-
 @contextlib.contextmanager
 def opened(path: Path, **options: Any) -> Iterator[VideoFile]:
     video = VideoFile(str(path), str(path), **options)
@@ -159,12 +148,12 @@ def test_parts_give_what_the_whole_gives(tmp_path: Path, short: None, name: str,
     for rate in (None, 3, 0.3):
         with opened(path, rate=rate) as video:
             assert video._part is None
-            whole = seen(video)
+            whole = frames_of(video)
         union, counts = [], []
         for item in items:
             with opened(path, rate=rate, start=item.start, stop=item.stop, position=item.position) as video:
                 counts.append(video._part.count if video._part is not None else FRAMES)
-                union += seen(video)
+                union += frames_of(video)
         assert union == whole
         assert max(counts) < FRAMES / 2 or name in ("rare.mp4", "refresh.mp4")
 
@@ -176,12 +165,12 @@ def test_where_decoding_may_begin_lies_too_far_before(tmp_path: Path, short: Non
     assert isinstance(items, list)
     assert [item.frames for item in items] == [190, 190, 190, 190, 40]
     with opened(path, rate=0.3) as video:
-        whole = seen(video)
+        whole = frames_of(video)
     union = []
     for item in items:
         with opened(path, rate=0.3, start=item.start, stop=item.stop) as video:
             assert (video._part is None) == bool(item.segment)
-            union += seen(video)
+            union += frames_of(video)
     assert union == whole
 
 
@@ -237,10 +226,10 @@ def test_of_a_bucket_a_segment_reads_little_more_than_its_own(
         asked.clear()
         video, _ = survey.opened(item, start=item.start, stop=item.stop, position=item.position, rate=3)
         video.open()
-        union += seen(video)
+        union += frames_of(video)
         assert len(asked) < 0.7 * len(data) / 1024 or name == "closed.mp4"
     with opened(path, rate=3) as video:
-        assert union == seen(video)
+        assert union == frames_of(video)
 
 
 def test_fragments_that_do_not_say_when_they_begin_are_listed_whole(tmp_path: Path, short: None) -> None:
@@ -260,18 +249,10 @@ def test_fragments_that_do_not_say_when_they_begin_are_listed_whole(tmp_path: Pa
 def test_damaged_tables_never_give_other_packets(tmp_path: Path, short: None) -> None:
     chance = random.Random(3)
     names = (b"elst", b"mvhd", b"mdhd", b"stts", b"ctts", b"stss", b"stsc", b"stsz", b"stco", b"hdlr", b"tkhd", b"stsd")
-    originals = [film(tmp_path / f"{n}-{name}", 120) for n, name in enumerate(("closed.mp4", "plain.mov"))]
+    originals = [film(tmp_path / f"{n}-{name}", 120).read_bytes() for n, name in enumerate(("closed.mp4", "plain.mov"))]
     path, count = tmp_path / "damaged.mp4", 0
     for turn in range(length(150, 5000, "SACCADE_EXAMPLES")):
-        data = bytearray(originals[turn % 2].read_bytes())
-        where = boxes(bytes(data))
-        for _ in range(chance.randint(1, 2)):
-            name = chance.choice([name for name in names if name in where])
-            at = min(where[name] + chance.randrange(60), len(data) - 1)
-            data[at] = chance.choice([0, 1, 255, data[at] ^ (1 << chance.randrange(8)), chance.randrange(256)])
-        if chance.random() < 0.1:
-            del data[chance.randrange(where[b"moov"], len(data)) :]
-        path.write_bytes(data)
+        path.write_bytes(damaged(originals[turn % 2], names, chance))
         # It may not open any more.
         with contextlib.suppress(SourceError, av.error.FFmpegError):
             whole = listed(path, parts=False)[0]

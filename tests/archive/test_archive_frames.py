@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from mp4 import frames_of
 
 from lengths import length
 from saccade.archive.find import Found
@@ -57,13 +58,7 @@ def seen(path: Path, **options: Any) -> list[tuple[float, bytes]]:
     """Time and luma of the frames that are looked at."""
     video = VideoFile(str(path), str(path), **options)
     video.open()
-    found = []
-    while (frame := video.read()) is not None:
-        content = bytes(frame.jpeg) if frame.jpeg is not None else np.ascontiguousarray(frame.planes[0]).tobytes()
-        found.append((round(frame.time, 6), content))
-    assert not video.damaged
-    video.close()
-    return found
+    return frames_of(video)
 
 
 FILMS: dict[str, tuple[str, dict[str, str]]] = {
