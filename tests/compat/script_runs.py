@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +70,17 @@ class Device:
         report = self.folder / "report"
         told = json.loads(report.read_text()) if report.exists() else {}
         return Run(done.returncode, done.stdout, done.stderr, lines, told)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[bytearray]:
+        """Somebody reads the FIFO, in a thread; what has come is all there behind the block."""
+        os.mkfifo(self.fifo)
+        got = bytearray()
+        viewer = threading.Thread(target=lambda: got.extend(self.fifo.read_bytes()), daemon=True)
+        viewer.start()
+        yield got
+        viewer.join(PATIENCE)
+        assert not viewer.is_alive(), "the FIFO is still open"
 
     def sample(self, name: str, **options: Any) -> Run:
         return self.run(self.copy(name), **options)

@@ -67,17 +67,8 @@ def test_counter(device: Device) -> None:
 
 def test_doorbell(device: Device) -> None:
     """Each picture that a viewer of the FIFO sees is one that the script announced."""
-    os.mkfifo(device.fifo)
-    got = bytearray()
-
-    def view() -> None:
-        with open(device.fifo, "rb") as fifo:
-            got.extend(fifo.read())
-
-    viewer = threading.Thread(target=view)
-    viewer.start()
-    run = start(device, "doorbell", frames=8)
-    viewer.join(PATIENCE)
+    with device.watched() as got:
+        run = start(device, "doorbell", frames=8)
     announced = [payload.split() for payload in run.payloads if payload.startswith("md5")]
     assert len(announced) == 8
     assert {words[3] for words in announced} == {"ffd8"}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import threading
 from pathlib import Path
 
 import cv2
@@ -14,7 +12,6 @@ import pytest
 import tiny_models
 from script_runs import Device
 
-from conditions import PATIENCE
 from saccade import networks
 
 FACES = "ir/v3/face-detection-retail-0004-FP16/face-detection-retail-0004.xml"
@@ -113,17 +110,8 @@ def test_attendance(device: Device) -> None:
     (device.artifacts / "mood_labels.txt").write_text("sad\nglad\n")
     other = tiny_models.classifier(device.folder / "moods.xml", classes=7, size=64)
     ssd = tiny_models.ssd(device.folder / "ssd.xml")
-    os.mkfifo(device.fifo)
-    got = bytearray()
-
-    def view() -> None:
-        with open(device.fifo, "rb") as fifo:
-            got.extend(fifo.read())
-
-    viewer = threading.Thread(target=view)
-    viewer.start()
-    run = device.run(device.copy("attendance"), "--model", f"room_ssd={ssd}", "--model", f"mood={other}", frames=8)
-    viewer.join(PATIENCE)
+    with device.watched() as got:
+        run = device.run(device.copy("attendance"), "--model", f"room_ssd={ssd}", "--model", f"mood={other}", frames=8)
     people = [json.loads(payload) for payload in run.payloads if payload.startswith("[")]
     assert len(people) == 7  # one frame at import
     assert [[p["who"] for p in row] for row in people] == [["anna", "berta"]] * 7
@@ -158,17 +146,10 @@ def test_local_display_in_a_module_beside(device: Device) -> None:
         "        if not ret:\n            raise Exception('Failed to set frame data')\n        self.frame = jpeg\n"
     )
     ssd = tiny_models.ssd(device.folder / "ssd.xml")
-    os.mkfifo(device.fifo)
-    got = bytearray()
-
-    def view() -> None:
-        with open(device.fifo, "rb") as fifo:
-            got.extend(fifo.read())
-
-    viewer = threading.Thread(target=view)
-    viewer.start()
-    run = device.run(device.copy("local_display"), "--model", f"deploy_ssd_resnet50_300={ssd}", "--realtime", frames=12)
-    viewer.join(PATIENCE)
+    with device.watched() as got:
+        run = device.run(
+            device.copy("local_display"), "--model", f"deploy_ssd_resnet50_300={ssd}", "--realtime", frames=12
+        )
     found = [json.loads(payload) for payload in run.payloads]
     assert found == [{"aeroplane": pytest.approx(0.875), "bicycle": pytest.approx(0.6)}] * 12
     parts = got.split(b"\xff\xd9")[:-1]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,17 +170,8 @@ def test_bird(device: Device) -> None:
 
 def test_style_transfer_with_a_viewer(device: Device) -> None:
     tiny_models.picture_to_picture(device.artifacts / "mxnet_style_FP32_FUSED.xml", size=224)
-    os.mkfifo(device.fifo)
-    got = bytearray()
-
-    def view() -> None:
-        with open(device.fifo, "rb") as fifo:
-            got.extend(fifo.read())
-
-    viewer = threading.Thread(target=view)
-    viewer.start()
-    run = device.sample("style_transfer", frames=8)
-    viewer.join(PATIENCE)
+    with device.watched() as got:
+        run = device.sample("style_transfer", frames=8)
     assert len([p for p in run.payloads if p.startswith("{")]) == 8
     assert got.count(b"\xff\xd8\xff\xe0") >= 5
     assert got.startswith(b"\xff\xd8")
