@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,19 @@ def wait_for(what: Callable[[], object], seconds: float = PATIENCE, *, pause: fl
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(pause)
     return True
+
+
+def waits_for(one: object, other: object) -> Callable[[object], None]:
+    """A step that does not end for `one` before it has begun for `other`, which another thread has meanwhile."""
+    begun = threading.Event()
+
+    def step(which: object) -> None:
+        if which == one:
+            assert begun.wait(PATIENCE), "nobody does the other meanwhile"
+        if which == other:
+            begun.set()
+
+    return step
 
 
 def listens(pid: int) -> bool:

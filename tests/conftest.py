@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import simplejpeg
 
 from lengths import EXHAUSTIVE
 from saccade.config import cache_dir
@@ -116,6 +118,22 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
         if not all(entry.is_pulled() for entry in find(name)):
             pytest.skip(f"a classifier is not here: run `saccade models pull {name}`")
     return _USERS_CACHE
+
+
+@pytest.fixture
+def before_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[bytes], object]], None]:
+    """Have something done by the thread that decodes a JPEG picture, with the compressed one."""
+
+    def install(step: Callable[[bytes], object]) -> None:
+        real = simplejpeg.decode_jpeg
+
+        def decode(data: bytes, *args: Any, **options: Any) -> Any:
+            step(bytes(data))
+            return real(data, *args, **options)
+
+        monkeypatch.setattr(simplejpeg, "decode_jpeg", decode)
+
+    return install
 
 
 _SIGNALS = (

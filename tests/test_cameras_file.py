@@ -162,6 +162,12 @@ realtime = true
         load_cameras(tmp_path / "c.toml", environ={"SACCADE_SORCE": "1"}, given={"source": "x"})
 
 
+def of_two(folder: Path, one: str, other: str) -> list[str]:
+    """Problems of two cameras with these options."""
+    head = '[[camera]]\nsource = "demo:"\napp = "faces"\n'
+    return problems(folder, f'{head}name = "a"\n{one}\n{head}name = "b"\n{other}\n')
+
+
 def test_what_lies_in_one_spool_goes_to_one_bucket(tmp_path: Path) -> None:
     fault = "c.toml: cameras a and b share a spool and not what becomes of it; give them one bucket and encryption, or"
     for a, b, sound in (
@@ -173,11 +179,7 @@ def test_what_lies_in_one_spool_goes_to_one_bucket(tmp_path: Path) -> None:
         ('bucket = "one"', "", True),
         ('spool = "/s"', 'spool = "/s"\nencryption = "none"', True),
     ):
-        text = "".join(
-            f'[[camera]]\nname = "{name}"\nsource = "demo:"\napp = "faces"\n{options}\n'
-            for name, options in (("a", a), ("b", b))
-        )
-        assert [line.startswith(fault) for line in problems(tmp_path, text)] == [True] * (not sound), (a, b)
+        assert [line.startswith(fault) for line in of_two(tmp_path, a, b)] == [True] * (not sound), (a, b)
 
 
 def test_of_one_client_there_is_one_camera(tmp_path: Path) -> None:
@@ -189,11 +191,7 @@ def test_of_one_client_there_is_one_camera(tmp_path: Path) -> None:
         ("mqtt://broker?client_id=x", "mqtt://other?client_id=x", True),
         ("mqtt://[broker?client_id=x", "mqtt://[broker?client_id=x", True),
     ):
-        text = "".join(
-            f'[[camera]]\nname = "{name}"\nsource = "demo:"\napp = "faces"\npublish = ["{target}"]\n'
-            for name, target in (("a", a), ("b", b))
-        )
-        found = problems(tmp_path, text)
+        found = of_two(tmp_path, f'publish = ["{a}"]', f'publish = ["{b}"]')
         assert [line.startswith(fault) for line in found] == [True] * (not sound), (a, b)
         assert not any("pw" in line for line in found)
 

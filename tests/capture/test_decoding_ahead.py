@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
-import simplejpeg
 from capture_tools import Scripted, mark, wait_for
 
-from conditions import PATIENCE
+from conditions import PATIENCE, waits_for
 from saccade.capture import Capture, jpeg
 from saccade.errors import SourceError
-from saccade.frame import Image
 
 
 def ahead(steps: list[object], threads: int = 2, slots: int = 2) -> Capture:
@@ -31,33 +28,8 @@ def every(capture: Capture) -> list[tuple[int, int]]:
     return seen
 
 
-@pytest.fixture
-def before_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[bytes], object]], None]:
-    """Have something done by the thread that decodes, with the compressed picture."""
-
-    def install(step: Callable[[bytes], object]) -> None:
-        real = simplejpeg.decode_jpeg
-
-        def decode(data: bytes, *args: object, **options: object) -> Image:
-            step(bytes(data))
-            picture: Image = real(data, *args, **options)
-            return picture
-
-        monkeypatch.setattr(simplejpeg, "decode_jpeg", decode)
-
-    return install
-
-
 def test_a_picture_whose_decoding_takes_long_comes_in_its_turn(pictures, before_decoding) -> None:
-    second = threading.Event()
-
-    def wait_for_the_second(data: bytes) -> None:
-        if data == pictures[0]:
-            assert second.wait(PATIENCE), "nobody decodes the second picture meanwhile"
-        if data == pictures[1]:
-            second.set()
-
-    before_decoding(wait_for_the_second)
+    before_decoding(waits_for(pictures[0], pictures[1]))
     with ahead(list(pictures)) as capture:
         assert every(capture) == [(i, i) for i in range(16)]
         statistics = capture.statistics()

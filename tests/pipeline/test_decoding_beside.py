@@ -8,13 +8,11 @@ from itertools import chain, cycle
 from pathlib import Path
 
 import pytest
-import simplejpeg
 from parts import Keep, Live, Means
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, wait_for, waits_for
 from saccade import Capture, Model, open_source
 from saccade.capture import Source
-from saccade.frame import Image
 from saccade.pipeline import Branch, Camera, Engine
 from small_networks import mean_network
 from videos import jpeg, mjpeg_avi, picture
@@ -37,20 +35,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def before_decoding(monkeypatch: pytest.MonkeyPatch) -> BeforeDecoding:
+def before_decoding(before_decoding: Callable[[Callable[[bytes], object]], None]) -> BeforeDecoding:
     """Have something done by the thread that decodes, with the number of the picture; -1 for others than `PICTURES`."""
-
-    def install(step: Callable[[int], object]) -> None:
-        real = simplejpeg.decode_jpeg
-
-        def decode(data: bytes, *args: object, **options: object) -> Image:
-            step(next((i for i, known in enumerate(PICTURES) if known == data), -1))
-            found: Image = real(data, *args, **options)
-            return found
-
-        monkeypatch.setattr(simplejpeg, "decode_jpeg", decode)
-
-    return install
+    return lambda step: before_decoding(lambda data: step(PICTURES.index(data) if data in PICTURES else -1))
 
 
 def engine_of(model: Model, source: Callable[[], Source], keep: Keep) -> Engine:
@@ -66,15 +53,7 @@ def engine_of(model: Model, source: Callable[[], Source], keep: Keep) -> Engine:
 def test_pictures_of_a_file_are_decoded_beside_each_other(
     model: Model, tmp_path: Path, before_decoding: BeforeDecoding
 ) -> None:
-    behind = threading.Event()
-
-    def finish_the_third_before_the_first(number: int) -> None:
-        if number == 0:
-            assert behind.wait(PATIENCE), "nobody decodes those behind it meanwhile"
-        if number == 2:
-            behind.set()
-
-    before_decoding(finish_the_third_before_the_first)
+    before_decoding(waits_for(0, 2))
     video, keep = mjpeg_avi(tmp_path / "v.avi", PICTURES), Keep()
     figures = engine_of(model, lambda: open_source(video), keep).run().cameras["only"]
     assert [result.frame for result in keep.results] == list(range(COUNT))
@@ -130,15 +109,7 @@ def test_damaged_pictures_and_those_whose_decoder_fails_are_left_out_in_their_pl
 def test_a_size_that_changes_changes_once_whoever_decodes_first(
     model: Model, tmp_path: Path, before_decoding: BeforeDecoding
 ) -> None:
-    behind = threading.Event()
-
-    def decode_the_next_first(number: int) -> None:
-        if number == 1:
-            assert behind.wait(PATIENCE)
-        if number == -1:
-            behind.set()
-
-    before_decoding(decode_the_next_first)
+    before_decoding(waits_for(1, -1))  # the next is decoded first
     large = jpeg(picture(3, (480, 640)))
     video, keep = mjpeg_avi(tmp_path / "v.avi", [*PICTURES[:2], large, large]), Keep()
     capture = Capture(open_source(video), lazy=True)
