@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import os
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
+from pages import fetched, serving
 
 from conditions import wait_for
 from saccade.outputs.crop_note import note_of, noted
 from saccade.outputs.crops import Crop
-from saccade.outputs.display import Display
 from saccade.service import history
 from saccade.service.page import LivePage
-from scenes import Feeder
 
 JPEG = simplejpeg.encode_jpeg(np.full((32, 32, 3), 90, np.uint8))
 
@@ -33,25 +28,9 @@ def put(folder: Path, when: float, track: int, label: str, score: float = 0.9) -
     return crop.name
 
 
-@contextmanager
-def serving(folder: Path | None, *, feed: bool = True) -> Iterator[tuple[LivePage, Feeder]]:
-    display = Display()
-    with Feeder(display.accept if feed else lambda frame, result: None) as feeder:
-        page = LivePage("127.0.0.1:0", display, feeder.statistics, crops=folder).start()
-        try:
-            yield page, feeder
-        finally:
-            page.close()
-            display.close()
-
-
 def ask(page: LivePage, path: str) -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(page.url + path) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
+    status, _, body = fetched(page.url + path)
+    return status, body
 
 
 def seen(page: LivePage, query: str = "") -> Any:
@@ -78,7 +57,7 @@ def test_crops_are_found_by_class_time_and_page(tmp_path: Path) -> None:
     (tmp_path / f"{round(now * 1e3):013d}_000001.jpg").write_bytes(JPEG)  # an annotated picture, no crop
     plain = f"{round((now - 50) * 1e3):013d}_9_1.jpg"
     (tmp_path / plain).write_bytes(JPEG)  # without a note
-    with serving(tmp_path) as (page, _):
+    with serving(crops=tmp_path) as (page, _):
         found = seen(page)
         assert names(found) == [plain, *reversed(dogs), old]
         assert (found["kept"], found["more"], found["labels"]) == (True, False, ["cat", "dog"])
@@ -104,7 +83,7 @@ def test_nothing_else_of_the_disk_is_shown(tmp_path: Path) -> None:
     (folder / "secret.txt").write_bytes(b"secret")
     (folder / "1700000000001_1_1.jpg").symlink_to(tmp_path / "1700000000000_1_1.jpg")
     (folder / "1700000000002_1_1.jpg").mkdir()
-    with serving(folder) as (page, _):
+    with serving(crops=folder) as (page, _):
         for name in (
             "secret.txt",
             "..%2f1700000000000_1_1.jpg",
@@ -119,13 +98,13 @@ def test_nothing_else_of_the_disk_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_folder_says_so() -> None:
-    with serving(None) as (page, _):
+    with serving() as (page, _):
         assert seen(page) == {"kept": False, "events": [], "more": False, "labels": []}
         assert ask(page, "crops/1700000000000_1_1.jpg")[0] == 404
 
 
 def test_a_moment_is_a_picture_with_its_results() -> None:
-    with serving(None) as (page, feeder):
+    with serving() as (page, feeder):
         wait_for(lambda: feeder.frames)
         one = json.loads(ask(page, "moment.json")[1])
         two = json.loads(ask(page, "moment.json")[1])
@@ -141,7 +120,7 @@ def test_a_moment_is_a_picture_with_its_results() -> None:
 
 @pytest.mark.parametrize("path", ["moment.json", "snapshot.jpg"])
 def test_says_that_no_picture_has_come(path: str) -> None:
-    with serving(None, feed=False) as (page, _):
+    with serving(fed=False) as (page, _):
         status, body = ask(page, path)
         assert (status, body) == (503, b"no picture has come yet\n")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import pytest
+from pages import fetched
 
 from saccade import Model
 from saccade.config.commands import ServeConfig
@@ -53,13 +52,7 @@ def picture() -> np.ndarray:
 def ask(
     server: Server, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, Mapping[str, str], bytes]:
-    request = urllib.request.Request(server.url + path, body, dict(headers or {}))
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()
+    return fetched(server.url + path, body, headers)
 
 
 def said(server: Server, path: str) -> Any:

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import simplejpeg
+from pages import serving
 
 from conditions import PATIENCE, wait_for
 from saccade.errors import ConfigError, OutputError
@@ -24,20 +25,6 @@ from saccade.service import page as page_module
 from saccade.service.address import parse_address
 from saccade.service.page import LivePage
 from scenes import Feeder
-
-
-@contextmanager
-def serving(
-    address: str = "127.0.0.1:0", statistics: Callable[[], dict[str, Any]] | None = None, **options: Any
-) -> Iterator[tuple[LivePage, Feeder]]:
-    display = Display()
-    with Feeder(display.accept) as feeder:
-        page = LivePage(address, display, statistics or feeder.statistics, **options).start()
-        try:
-            yield page, feeder
-        finally:
-            page.close()
-            display.close()
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
+from pages import serving
 
 from browsing import MARKS, keep, looking, until
 from conditions import wait_for
@@ -24,18 +23,6 @@ RATE = 12.0
 """Pictures a second: what they are is looked at, and a browser without a GPU draws each."""
 
 pytestmark = MARKS
-
-
-@contextmanager
-def serving(app: str = "faces", address: str = "127.0.0.1:0") -> Iterator[tuple[LivePage, Feeder, Display]]:
-    display = Display()
-    with Feeder(display.accept, RATE, app) as feeder:
-        page = LivePage(address, display, feeder.statistics).start()
-        try:
-            yield page, feeder, display
-        finally:
-            page.close()
-            display.close()
 
 
 def wait_for_state(tab: Any, wanted: str) -> None:
@@ -59,7 +46,7 @@ def pixels(tab: Any) -> list[int]:
 
 @pytest.mark.parametrize(("app", "scheme"), [("faces", "dark"), ("head-pose", "light"), ("classify", "dark")])
 def test_shows_stream_and_figures(browser: Any, app: str, scheme: str) -> None:
-    with serving(app) as (page, feeder, _), looking(browser, page.url, color_scheme=scheme) as tab:
+    with serving(app=app, rate=RATE) as (page, feeder), looking(browser, page.url, color_scheme=scheme) as tab:
         wait_for_state(tab, "live")
         until(tab, "document.querySelector('#stream').naturalWidth === 853")
         until(tab, "document.querySelectorAll('#rate-line path').length === 2")
@@ -80,7 +67,7 @@ def test_shows_stream_and_figures(browser: Any, app: str, scheme: str) -> None:
 
 
 def test_says_when_frames_stop_and_come_back(browser: Any) -> None:
-    with serving() as (page, feeder, _), looking(browser, page.url) as tab:
+    with serving(rate=RATE) as (page, feeder), looking(browser, page.url) as tab:
         wait_for_state(tab, "live")
         wait_for(lambda: feeder.frames > 12)  # what is usual is known
         feeder.pause.set()
@@ -142,9 +129,9 @@ def test_says_what_it_waits_for(browser: Any) -> None:
 
 
 def test_says_when_the_stream_has_ended(browser: Any) -> None:
-    with serving() as (page, _, display), looking(browser, page.url) as tab:
+    with serving(rate=RATE) as (page, _), looking(browser, page.url) as tab:
         wait_for_state(tab, "live")
-        display.close()
+        page._display.close()
         wait_for_state(tab, "ended")
         assert "The stream has ended" in tab.inner_text("#notice")
 
@@ -173,9 +160,7 @@ def test_holds_a_moment_and_looks_back(browser: Any, tmp_path: Path, width: int,
         label = "<b>dog</b>" if number % 10 == 0 else "cat"
         crop = Crop(JPEG, 1795000000.0 + number, number, number + 1, 1, 0.8, 1.0, (0, 0, 9, 9), label)
         (tmp_path / crop.name).write_bytes(crop.file)
-    display = Display()
-    with Feeder(display.accept, RATE) as feeder:
-        page = LivePage("127.0.0.1:0", display, feeder.statistics, crops=tmp_path).start()
+    with serving(rate=RATE, crops=tmp_path) as (page, feeder):
         size = {"width": width, "height": 844}
         with looking(browser, page.url, viewport=size, color_scheme=scheme) as tab:
             wait_for_state(tab, "live")
@@ -198,24 +183,22 @@ def test_holds_a_moment_and_looks_back(browser: Any, tmp_path: Path, width: int,
             tab.click("#hold")
             until(tab, f"document.querySelector('#latest-title').innerText !== {told!r}")
             assert tab.is_hidden("#still")
-        page.close()
-    display.close()
 
 
 def test_nothing_is_encoded_for_a_page_out_of_sight(browser: Any) -> None:
-    with serving() as (page, _, display), looking(browser, page.url) as tab:
+    with serving(rate=RATE) as (page, _), looking(browser, page.url) as tab:
         wait_for_state(tab, "live")
         hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});" \
                "document.dispatchEvent(new Event('visibilitychange'))"  # fmt: skip
         tab.evaluate(hide % "true")
-        wait_for(lambda: not display.statistics().viewers)
+        wait_for(lambda: not page._display.statistics().viewers)
         tab.evaluate(hide % "false")
         until(tab, "document.querySelector('#stream').naturalWidth === 853")
-        assert display.statistics().viewers == 1
+        assert page._display.statistics().viewers == 1
 
 
 def test_token_is_asked_for_once(browser: Any) -> None:
-    with serving(address="0.0.0.0:0") as (page, _, _):
+    with serving("0.0.0.0:0", rate=RATE) as (page, _):
         token = page.url.rpartition("/")[2]
         base = f"http://127.0.0.1:{page.address[1]}/"
         with looking(browser, base + token) as tab:
@@ -228,7 +211,7 @@ def test_token_is_asked_for_once(browser: Any) -> None:
 
 
 def test_says_when_its_token_is_old(browser: Any) -> None:
-    with serving(address="0.0.0.0:0") as (page, _, _):
+    with serving("0.0.0.0:0", rate=RATE) as (page, _):
         base = f"http://127.0.0.1:{page.address[1]}/"
         with looking(browser, base + page.url.rpartition("/")[2], forgive="401") as tab:
             wait_for_state(tab, "live")
@@ -245,7 +228,7 @@ def test_says_when_its_token_is_old(browser: Any) -> None:
     ],
 )
 def test_what_each_app_says_fits_a_phone(browser: Any, app: str, shown: list[str]) -> None:
-    with serving(app) as (page, _, _), looking(browser, page.url) as tab:
+    with serving(app=app, rate=RATE) as (page, _), looking(browser, page.url) as tab:
         wait_for_state(tab, "live")
         for text in shown:
             until(tab, f"document.querySelector('main').textContent.includes({text!r})")
@@ -255,7 +238,7 @@ def test_what_each_app_says_fits_a_phone(browser: Any, app: str, shown: list[str
 
 
 def test_small_and_large_screens(browser: Any) -> None:
-    with serving() as (page, _, _):
+    with serving(rate=RATE) as (page, _):
         with looking(browser, page.url) as tab:
             wait_for_state(tab, "live")
             fits(tab, 390)

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pages import fetched
 
 from conditions import PATIENCE
 from saccade.config import RunConfig
@@ -64,13 +65,8 @@ def npy(array: NDArray[Any]) -> bytes:
 
 
 def post(server: Server, body: bytes, kind: str, path: str = "/invocations", **headers: str) -> tuple[int, Any]:
-    request = urllib.request.Request(server.url + path, body, {"Content-Type": kind, **headers})
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
+    code, _, answer = fetched(server.url + path, body, {"Content-Type": kind, **headers})
+    return code, json.loads(answer)
 
 
 def local_event(predictor: Predictor, picture: NDArray[np.uint8]) -> list[dict[str, Any]]:
