@@ -79,17 +79,6 @@ def centres(boxes: Any) -> Floats:
     return np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1)
 
 
-def cells(size: tuple[int, int], strides: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Column, row and stride of each cell, in the order of a table's rows."""
-    height, width = size
-    return [(x, y, s) for s in strides for y in range(-(-height // s)) for x in range(-(-width // s))]
-
-
-def logit(p: Any) -> Any:
-    """The number whose sigmoid is p."""
-    return np.log(np.asarray(p) / (1 - np.asarray(p)))
-
-
 NONSENSE = ([np.nan], [np.inf, -np.inf], [3e38, -3e38], [0.0], [np.nan, np.inf, -np.inf, 3e38, 88.0, 0.9, 1e-30, -50.0])
 """Values that outputs are spoilt with."""
 

@@ -8,8 +8,9 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 import pytest
-from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, logit, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
 
+from arithmetic import logit
 from saccade.errors import UnsupportedError
 from saccade.networks.local import Model
 from saccade.predict.metadata import Metadata

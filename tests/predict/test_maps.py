@@ -6,24 +6,12 @@ import numpy as np
 import pytest
 from made_up import claimed, found_by, same_objects, shuffled, try_nonsense
 
+from arithmetic import logit, sigmoid, softmax
 from saccade.errors import UnsupportedError
 
 BOXES = np.array([(20, 30, 70, 61.5), (100.25, 12, 250, 160), (5, 170, 33, 205)], np.float32)
 LABELS = (0, 2, 1)
 SCORES = (0.9, 0.8, 0.75)
-
-
-def logit(p: float | np.ndarray) -> np.ndarray:
-    return np.log(np.asarray(p) / (1 - np.asarray(p)))
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    e = np.exp(x - x.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
 
 
 # ---- FastestDet

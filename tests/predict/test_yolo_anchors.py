@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import NONSENSE, FakeNetwork, cells, centres, check_sound, claim_of, logit, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
 
+from arithmetic import cells, logit
 from saccade.errors import UnsupportedError
 from saccade.predict.metadata import Metadata
 from saccade.predict.parser import Settings

@@ -9,8 +9,9 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 import pytest
-from fakes import NONSENSE, FakeNetwork, cells, centres, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
 
+from arithmetic import cells
 from saccade.errors import UnsupportedError
 from saccade.networks.local import Model
 from saccade.predict import open_predictor

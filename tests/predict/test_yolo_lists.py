@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import NONSENSE, FakeNetwork, cells, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, check_sound, claim_of, spoilt_outputs
 
+from arithmetic import cells
 from saccade.errors import UnsupportedError
 from saccade.networks.network import Port
 from saccade.predict.parser import Settings

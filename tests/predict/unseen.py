@@ -18,6 +18,8 @@ import openvino as ov
 import openvino.opset15 as op
 from numpy.typing import NDArray
 
+from arithmetic import cells, logit, sigmoid
+
 Floats = NDArray[np.float32]
 Size = tuple[int, int]
 """Height and width, px."""
@@ -27,17 +29,6 @@ WEIGHTS = (0.1, 0.3, 0.6)
 
 UNLIKELY = -7.0
 """Logit of what is not there."""
-
-
-def sigmoid(x: Any) -> Any:
-    """The logistic function."""
-    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
-
-
-def logit(p: Any) -> Any:
-    """Its inverse."""
-    p = np.asarray(p, np.float64)
-    return np.log(p / (1 - p))
 
 
 @dataclass(frozen=True)
@@ -244,12 +235,6 @@ class Case:
             assert np.abs(found.keypoints[match] - self.placed(self.points, picture)).max() <= self.px
         if self.corners is not None:
             assert found.corners is not None
-
-
-def cells(size: Size, strides: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Column, row and stride of each cell, in the order of a table's rows."""
-    height, width = size
-    return [(x, y, s) for s in strides for y in range(-(-height // s)) for x in range(-(-width // s))]
 
 
 def homes(size: Size, found: Things, strides: Sequence[int], *, shift: int = 0) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from caffe_files import apply
 
+from arithmetic import sigmoid, softmax
 from lengths import length
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats.caffe.operators import LAYERS
@@ -31,17 +32,12 @@ def one(folder: Path, text: str, *inputs: np.ndarray, blobs: Any = ()) -> np.nda
     return apply(folder, text, *inputs, blobs=blobs)[0]
 
 
-def softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    e = np.exp(x - x.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
-
-
 UNARY: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "relu": ('type: "ReLU"', lambda x: np.maximum(x, 0)),
     "leaky": ('type: "ReLU" relu_param { negative_slope: 0.1 }', lambda x: np.where(x > 0, x, 0.1 * x)),
     "relu6": ('type: "ReLU6"', lambda x: np.clip(x, 0, 6)),
     "elu": ('type: "ELU" elu_param { alpha: 0.5 }', lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
-    "sigmoid": ('type: "Sigmoid"', lambda x: 1 / (1 + np.exp(-x))),
+    "sigmoid": ('type: "Sigmoid"', sigmoid),
     "tanh": ('type: "TanH"', np.tanh),
     "abs": ('type: "AbsVal"', np.abs),
     "bnll": ('type: "BNLL"', lambda x: np.log1p(np.exp(x))),

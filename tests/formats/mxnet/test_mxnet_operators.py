@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mxnet_files import Net, run
 
+from arithmetic import sigmoid, softmax
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import mxnet
 from saccade.formats.mxnet.graph import LAYERS
@@ -49,16 +50,11 @@ def close(got: np.ndarray, expected: Any, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(got, expected.reshape(got.shape), rtol=tolerance, atol=tolerance)
 
 
-def softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    e = np.exp(x - x.max(axis, keepdims=True))
-    return e / e.sum(axis, keepdims=True)
-
-
 # ------------------------------------------------------------------------------------------------------- one argument
 
 erf = np.vectorize(math.erf)
 UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": lambda x: np.maximum(x, 0), "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh, "exp": np.exp,
+    "relu": lambda x: np.maximum(x, 0), "sigmoid": sigmoid, "tanh": np.tanh, "exp": np.exp,
     "abs": np.abs, "floor": np.floor, "ceil": np.ceil, "sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "erf": erf, "negative": np.negative, "arctan": np.arctan, "softsign": lambda x: x / (1 + np.abs(x)),
     "square": np.square, "reciprocal": lambda x: 1 / x, "rint": np.rint, "trunc": np.trunc, "fix": np.trunc,
@@ -66,7 +62,7 @@ UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "zeros_like": np.zeros_like, "ones_like": np.ones_like, "identity": lambda x: x, "_copy": lambda x: x,
     "BlockGrad": lambda x: x, "MakeLoss": lambda x: x, "Dropout": lambda x: x, "CrossDeviceCopy": lambda x: x,
     "IdentityAttachKLSparseReg": lambda x: x, "LinearRegressionOutput": lambda x: x, "SVMOutput": lambda x: x,
-    "MAERegressionOutput": lambda x: x, "LogisticRegressionOutput": lambda x: 1 / (1 + np.exp(-x)),
+    "MAERegressionOutput": lambda x: x, "LogisticRegressionOutput": sigmoid,
     "Flatten": lambda x: x.reshape(2, -1),
 }  # fmt: skip
 
@@ -84,7 +80,7 @@ def test_unary_of_positive_numbers(op: str, expected: Callable[[np.ndarray], np.
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("relu", lambda x: np.maximum(x, 0)), ("sigmoid", lambda x: 1 / (1 + np.exp(-x))), ("tanh", np.tanh),
+        ("relu", lambda x: np.maximum(x, 0)), ("sigmoid", sigmoid), ("tanh", np.tanh),
         ("softrelu", lambda x: np.log1p(np.exp(x))), ("softsign", lambda x: x / (1 + np.abs(x))),
         ("log_sigmoid", lambda x: -np.log1p(np.exp(-x))), ("mish", lambda x: x * np.tanh(np.log1p(np.exp(x)))),
     ],
