@@ -120,6 +120,15 @@ def classifiers(monkeypatch: pytest.MonkeyPatch) -> Path:
     return _USERS_CACHE
 
 
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """The address of a local S3, in a process of its own."""
+    from local_s3 import moto_server
+
+    with moto_server() as url:
+        yield url
+
+
 @pytest.fixture
 def before_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[bytes], object]], None]:
     """Have something done by the thread that decodes a JPEG picture, with the compressed one."""

@@ -58,6 +58,14 @@ def outputs_only(**shapes: tuple[int, ...]) -> ov.Model:
     return ov.Model(results, [picture], "outputs")
 
 
+def spots() -> np.ndarray:
+    """Two bright spots and a red one on black, 64 px each, uint8 (256, 512, 3): what `spots_network` finds."""
+    picture = np.zeros((256, 512, 3), np.uint8)
+    picture[64:128, 64:128] = picture[128:192, 384:448] = 255
+    picture[0:64, 256:320] = (0, 0, 255)
+    return picture
+
+
 def field(number: int, value: int | bytes | str) -> bytes:
     """One protobuf field."""
     if isinstance(value, int):
@@ -67,6 +75,8 @@ def field(number: int, value: int | bytes | str) -> bytes:
 
 
 def varint(value: int) -> bytes:
+    """A number of any size as protobuf writes it; a negative one as one of 64 bits."""
+    value &= (1 << 64) - 1
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from small_networks import spots_network
+from small_networks import spots, spots_network
 from videos import jpeg, mjpeg_avi
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,14 +37,6 @@ def program(name: str) -> Program:
 def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A YOLO that finds bright and red spots."""
     return str(spots_network(tmp_path_factory.mktemp("net") / "spots.xml"))
-
-
-def spots() -> np.ndarray:
-    """Two bright spots and a small red one, 512x256."""
-    picture = np.zeros((256, 512, 3), np.uint8)
-    picture[64:128, 64:128] = picture[128:192, 384:448] = 255
-    picture[0:64, 256:320] = (0, 0, 255)
-    return picture
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from saccade.frame import Frame
 from saccade.outputs.publish.bodies import tutorial_body
 from saccade.pipeline import App
 from saccade.results import DIRECTIONS, Result
-from small_networks import classifier_network, heads_network, mean_network, segmenter_network, spots_network
+from small_networks import classifier_network, heads_network, mean_network, segmenter_network, spots, spots_network
 
 
 @pytest.fixture(scope="module")
@@ -189,14 +189,6 @@ def test_small_faces_are_found_without_an_option(portrait: NDArray[np.uint8]) ->
     whole = once(make_app("faces", config.replace(tiles="off")), canvas).detections
     assert whole is not None
     assert len(whole) < 3
-
-
-def spots() -> NDArray[np.uint8]:
-    """Two bright spots and a red one on black, 64 px each."""
-    picture = np.zeros((256, 512, 3), np.uint8)
-    picture[64:128, 64:128] = picture[128:192, 384:448] = 255
-    picture[0:64, 256:320] = (0, 0, 255)
-    return picture
 
 
 def test_detect_reports_what_any_detector_finds(tmp_path: Path) -> None:

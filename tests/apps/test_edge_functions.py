@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +121,6 @@ def run(function: str, *, frames: int = 40, status: int = 0, **settings: str) ->
 
 def messages(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    with local_s3.moto_server() as url:
-        yield url
 
 
 # Running

@@ -20,12 +20,6 @@ from conditions import PATIENCE, wait_for
 from lengths import length
 
 
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    with local_s3.moto_server() as url:
-        yield url
-
-
 @pytest.fixture
 def s3(device: Device, s3_server: str) -> Iterator[Any]:
     client = local_s3.client(s3_server)

@@ -73,6 +73,12 @@ def claim_of(
     return find_claim(Evidence(network, metadata, "", head, names or metadata.names))
 
 
+def parsed(network: FakeNetwork, metadata: Metadata | None = None, **known: Any) -> Any:
+    """What the parser that claims a network says of its values."""
+    parser = claim_of(network, metadata, **known).parser
+    return parser.parse(network.values, parser.defaults)
+
+
 def centres(boxes: Any) -> Floats:
     """Boxes x1, y1, x2, y2 as centre x, y, width, height."""
     x1, y1, x2, y2 = np.asarray(boxes, np.float32).T

@@ -8,7 +8,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 import pytest
-from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, parsed, spoilt_outputs
 
 from arithmetic import logit
 from saccade.errors import UnsupportedError
@@ -68,11 +68,6 @@ def check(found: Any, wanted: np.ndarray = WANTED, scores: tuple[float, ...] = (
     np.testing.assert_allclose(found.scores, np.array(scores) * 0.999, rtol=1e-4)
     np.testing.assert_allclose(found.boxes, wanted, atol=2e-3)
     assert found.labels.tolist() == [2, 0, 1][: len(scores)]
-
-
-def parsed(net: FakeNetwork, metadata: Metadata | None = None, **known: Any) -> Any:
-    parser = claim_of(net, metadata, **known).parser
-    return parser.parse(net.values, parser.defaults)
 
 
 V3 = [list(darknet.V3[:3]), list(darknet.V3[3:6]), list(darknet.V3[6:])]

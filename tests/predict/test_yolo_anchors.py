@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, parsed, spoilt_outputs
 
 from arithmetic import cells, logit
 from saccade.errors import UnsupportedError
@@ -32,13 +32,6 @@ def table(classes: int = 3, extra: int = 0) -> np.ndarray:
     rows[:3, 4] = 0.9, 0.75, 0.6
     rows[[0, 1, 2], [5 + label for label in LABELS]] = 0.8, 0.9, 0.6
     return rows
-
-
-def parsed(net: FakeNetwork, metadata: Metadata | None = None, **known: Any) -> Detections:
-    parser = claim_of(net, metadata, **known).parser
-    found = parser.parse(net.values, parser.defaults)
-    assert isinstance(found, Detections)
-    return found
 
 
 def check(found: Detections) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset15 as op
 import pytest
-from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, parsed, spoilt_outputs
 
 from arithmetic import cells
 from saccade.errors import UnsupportedError
@@ -42,13 +42,6 @@ def table(classes: int = 3, extra: int = 0) -> np.ndarray:
     rows[list(ROWS), :4] = centres(BOXES)
     rows[ROWS, [4 + min(label, classes - 1) for label in LABELS]] = SCORES
     return rows
-
-
-def parsed(network: FakeNetwork, metadata: Metadata | None = None, **known: object) -> Detections:
-    parser = claim_of(network, metadata, **known).parser
-    found = parser.parse(network.values, parser.defaults)
-    assert isinstance(found, Detections)
-    return found
 
 
 def check(found: Detections, boxes: np.ndarray = BOXES) -> None:

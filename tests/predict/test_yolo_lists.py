@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes import NONSENSE, FakeNetwork, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, check_sound, claim_of, parsed, spoilt_outputs
 
 from arithmetic import cells
 from saccade.errors import UnsupportedError
@@ -31,11 +31,6 @@ def check(found: object) -> None:
     np.testing.assert_allclose(found.scores, [0.9, 0.75, 0.5])
     np.testing.assert_allclose(found.boxes, BOXES, rtol=1e-6)
     assert found.labels.tolist() == [2, 0, 1]
-
-
-def parsed(net: FakeNetwork) -> object:
-    parser = claim_of(net).parser
-    return parser.parse(net.values, parser.defaults)
 
 
 def test_each_row_that_is_no_object_is_left_out() -> None:

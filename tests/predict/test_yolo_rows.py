@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, spoilt_outputs
+from fakes import NONSENSE, FakeNetwork, centres, check_sound, claim_of, parsed, spoilt_outputs
 
 from saccade.errors import UnsupportedError
 from saccade.predict.metadata import Metadata
@@ -25,13 +23,6 @@ def rows(extra: int = 0, count: int = 20) -> np.ndarray:
     table[:3, 4] = 0.9, 0.75, 0.5
     table[:3, 5] = 2, 0, 2
     return table
-
-
-def parsed(network: FakeNetwork, metadata: Metadata | None = None, **known: Any) -> Detections:
-    parser = claim_of(network, metadata, **known).parser
-    found = parser.parse(network.values, parser.defaults)
-    assert isinstance(found, Detections)
-    return found
 
 
 def check(found: Detections) -> None:

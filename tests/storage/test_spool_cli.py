@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ import pytest
 import local_s3
 from conditions import PATIENCE
 from saccade.storage.spool import Spool
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with local_s3.moto_server() as url:
-        yield url
 
 
 def saccade(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,10 +58,10 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     assert "header says" in saccade("inspect", str(folder)).stdout
 
 
-def test_flush(folder: Path, server: str) -> None:
-    s3: Any = local_s3.client(server)
+def test_flush(folder: Path, s3_server: str) -> None:
+    s3: Any = local_s3.client(s3_server)
     bucket = local_s3.versioned_bucket(s3, "flushed")
-    done = saccade("flush", str(folder), "--bucket", bucket, "--json", AWS_ENDPOINT_URL=server)
+    done = saccade("flush", str(folder), "--bucket", bucket, "--json", AWS_ENDPOINT_URL=s3_server)
     report = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
     assert (report["uploaded"], report["quarantined"], report["pending"]) == (3, 1, 0)

@@ -28,15 +28,9 @@ KEY = "faces/11_20/16_22/1763655720_0{digest}.jpg"
 QUICK = (0.01, 0.2)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with local_s3.moto_server() as url:
-        yield url
-
-
 @pytest.fixture
-def s3(server: str) -> Iterator[Any]:
-    client = local_s3.client(server)
+def s3(s3_server: str) -> Iterator[Any]:
+    client = local_s3.client(s3_server)
     yield client
     client.close()
 
@@ -58,11 +52,11 @@ def uploader(spool: Spool, bucket: str, url: str, **options: Any) -> Uploader:
                     back_off=options.pop("back_off", QUICK), **options)  # fmt: skip
 
 
-def test_objects_are_private_encrypted_and_whole(tmp_path: Path, s3: Any, bucket: str, server: str) -> None:
+def test_objects_are_private_encrypted_and_whole(tmp_path: Path, s3: Any, bucket: str, s3_server: str) -> None:
     data = os.urandom(30000)
     with Spool(tmp_path, min_free=0) as spool:
         entry = spool.put(data, KEY)
-        assert uploader(spool, bucket, server).flush(PATIENCE)
+        assert uploader(spool, bucket, s3_server).flush(PATIENCE)
         assert spool.statistics().pending == 0
     answer = s3.get_object(Bucket=bucket, Key=entry.key)
     assert answer["Body"].read() == data
@@ -73,19 +67,19 @@ def test_objects_are_private_encrypted_and_whole(tmp_path: Path, s3: Any, bucket
     assert all("AllUsers" not in str(grant) for grant in grants)
 
 
-def test_a_repeat_is_no_second_object(tmp_path: Path, s3: Any, bucket: str, server: str) -> None:
+def test_a_repeat_is_no_second_object(tmp_path: Path, s3: Any, bucket: str, s3_server: str) -> None:
     with Spool(tmp_path, min_free=0) as spool:
         for _ in range(3):
             spool.put(b"same crop", KEY)
-        up = uploader(spool, bucket, server)
+        up = uploader(spool, bucket, s3_server)
         assert up.flush(PATIENCE)
         assert (up.statistics().uploaded, up.statistics().repeats) == (1, 2)
     assert len(local_s3.versions(s3, bucket)) == 1
 
 
-def test_order_is_kept_through_faults(tmp_path: Path, s3: Any, bucket: str, server: str) -> None:
+def test_order_is_kept_through_faults(tmp_path: Path, s3: Any, bucket: str, s3_server: str) -> None:
     faults = {"pass": 4.0, "500": 1, "refuse": 1, "cut_request": 1, "cut_answer": 1, "stall": 0.2, "slow": 0.3}
-    with local_s3.FaultProxy(urlsplit(server).port, faults, seed=7) as proxy, Spool(tmp_path, min_free=0) as spool:
+    with local_s3.FaultProxy(urlsplit(s3_server).port, faults, seed=7) as proxy, Spool(tmp_path, min_free=0) as spool:
         keys = [spool.put(b"%d" % i * 100, f"k/{i:04d}-{{digest}}").key for i in range(60)]
         up = uploader(spool, bucket, proxy.url)
         done: list[str] = []
@@ -101,7 +95,7 @@ def test_order_is_kept_through_faults(tmp_path: Path, s3: Any, bucket: str, serv
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="by choice: pins a file in its place, which only root may")
 def test_an_object_whose_entry_cannot_be_deleted_is_sent_once_and_named(
-    tmp_path: Path, s3: Any, bucket: str, server: str
+    tmp_path: Path, s3: Any, bucket: str, s3_server: str
 ) -> None:
     with Spool(tmp_path, min_free=0) as spool:
         keys = [spool.put(b"%d" % i, KEY).key for i in range(3)]
@@ -109,7 +103,7 @@ def test_an_object_whose_entry_cannot_be_deleted_is_sent_once_and_named(
         if subprocess.run(["mount", "--bind", str(first), str(first)], capture_output=True).returncode:
             pytest.skip("by choice: this machine does not let root mount a file")
         try:
-            up = uploader(spool, bucket, server)
+            up = uploader(spool, bucket, s3_server)
             assert not up.flush(20)
         finally:
             subprocess.run(["umount", str(first)], check=True)
@@ -118,8 +112,8 @@ def test_an_object_whose_entry_cannot_be_deleted_is_sent_once_and_named(
     assert sorted(local_s3.versions(s3, bucket)) == sorted(keys)
 
 
-def test_hours_offline_then_drains_in_order(tmp_path: Path, s3: Any, bucket: str, server: str) -> None:
-    with local_s3.FaultProxy(urlsplit(server).port, {"refuse": 1.0}) as proxy, Spool(tmp_path, min_free=0) as spool:
+def test_hours_offline_then_drains_in_order(tmp_path: Path, s3: Any, bucket: str, s3_server: str) -> None:
+    with local_s3.FaultProxy(urlsplit(s3_server).port, {"refuse": 1.0}) as proxy, Spool(tmp_path, min_free=0) as spool:
         up = uploader(spool, bucket, proxy.url).start()
         keys = [spool.put(b"%d" % i, f"k/{i:04d}-{{digest}}").key for i in range(30)]
         assert wait_for(lambda: up.statistics().failures >= 3)
@@ -134,11 +128,11 @@ def test_hours_offline_then_drains_in_order(tmp_path: Path, s3: Any, bucket: str
 
 
 def test_a_missing_bucket_keeps_everything(
-    tmp_path: Path, s3: Any, server: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, s3: Any, s3_server: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Spool(tmp_path, min_free=0) as spool:
         spool.put(b"x", KEY)
-        up = uploader(spool, "not-there-yet", server).start()
+        up = uploader(spool, "not-there-yet", s3_server).start()
         assert wait_for(lambda: up.statistics().failures >= 3)
         assert "NoSuchBucket: make it, or give another" in up.statistics().problem
         assert sum("NoSuchBucket" in record.message for record in caplog.records) == 1
@@ -194,9 +188,9 @@ def test_what_s3_never_takes_does_not_block_the_rest(tmp_path: Path) -> None:
         assert len(spool.quarantined_files()) == 1
 
 
-def test_one_process_drains(tmp_path: Path, bucket: str, server: str) -> None:
+def test_one_process_drains(tmp_path: Path, bucket: str, s3_server: str) -> None:
     with Spool(tmp_path, min_free=0) as first, Spool(tmp_path, min_free=0) as second:
-        mine, other = uploader(first, bucket, server).start(), uploader(second, bucket, server)
+        mine, other = uploader(first, bucket, s3_server).start(), uploader(second, bucket, s3_server)
         assert wait_for(lambda: mine.statistics().draining)
         with pytest.raises(OutputError, match="another process is uploading"):
             other.flush(1)
@@ -210,8 +204,8 @@ def test_one_process_drains(tmp_path: Path, bucket: str, server: str) -> None:
         other.stop()
 
 
-def test_stop_is_prompt_and_loses_nothing(tmp_path: Path, bucket: str, server: str) -> None:
-    with local_s3.FaultProxy(urlsplit(server).port, {"stall": 1.0}) as proxy, Spool(tmp_path, min_free=0) as spool:
+def test_stop_is_prompt_and_loses_nothing(tmp_path: Path, bucket: str, s3_server: str) -> None:
+    with local_s3.FaultProxy(urlsplit(s3_server).port, {"stall": 1.0}) as proxy, Spool(tmp_path, min_free=0) as spool:
         spool.put(b"x", KEY)
         up = uploader(spool, bucket, proxy.url).start()
         assert wait_for(lambda: "stall" in proxy.seen)
@@ -280,14 +274,14 @@ DEVICE = textwrap.dedent("""
 """)
 
 
-def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, server: str) -> None:
+def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, s3_server: str) -> None:
     """Each kill leaves a prefix of what was put; in the end all that was counted is there once. SACCADE_KILLS=100."""
     kills = length(2, 20, "SACCADE_KILLS")
     chance = random.Random(int(os.environ.get("SACCADE_SEED", "1")))
     counted: list[str] = []
     faults = {"pass": 20.0, "500": 1, "refuse": 1, "cut_request": 1, "cut_answer": 2}
     environment = os.environ | local_s3.CREDENTIALS | {"PYTHONPATH": str(Path(local_s3.__file__).parent)}
-    with local_s3.FaultProxy(urlsplit(server).port, faults, seed=3) as proxy:
+    with local_s3.FaultProxy(urlsplit(s3_server).port, faults, seed=3) as proxy:
         for number in range(kills):
             command = [sys.executable, "-c", DEVICE, str(tmp_path), bucket, proxy.url, f"r{number}"]
             device = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -302,7 +296,7 @@ def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, server: st
             device.stdout.close()
             counted += [line.strip() for line in lines if line.endswith("\n")]
     with Spool(tmp_path, min_free=0) as spool:
-        assert uploader(spool, bucket, server).flush(PATIENCE)
+        assert uploader(spool, bucket, s3_server).flush(PATIENCE)
         assert spool.statistics().quarantined == 0
     stored = local_s3.versions(s3, bucket)
     assert len(stored) == len(set(stored)), "an object was written twice"

@@ -11,22 +11,7 @@ import numpy as np
 import openvino as ov
 
 from saccade.formats import caffe
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def chunk(field: int, data: bytes) -> bytes:
-    return varint(field << 3 | 2) + varint(len(data)) + data
-
-
-def number(field: int, value: int) -> bytes:
-    return varint(field << 3) + varint(value)
+from small_networks import field, varint
 
 
 def blob(array: np.ndarray, form: str = "packed") -> bytes:
@@ -34,23 +19,23 @@ def blob(array: np.ndarray, form: str = "packed") -> bytes:
     flat = np.asarray(array, np.float32).ravel()
     if form == "old":
         sizes = [1] * (4 - np.ndim(array)) + list(np.shape(array))
-        head = b"".join(number(i + 1, size) for i, size in enumerate(sizes))
+        head = b"".join(field(i + 1, size) for i, size in enumerate(sizes))
     else:
-        head = chunk(7, chunk(1, b"".join(map(varint, np.shape(array)))))
+        head = field(7, field(1, b"".join(map(varint, np.shape(array)))))
     if form == "double":
-        return head + chunk(8, flat.astype("<f8").tobytes())
+        return head + field(8, flat.astype("<f8").tobytes())
     if form == "single":
         return b"".join(varint(5 << 3 | 5) + struct.pack("<f", v) for v in flat) + head
-    return head + chunk(5, flat.astype("<f4").tobytes())
+    return head + field(5, flat.astype("<f4").tobytes())
 
 
 def caffemodel(layers: Mapping[str, Sequence[np.ndarray]], form: str = "packed", generation: int = 2) -> bytes:
     """A NetParameter with nothing but names and blobs, and some fields that readers must skip."""
     outer, name, blobs = (100, 1, 7) if generation == 2 else (2, 4, 6)
-    parts = [chunk(1, b"net"), number(5, 1)]
+    parts = [field(1, b"net"), field(5, 1)]
     for layer, arrays in layers.items():
-        body = chunk(name, layer.encode()) + b"".join(chunk(blobs, blob(array, form)) for array in arrays)
-        parts.append(chunk(outer, body + varint(31 << 3 | 5) + b"\0\0\0\0"))
+        body = field(name, layer.encode()) + b"".join(field(blobs, blob(array, form)) for array in arrays)
+        parts.append(field(outer, body + varint(31 << 3 | 5) + b"\0\0\0\0"))
     return b"".join(parts)
 
 

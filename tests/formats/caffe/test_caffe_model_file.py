@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe_files import blob, caffemodel, chunk, number, varint
+from caffe_files import blob, caffemodel
 
 from saccade.errors import ModelError
 from saccade.formats.caffe.caffemodel import parse_caffemodel, read_caffemodel
+from small_networks import field, varint
 
 WEIGHTS = {
     "conv": [np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2), np.float32([1, -2])],
@@ -33,34 +34,34 @@ def test_runs_of_single_numbers_in_pieces() -> None:
     """Tags of other fields between the numbers, and runs longer than the first step of the search."""
     values = np.arange(1000, dtype=np.float32)
     single = blob(values, "single")
-    head, body = chunk(7, chunk(1, varint(1000))), single[: 5 * 1000]
-    mixed = head + body[: 5 * 3] + number(60, 9) + body[5 * 3 : 5 * 700] + chunk(61, b"zz") + body[5 * 700 :]
-    data = chunk(100, chunk(1, b"a") + chunk(7, mixed))
+    head, body = field(7, field(1, varint(1000))), single[: 5 * 1000]
+    mixed = head + body[: 5 * 3] + field(60, 9) + body[5 * 3 : 5 * 700] + field(61, b"zz") + body[5 * 700 :]
+    data = field(100, field(1, b"a") + field(7, mixed))
     np.testing.assert_array_equal(parse_caffemodel(data)["a"][0], values)
 
 
 def layer(blob_bytes: bytes) -> bytes:
-    return chunk(100, chunk(1, b"a") + chunk(7, blob_bytes))
+    return field(100, field(1, b"a") + field(7, blob_bytes))
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "holds no layers"),
-        (chunk(1, b"only a name"), "holds no layers"),
+        (field(1, b"only a name"), "holds no layers"),
         (b"\xff" * 20, "no number at byte"),
         (b"\x07\x01", "wire type 7"),
         (caffemodel(WEIGHTS)[:-40], "cut off"),
-        (chunk(100, b"\x0a\xff\xff\xff\xff\x7f"), "claims 34359738367 bytes"),
-        (layer(chunk(5, b"\0" * 7)), "has 7 bytes, no multiple of 4"),
-        (layer(chunk(8, b"\0" * 12)), "has 12 bytes, no multiple of 8"),
+        (field(100, b"\x0a\xff\xff\xff\xff\x7f"), "claims 34359738367 bytes"),
+        (layer(field(5, b"\0" * 7)), "has 7 bytes, no multiple of 4"),
+        (layer(field(8, b"\0" * 12)), "has 12 bytes, no multiple of 8"),
         (
-            layer(chunk(7, chunk(1, varint(1 << 40))) + chunk(5, b"\0" * 16)),
+            layer(field(7, field(1, varint(1 << 40))) + field(5, b"\0" * 16)),
             r"holds 4 numbers, but claims the shape \(1099",
         ),
-        (layer(chunk(7, chunk(1, varint((1 << 64) - 4))) + chunk(5, b"\0" * 16)), "claims the shape"),
-        (layer(number(1, 1 << 62) + number(2, 1 << 62) + chunk(5, b"\0" * 16)), "claims the shape"),
-        (layer(chunk(7, chunk(1, b"\1" * 40)) + chunk(5, b"\0" * 4)), "claims the shape"),
+        (layer(field(7, field(1, varint((1 << 64) - 4))) + field(5, b"\0" * 16)), "claims the shape"),
+        (layer(field(1, 1 << 62) + field(2, 1 << 62) + field(5, b"\0" * 16)), "claims the shape"),
+        (layer(field(7, field(1, b"\1" * 40)) + field(5, b"\0" * 4)), "claims the shape"),
         (layer(b"\x2d\0\0"), "cut off|within a number"),
     ],
 )
@@ -73,7 +74,7 @@ def test_damaged(data: bytes, message: str, tmp_path: Path) -> None:
 
 
 def test_blob_without_numbers_is_empty() -> None:
-    assert parse_caffemodel(layer(chunk(7, chunk(1, varint(0)))))["a"][0].size == 0
+    assert parse_caffemodel(layer(field(7, field(1, varint(0)))))["a"][0].size == 0
 
 
 def test_larger_than_any_message(tmp_path: Path) -> None:

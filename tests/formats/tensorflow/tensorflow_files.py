@@ -8,24 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from small_networks import field, varint
+
 FLOAT, INT32 = 1, 3
 QINT8, QUINT8 = 11, 12
-
-
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def field(number: int, value: int | bytes | str) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def shape(sizes: tuple[int, ...]) -> bytes:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorflow_files import INT32, Graph, field
+from tensorflow_files import INT32, Graph
 
 from saccade.predict import open_predictor
+from small_networks import field
 
 
 @pytest.mark.parametrize("masks", [False, True])

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tensorflow_files import FLOAT, INT32, QINT8, QUINT8, Graph, field, save_model
+from tensorflow_files import FLOAT, INT32, QINT8, QUINT8, Graph, save_model
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import tensorflow
 from saccade.networks import Model
 from saccade.predict import open_predictor
+from small_networks import field
 
 X = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
 
