@@ -23,7 +23,7 @@ import pytest
 from faults import Faults
 
 from commands import told
-from conditions import wait_for
+from conditions import PATIENCE, wait_for
 from lengths import length
 from local_s3 import CREDENTIALS, client, moto_server, versioned_bucket, versions
 from small_networks import spots_network
@@ -397,7 +397,7 @@ def test_a_plan_of_large_files_ends_at_once_when_it_is_told_to(tmp_path: Path) -
     opened = psutil.Process(process.pid).open_files
     wait_for(lambda: any(file.path == str(large) and file.position > 0 for file in opened()))
     process.send_signal(signal.SIGINT)
-    assert "interrupted" in process.communicate(timeout=30)[1]
+    assert "interrupted" in process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == [large]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from conditions import wait_for
-from saccade.capture import Capture, Picture, Source, jpeg
+from conditions import PATIENCE, wait_for
+from saccade.capture import Capture, CaptureStatistics, Picture, Source, jpeg, open_source
+from saccade.errors import SourceError
 from saccade.frame import Frame, Image
 
 
@@ -59,6 +62,39 @@ def write_video(
         if codec != "mjpeg":
             container.mux(stream.encode())
     return path
+
+
+def shown(text: object, most: int = 10_000, **options: Any) -> tuple[list[Image], list[float], CaptureStatistics]:
+    """Pictures and times of a source, up to so many."""
+    pictures, times = [], []
+    with Capture(open_source(text, **options)) as capture:
+        while len(pictures) < most and (frame := capture.latest(PATIENCE)) is not None:
+            with frame:
+                pictures.append(frame.bgr().copy())
+                times.append(frame.time)
+        return pictures, times, capture.statistics()
+
+
+def stop_while_it_opens(capture: Capture, opening: Callable[[], object]) -> None:
+    """Stop a capture whose source is about to be opened; fails where that waits for the source.
+
+    opening : whether it is.
+    """
+    failures = []
+
+    def start() -> None:
+        try:
+            capture.start()
+        except SourceError as error:
+            failures.append(error)
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    wait_for(opening)
+    capture.stop()
+    starter.join(PATIENCE)
+    assert not starter.is_alive(), "it waits for the source"
+    assert failures
 
 
 class Scripted(Source):

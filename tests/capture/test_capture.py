@@ -3,7 +3,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 import tracemalloc
 
 import numpy as np
@@ -132,11 +131,9 @@ def test_damage_found_late_is_counted_too(pictures):
 def test_every_frame_waits_for_the_consumer(pictures):
     source = Scripted(pictures)
     with Capture(source, slots=3) as capture:
-        wait_for(lambda: capture.statistics().decode.count == 3)
-        time.sleep(0.05)
+        wait_for(lambda: capture.statistics().captured == 4)  # the fourth has been read, and waits for a slot
         assert capture.statistics().decode.count == 3
         first = capture.latest()
-        time.sleep(0.03)
         # Taken, but not given back: its slot is not free yet.
         assert capture.statistics().decode.count == 3
         first.release()

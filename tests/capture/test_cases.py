@@ -7,17 +7,17 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
-from capture_tools import wait_for
+from capture_tools import shown, stop_while_it_opens, wait_for
 
 from conditions import PATIENCE
-from saccade.capture import Capture, CaptureStatistics, open_source
+from saccade.capture import Capture, open_source
 from saccade.errors import SourceError
 
 pytestmark = pytest.mark.corpus
@@ -33,17 +33,6 @@ def cases(corpus) -> Path:
     if not folder.is_dir():
         pytest.skip("this corpus has no collected cases")
     return folder
-
-
-def shown(text: object, most: int = 10_000, **options) -> tuple[list[np.ndarray], list[float], CaptureStatistics]:
-    """Pictures and times of a source."""
-    pictures, times = [], []
-    with Capture(open_source(text, **options)) as capture:
-        while len(pictures) < most and (frame := capture.latest(PATIENCE)) is not None:
-            with frame:
-                pictures.append(frame.bgr().copy())
-                times.append(frame.time)
-        return pictures, times, capture.statistics()
 
 
 def near(picture: np.ndarray, reference: Path) -> bool:
@@ -138,7 +127,7 @@ def http_camera(corpus) -> Iterator[str]:
             return probe.connect_ex(("127.0.0.1", number)) == 0
 
     try:
-        wait_for(lambda: is_up(port) and is_up(port + 1), 20)
+        wait_for(lambda: is_up(port) and is_up(port + 1))
         yield f"127.0.0.1:{port}"
     finally:
         process.kill()
@@ -177,19 +166,5 @@ def test_http_garbage(http_camera, caplog):
 
 def test_http_silence_ends_at_once(http_camera, monkeypatch):
     monkeypatch.setattr("saccade.capture.http.OPEN_SECONDS", 2 * PATIENCE)
-    capture = Capture(open_source(f"http://{http_camera}/silent"))
-    failures = []
-
-    def start() -> None:
-        try:
-            capture.start()
-        except SourceError as error:
-            failures.append(error)
-
-    starter = threading.Thread(target=start)
-    starter.start()
-    time.sleep(0.3)  # where it is in the midst of it; what must be so holds before, too
-    capture.stop()
-    starter.join(PATIENCE)
-    assert not starter.is_alive(), "it waits for the camera"
-    assert failures
+    capture, port = Capture(open_source(f"http://{http_camera}/silent")), int(http_camera.rpartition(":")[2])
+    stop_while_it_opens(capture, lambda: port in {c.raddr.port for c in psutil.Process().net_connections() if c.raddr})

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import capture_tools
 import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
@@ -20,13 +21,8 @@ from saccade.errors import ConfigError, SourceError
 
 def shown(path: Path, **options) -> tuple[list[float], list[int], CaptureStatistics]:
     """Times and marks of all pictures."""
-    times, marks = [], []
-    with Capture(open_source(path, **options)) as capture:
-        while (frame := capture.latest(PATIENCE)) is not None:
-            with frame:
-                times.append(frame.time)
-                marks.append(mark(frame.bgr()) % 16)
-        return times, marks, capture.statistics()
+    pictures, times, figures = capture_tools.shown(path, **options)
+    return times, [mark(picture) % 16 for picture in pictures], figures
 
 
 def encode(path: Path, codec: str, rate: int, frames: int, **options: str) -> Path:
@@ -156,7 +152,7 @@ def test_a_cover_is_no_film_however_large(tmp_path):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
         for stream in (film, cover):
             container.mux(stream.encode())
-    with Capture(open_source(path)) as capture, capture.latest(5) as frame:
+    with Capture(open_source(path)) as capture, capture.latest(PATIENCE) as frame:
         assert (frame.height, frame.width) == (48, 64)
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import capture_tools
 import cv2
 import numpy as np
 import odd_jpeg
@@ -37,12 +38,7 @@ def camera() -> Iterator[HttpCamera]:
 
 def shown(url: str, count: int = 1, **options) -> list[int]:
     """Marks of the first pictures."""
-    marks = []
-    with Capture(open_source(url, realtime=False, **options)) as capture:
-        while len(marks) < count and (frame := capture.latest(PATIENCE)) is not None:
-            with frame:
-                marks.append(mark(frame.bgr()) % 16)
-    return marks
+    return [mark(picture) % 16 for picture in capture_tools.shown(url, count, realtime=False, **options)[0]]
 
 
 MD5, SHA = challenge("MD5"), challenge("SHA-256")
@@ -309,7 +305,7 @@ def test_a_stream_of_nothing_usable_says_so_and_is_opened_again(camera, caplog, 
     source = open_source(camera.url("/noise"))
     source.stall = 0.4
     with Capture(source) as capture:
-        wait_for(lambda: camera.connections >= 3, 10)
+        wait_for(lambda: camera.connections >= 3)
         figures = capture.statistics()
         assert (figures.state, figures.damaged >= 1) == ("lost", True)
         assert "bytes without a picture" in figures.reason

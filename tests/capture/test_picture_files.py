@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import capture_tools
 import cv2
 import numpy as np
 import odd_jpeg
@@ -23,12 +24,8 @@ from saccade.errors import SourceError
 
 def shown(text: object, **options) -> tuple[list[int], CaptureStatistics]:
     """Marks of all pictures."""
-    marks = []
-    with Capture(open_source(text, **options)) as capture:
-        while (frame := capture.latest(PATIENCE)) is not None:
-            with frame:
-                marks.append(mark(frame.bgr()) % 16)
-        return marks, capture.statistics()
+    pictures, _, figures = capture_tools.shown(text, **options)
+    return [mark(picture) % 16 for picture in pictures], figures
 
 
 @pytest.fixture

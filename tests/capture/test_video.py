@@ -13,7 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from capture_tools import asked_to_wait, mark, outrun, scene, stop, wait_for, write_video
+from capture_tools import asked_to_wait, mark, outrun, scene, stop, stop_while_it_opens, wait_for, write_video
 
 from conditions import PATIENCE
 from saccade.capture import Capture, jpeg, open_source, thread, video
@@ -391,20 +391,7 @@ def test_stop_while_a_server_does_not_answer(silent_server, scheme, monkeypatch)
     monkeypatch.setattr(video, "OPEN_SECONDS", 2 * PATIENCE)
     monkeypatch.setattr("saccade.capture.http.OPEN_SECONDS", 2 * PATIENCE)
     capture = Capture(open_source(f"{scheme}://127.0.0.1:{silent_server.port}/x"))
-    failures: list[BaseException] = []
-
-    def start() -> None:
-        try:
-            capture.start()
-        except SourceError as error:
-            failures.append(error)
-
-    starter = threading.Thread(target=start)
-    starter.start()
-    wait_for(lambda: silent_server.connections)
-    capture.stop()
-    starter.join(PATIENCE)
-    assert not starter.is_alive()
+    stop_while_it_opens(capture, lambda: silent_server.connections)
 
 
 def test_an_outage_is_logged_once_however_often_opening_fails(silent_server, monkeypatch, caplog):

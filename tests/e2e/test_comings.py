@@ -292,7 +292,7 @@ def test_what_is_said_of_a_camera_that_goes_and_comes_back(run: Callable[..., Ru
 
     def asked(path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{page}{path}", timeout=10) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{page}{path}", timeout=PATIENCE) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             with error:

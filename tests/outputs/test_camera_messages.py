@@ -155,7 +155,7 @@ def test_the_broker_tells_of_a_killed_process_and_a_removed_camera_leaves_nothin
             "-m", "saccade", "run", "faces", "--source", "demo:", "--name", "door", "--publish", address,
             "--home-assistant",
         )  # fmt: skip
-        wait_for(lambda: any(topic == "saccade/door/results" for topic, _ in reader.messages), 120)
+        wait_for(lambda: any(topic == "saccade/door/results" for topic, _ in reader.messages))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         wait_for(lambda: ("saccade/door/availability", b"offline") in reader.messages)
@@ -214,8 +214,8 @@ def test_two_functions_of_one_thing_do_not_evict_each_other(broker: Mosquitto, t
             )
             for number in range(2)
         ]  # fmt: skip
-        wait_for(lambda: sum(b'"detections"' in body for _, body in reader.messages) > 15, 120)
-        wait_for(lambda: [body for _, body in reader.messages].count(b"Model loaded") == 2, 120)
+        wait_for(lambda: sum(b'"detections"' in body for _, body in reader.messages) > 15)
+        wait_for(lambda: [body for _, body in reader.messages].count(b"Model loaded") == 2)
         for process in processes:
             process.send_signal(signal.SIGTERM)
             end(process)
