@@ -71,40 +71,22 @@ def agree(got, want, variant=""):
     np.testing.assert_allclose(got[:, 2:6], want[:, 2:6], rtol=2e-6, atol=1e-3, err_msg=variant)
 
 
+MANY = {
+    "n": 2300, "apart": False, "scores_first": False, "channels_first": True, "iou": 0.5, "limits": (-1, -1), "seed": 0,
+}  # fmt: skip
+"""More rows than are scanned at a time."""
+
+
 class TestLikeThePlainForm:
     @pytest.mark.parametrize("coding", CODINGS)
     def test_all_layouts_and_options(self, variants, coding):
         @settings(sweep, max_examples=max(EXAMPLES // 3, 1))
         @example(
-            n=2300,
-            classes=3,
-            objectness=False,
-            apart=False,
-            scores_first=False,
-            channels_first=True,
-            sigmoid=False,
-            every_class=True,
-            agnostic=False,
-            threshold=0.97,
-            iou=0.5,
-            limits=(-1, -1),
-            seed=0,
-        )
+            **MANY, classes=3, objectness=False, sigmoid=False, every_class=True, agnostic=False, threshold=0.97
+        )  # fmt: skip
         @example(
-            n=2300,
-            classes=9,
-            objectness=True,
-            apart=False,
-            scores_first=False,
-            channels_first=True,
-            sigmoid=True,
-            every_class=False,
-            agnostic=True,
-            threshold=0.9,
-            iou=0.5,
-            limits=(-1, -1),
-            seed=0,
-        )
+            **MANY, classes=9, objectness=True, sigmoid=True, every_class=False, agnostic=True, threshold=0.9
+        )  # fmt: skip
         @given(
             n=st.integers(1, 70), classes=st.sampled_from([1, 2, 5, 16, 33, 80]), objectness=st.booleans(),
             apart=st.booleans(), scores_first=st.booleans(), channels_first=st.booleans(), sigmoid=st.booleans(),

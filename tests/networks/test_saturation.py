@@ -36,13 +36,9 @@ def test_only_weights_of_all_bits_on_quantised_numbers_are_kept_from_int8(monkey
     assert saturation.cpu_properties(quantised(127)) == {}
 
 
-def test_large_products_do_not_saturate() -> None:
-    """The sum of 9 x 16 products of the largest numbers, on whatever processor this is."""
-    (found,) = Model(quantised(127), precision="f32").infer(np.full((1, 16, 4, 4), 2.55, np.float32)).values()
-    assert found[0, :, 1, 1] == pytest.approx(9 * 16 * 2.55 * 1.27, rel=1e-3)
-
-
-def test_depthwise_products_do_not_saturate() -> None:
-    network = Model(quantised(127, depthwise=True), precision="f32")
+@pytest.mark.parametrize(("depthwise", "products"), [(False, 9 * 16), (True, 9)])
+def test_large_products_do_not_saturate(depthwise: bool, products: int) -> None:
+    """The sum of products of the largest numbers, on whatever processor this is."""
+    network = Model(quantised(127, depthwise=depthwise), precision="f32")
     (found,) = network.infer(np.full((1, 16, 4, 4), 2.55, np.float32)).values()
-    assert found[0, :, 1, 1] == pytest.approx(9 * 2.55 * 1.27, rel=1e-3)
+    assert found[0, :, 1, 1] == pytest.approx(products * 2.55 * 1.27, rel=1e-3)
