@@ -36,6 +36,7 @@ def fleet(tmp_path: Path, own_costs: None, monkeypatch: pytest.MonkeyPatch) -> I
     file = tmp_path / "cameras.toml"
     file.write_text(
         f'[defaults]\nmodel = "{network}"\nscale = 255\napp = "classify"\ndevice = "CPU"\nrate = 10\n'
+        'view = "127.0.0.1:0"\n'
         '[[camera]]\nname = "a"\nsource = "demo:"\n[[camera]]\nname = "b"\nsource = "demo:"\n'
     )
     fleet = open_fleet(CamerasFile(str(file)))
@@ -64,6 +65,19 @@ def test_an_address_that_somebody_has_is_refused_in_one_line() -> None:
             FleetPage(address, None)  # type: ignore[arg-type]  # it is not looked at
 
 
+def test_a_page_that_nobody_asked_for_shows_nothing_to_others_on_this_machine() -> None:
+    page = FleetPage("", None)  # type: ignore[arg-type]  # it is not looked at
+    try:
+        page._server.start()
+        for path in ("/", "/statistics.json", "/metrics", "/camera/a/picture.jpg", "/api/cameras"):
+            assert ask(page, "GET", path)[0] == 401, path
+            assert ask(page, "GET", path, Authorization="Bearer wrong")[0] == 401, path
+        assert ask(page, "GET", "/readyz") == (200, b"ready\n")
+        assert ask(page, "GET", "/", Authorization=f"Bearer {page.token}")[0] == 200
+    finally:
+        page.close()
+
+
 def test_figures_are_of_each_camera(fleet: Fleet) -> None:
     page = fleet.page
     assert isinstance(page, FleetPage)
@@ -86,8 +100,9 @@ def test_anybody_here_looks_and_only_the_token_changes(fleet: Fleet) -> None:
     assert isinstance(page, FleetPage)
     (word,) = run_folder().iterdir()
     assert stat.S_IMODE(word.stat().st_mode) == 0o600
-    status, body = ask(page, "GET", "/camera/a/picture.jpg?height=240")
-    assert status == 200
+    picture = "/camera/a/picture.jpg?height=240"
+    wait_for(lambda: ask(page, "GET", picture)[0] == 200)
+    _, body = ask(page, "GET", picture)
     assert simplejpeg.decode_jpeg_header(body)[0] == 240
     assert fleet.display("b").statistics().encoded == 0  # type: ignore[union-attr]
     for path in ("/", "/cameras.js", "/cameras.css", "/camera/a/", "/camera/a/page.js", "/camera/a/statistics.json"):

@@ -7,9 +7,9 @@
     /api/cameras                   GET: their figures; POST: one more, a JSON object like a [[camera]] table
     /api/cameras/NAME              PATCH {"paused": true} or {"set": {option: value}}; DELETE
 
-Who may look is as with the live page. Whatever changes something needs the token, on a loopback address as well: in the
-address that is printed, in a cookie from then on, or as a bearer token. Tools find it in the run file, which only its
-owner can read.
+Who may look is as with the live page; where no address was asked for, who has the token. Whatever changes something
+needs the token, on a loopback address as well: in the address that is printed, in a cookie from then on, or as a bearer
+token. Tools find it in the run file, which only its owner can read.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ HISTORY: Mapping[str, Callable[[History, Request], Awaitable[Response]]] = {
 class FleetPage:
     """Serves it.
 
-    address : `HOST:PORT`; empty: a free port of this machine alone. Raises OutputError where it cannot be bound.
+    address : `HOST:PORT`; empty, where nobody asked for a page: a free port of this machine alone, for who has the
+    token. Raises OutputError where it cannot be bound.
     """
 
     def __init__(self, address: str, fleet: Fleet) -> None:
@@ -78,11 +79,11 @@ class FleetPage:
                 "(view = HOST:PORT, port 0 takes a free one) or stop the program that uses it"
             ) from error
         name, number = str(bound.getsockname()[0]), int(bound.getsockname()[1])
-        local = is_loopback(name)
+        free = is_loopback(name) and bool(address)
         self.token = secrets.token_urlsafe(16)
         self._key = Door.of(name, number, token=self.token)
         door = Door.of(
-            name, number, asked=host, token=None if local else self.token, headers=HEADERS,
+            name, number, asked=host, token=None if free else self.token, headers=HEADERS,
             open_paths=("/healthz", "/readyz"),
             advice="This page needs its token: open the whole address that saccade printed, with ?token=...",
         )  # fmt: skip
