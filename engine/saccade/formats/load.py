@@ -137,8 +137,8 @@ def read_model(
     path : .xml (IR v2 and later, with its .bin beside it), .onnx, .tflite, .pb, .pbtxt, -symbol.json, .prototxt, or
         the folder of a TensorFlow SavedModel.
     input_shapes : replaces the shapes in the file. An open batch becomes 1 by itself, and a picture of open height and
-        width takes the size that its metadata states, else 640; any other open dimension must be given here, because
-        saccade runs static shapes only.
+        width takes the size that its metadata states, else a usual one; any other open dimension must be given here,
+        because saccade runs static shapes only.
     int8, epoch, force_suppress : see `ReadOptions`.
 
     Raises ModelError (missing, damaged, not a model) or UnsupportedError (sound, but not supported).
