@@ -32,10 +32,8 @@ def batch_normalization(layer: Layer) -> Value:
     channels = layer.dims()[1]
     epsilon = layer.number("epsilon", 1e-3)
     layer.made(2 * channels)
-    variance = layer.weights("weights", channels).astype(np.float64)
-    if not np.all(variance + epsilon > 0):
-        raise ModelError("has a variance that is not positive; expected the weights that belong to this .xml")
-    return layers.affine(layer.input(), *layers.fold_batch_norm(layer.weights("biases", channels), variance, epsilon))
+    mean, variance = layer.weights("biases", channels), layer.weights("weights", channels)
+    return layers.affine(layer.input(), *layers.fold_batch_norm(mean, variance, epsilon))
 
 
 @LAYERS.builds("Power")
@@ -60,11 +58,11 @@ def eltwise(layer: Layer) -> Value:
     """Sum by default, also with `operation=""`; comparisons and logic give 0.0 and 1.0."""
     name = layer.text("operation", "").lower()
     if name == "logical_not":
-        return layers.as_float(layers.binary("equal", layers.as_float(layer.input()), layers.constant(np.float32(0))))
+        return logical_not(layer)
     if name not in _OPERATIONS:
         raise UnsupportedError(f"operation {name[:60]!r}; expected one of {', '.join(sorted(_OPERATIONS))[2:]}")
     operation = _OPERATIONS[name]
-    values = [layer.input(i) for i in range(len(layer.inputs))] or [layer.input()]
+    values = layer.values()
     if len({str(v.get_element_type()) for v in values}) > 1:
         values = [layers.as_float(v) for v in values]
     if operation.startswith("logical"):
@@ -119,10 +117,7 @@ def elu(layer: Layer) -> Value:
 
 @_activation("Clamp")
 def clamp(layer: Layer) -> Value:
-    low, high = layer.number("min", 0.0), layer.number("max", 1.0)
-    if low > high:
-        raise ModelError(f"limits to {low} .. {high}; expected min <= max")
-    return layers.clamp(layer.input(), low, high)
+    return layers.clamp(layer.input(), layer.number("min", 0.0), layer.number("max", 1.0))
 
 
 @_activation("ReLU6")

@@ -22,11 +22,9 @@ def arg_max(layer: Layer) -> Value:
     x = layer.input()
     if "axis" in layer:
         axis = layer.axis()
-        _check_count(layer, count, layer.dims()[axis])
         best, indices = layers.top_k(x, count, axis=axis)
         return best if values else layers.as_float(indices)
     batch, flat = layer.dims()[0], math.prod(layer.dims()[1:])
-    _check_count(layer, count, flat)
     best, indices = layers.top_k(layers.reshape(x, (batch, flat)), count, axis=1)
     indices = layers.reshape(layers.as_float(indices), (batch, 1, count))
     if values:
@@ -34,16 +32,10 @@ def arg_max(layer: Layer) -> Value:
     return layer.as_declared(indices)
 
 
-def _check_count(layer: Layer, count: int, available: int) -> None:
-    if not 1 <= count <= available:
-        raise ModelError(f"takes the best {count} of {available} values; expected 1 to {available}")
-
-
 @LAYERS.builds("TopK")
 def top_k(layer: Layer) -> list[Value]:
     axis = layer.axis("axis", -1)
     count = layer.out()[axis] if len(layer.inputs) < 2 else layer.known_ints(1)[0]
-    _check_count(layer, count, layer.dims()[axis])
     best, indices = layers.top_k(
         layer.input(),
         count,

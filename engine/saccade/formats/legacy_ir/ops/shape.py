@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from openvino import opset1
+from openvino import opset1, opset3
 
 from saccade.errors import ModelError, UnsupportedError
 from saccade.formats import layers
@@ -31,15 +31,12 @@ def reshape(layer: Layer) -> Value:
 
 @LAYERS.builds("Permute", "Transpose")
 def permute(layer: Layer) -> Value:
-    order = layer.integers("order", least=0)
-    if sorted(order) != list(range(len(layer.dims()))):
-        raise ModelError(f"order {order[:12]} for shape {list(layer.dims())}; expected each axis once")
-    return layers.transpose(layer.input(), order)
+    return layers.transpose(layer.input(), layer.integers("order", least=0))
 
 
 @LAYERS.builds("Concat")
 def concat(layer: Layer) -> Value:
-    values = [layer.input(), *layer.inputs[1:]]
+    values = layer.values()
     if len({str(v.get_element_type()) for v in values}) > 1:
         values = [layers.as_float(v) for v in values]
     return layers.concat(values, layer.axis("axis", min(1, len(layer.dims()) - 1)))
@@ -155,11 +152,4 @@ def shuffle_channels(layer: Layer) -> Value:
     axis, group = layer.axis("axis", 1), layer.integer("group", least=1)
     if layer.dims()[axis] % group:
         raise ModelError(f"shuffles {layer.dims()[axis]} values in {group} groups; expected a divisor")
-    return _shuffle(layer.input(), axis, group)
-
-
-def _shuffle(x: Value, axis: int, group: int) -> Value:
-    dims = layers.dims(x)
-    before, after = math.prod(dims[:axis]), math.prod(dims[axis + 1 :])
-    y = layers.reshape(x, (before, group, dims[axis] // group, after))
-    return layers.reshape(layers.transpose(y, (0, 2, 1, 3)), dims)
+    return opset3.shuffle_channels(layer.input(), axis, group).output(0)
