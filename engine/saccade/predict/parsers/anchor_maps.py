@@ -15,8 +15,7 @@ from saccade.kernels import decode_yolo, grid_cells
 from saccade.networks.network import Floats, Outputs, Port
 from saccade.predict.evidence import Evidence
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX, sigmoid, softmax
-from saccade.predict.parsers.yolo_parts import objects
+from saccade.predict.parsers.common import PX, from_rows, sigmoid, softmax
 from saccade.results import Detections
 
 Pairs = tuple[tuple[float, float], ...]
@@ -143,7 +142,7 @@ class AnchorMaps:
             channels_first=planes,
             **settings.limits(),
         )
-        return objects(found, PX, self.names)[0]
+        return from_rows(found, PX, self.names)
 
 
 class SoftmaxMap(AnchorMaps):

@@ -175,7 +175,7 @@ class DecodedSsd:
             top_k=_MOST,
             **settings.limits(),
         )
-        return from_rows(rows, self._unit, self.names, settings.top, first_label=1)
+        return from_rows(rows, self._unit, self.names, first_label=1)
 
 
 class RawSsd:

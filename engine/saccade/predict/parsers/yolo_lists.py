@@ -17,14 +17,13 @@ from saccade.kernels import decode_yolo
 from saccade.networks.network import Outputs, Port
 from saccade.predict.evidence import Claim, Claims, Evidence, bare
 from saccade.predict.parser import Settings, Task
-from saccade.predict.parsers.common import PX, corners_unit, own_names
+from saccade.predict.parsers.common import PX, corners_unit, from_rows, own_names
 from saccade.predict.parsers.darknet import INPUT
 from saccade.predict.parsers.yolo_parts import (
     GRIDS,
     ULTRALYTICS,
     are_scores,
     end_to_end,
-    objects,
 )
 from saccade.results import Detections
 
@@ -69,7 +68,7 @@ class SevenNumbers:
         """Objects."""
         table = outputs[self._output].reshape(-1, 7)
         rows = end_to_end(table[:, [1, 2, 3, 4, 6, 5]], settings)
-        return objects(rows, PX, self.names)[0]
+        return from_rows(rows, PX, self.names)
 
 
 class FourLists:
@@ -88,7 +87,7 @@ class FourLists:
         scores = scores.reshape(-1)
         count = int(np.clip(np.nan_to_num(number.reshape(-1)[:1]), 0, len(scores)).sum())
         table = np.column_stack([boxes.reshape(-1, 4), scores, classes.reshape(-1)])[:count]
-        return objects(end_to_end(table, settings), PX, self.names)[0]
+        return from_rows(end_to_end(table, settings), PX, self.names)
 
 
 def _zoo(evidence: Evidence) -> Claims:
@@ -129,7 +128,7 @@ class Zoo:
         chosen = chosen[((chosen >= 0) & (chosen < [self.classes, len(boxes)])).all(1)].astype(np.intp)
         label, box = chosen.T
         table = np.column_stack([boxes[box][:, [1, 0, 3, 2]], scores[label, box], label])
-        return objects(end_to_end(table, settings), PX, self.names)[0]
+        return from_rows(end_to_end(table, settings), PX, self.names)
 
 
 def _boxes_and_scores(evidence: Evidence) -> Claims:
@@ -168,4 +167,4 @@ class BoxesAndScores:
             scores=outputs[self._scores].reshape(-1, self.classes),
             **settings.limits(),
         )
-        return objects(rows, self._unit, self.names)[0]
+        return from_rows(rows, self._unit, self.names)
