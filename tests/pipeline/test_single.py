@@ -148,6 +148,32 @@ def test_an_output_that_cannot_be_closed_either_is_left_out_and_gives_its_slots_
     ]  # fmt: skip
 
 
+class OnlyAccepts:
+    """An output that holds nothing: no `close`, no `leases`."""
+
+    def __init__(self, fail: bool) -> None:
+        self.taken = 0
+        self._fail = fail
+
+    def accept(self, frame: Frame, result: Result) -> None:
+        self.taken += 1
+        if self._fail:
+            raise OSError("no space left")
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_an_output_that_holds_nothing_needs_no_close(
+    model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture, fail: bool
+) -> None:
+    mine, good = OnlyAccepts(fail), Keep()
+    video = numbered_avi(tmp_path / "v.avi", 5)
+    Pipeline(Capture(open_source(video), slots=3), Means(model), [mine, good]).run()  # type: ignore[list-item]
+    assert (mine.taken, len(good.results)) == (1 if fail else 5, 5)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "OnlyAccepts failed and is left out from now on: no space left"
+    ] * fail
+
+
 class Hoarder(Keep):
     """Retains every frame it is given."""
 

@@ -76,7 +76,10 @@ class Delivery:
 
 
 def _close(output: Output) -> None:
+    """One that holds nothing need have nothing to close; one that cannot be closed stops nobody else."""
+    close = getattr(output, "close", None)
     try:
-        output.close()
+        if close is not None:
+            close()
     except Exception:
         log.exception("%s could not be closed cleanly", type(output).__name__)
