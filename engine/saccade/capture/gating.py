@@ -7,8 +7,7 @@ tell has those decoded too, before it: of a file, whose every picture counts, al
 a live camera one a second, so that no second in which something moved goes unseen, late as it is.
 
 A decoder keeps as much memory as it has ever needed, for pictures that others refer to: 3 MB each at 1080p. While the
-scene is still it keeps none, and another takes its place that has had none but key frames; who wakes it begins with the
-key frame anew.
+scene is still there are none, and another takes its place that has had none but key frames.
 """
 
 from __future__ import annotations
@@ -170,10 +169,12 @@ class GatedDecoder:
 
     def _begin(self, key: av.Packet[VideoStream]) -> Iterator[VideoFrame]:
         """A new group: its key frame at once."""
+        if key.pts is not None and self._newest is not None and key.pts < self._newest:
+            self._newest = None  # stamps have begun anew
         left = len(self._group) - self._known
         # A decoder that waits for B-frames is emptied, and begins with the key frame anew to go on.
-        waits = self._context.has_b_frames
-        if not (waits or self._chained or self._gate.moving):
+        waits = self._context.has_b_frames if self._context.is_open else self._reordered
+        if not waits and self._is_still():
             self._empty()
         if not left and (self._gate.moving or not waits):
             self._start(key)
@@ -188,23 +189,23 @@ class GatedDecoder:
         self._still(left)
         self._start(key)
         self._position, self._known = 0 if waits else 1, 1
-        shown = list(self._shown(frames))
-        if not (waits or self._chained or self._gate.moving):
-            # While the scene is still nobody needs what the decoder keeps for pictures behind this one.
-            self._empty()
-            self._position = 0
-        yield from shown
+        yield from self._shown(frames)
+
+    def _is_still(self) -> bool:
+        """Whether key frames are all that is decoded, each on its own."""
+        return not (self._chained or self._gate.moving)
 
     def _empty(self) -> None:
         """Have the decoder keep no picture; while the scene is still, nor the memory of those that others needed."""
         self._context.flush_buffers()
-        if self._used and not (self._chained or self._gate.moving):
+        if self._used and self._is_still():
             self._context, self._used = self._another(self._context), False
 
     def _another(self, context: VideoCodecContext) -> VideoCodecContext:
         """A new decoder in place of this one, or this one."""
         # PyAV before 18 says only that there is some, and one that waits for too few would lose pictures.
         reorder = getattr(context, "reorder_depth", None if context.has_b_frames else 0)
+        self._reordered = reorder != 0  # a decoder that has had no packet does not say so yet
         return context if reorder is None else self._make(self._extradata, reorder) or context
 
     def _at_once(self, key: av.Packet[VideoStream], *, waits: bool) -> list[VideoFrame]:
