@@ -108,6 +108,22 @@ def test_a_stop_in_the_midst_of_decoding_gives_everything_back(pictures, before_
     wait_for(lambda: capture.ledger.account().open == 0)
 
 
+def test_a_stop_does_not_wait_for_pictures_and_counts_each_once_when_it_is_decoded(
+    pictures, before_decoding, monkeypatch
+) -> None:
+    monkeypatch.setattr("saccade.capture.thread.STOP_SECONDS", 0.0)
+    go_on = threading.Event()
+    before_decoding(lambda data: go_on.wait(PATIENCE))
+    capture = ahead([pictures[0], pictures[1][:5000], pictures[2]], threads=2, slots=4).start()
+    wait_for(lambda: len(capture._ready) == 2)
+    capture.stop()
+    assert capture.ledger.account().open == 2, "what becomes of them is not known yet"
+    go_on.set()
+    wait_for(lambda: capture.ledger.account().open <= 0 and len(capture._free) == 5)
+    account = capture.ledger.account()
+    assert (account.arrived, account.ended["ended"], account.ended["damaged"]) == (2, 1, 1)
+
+
 def test_who_wants_the_next_frame_waits_no_longer_than_it_said(pictures, before_decoding) -> None:
     go_on = threading.Event()
     before_decoding(lambda data: go_on.wait(PATIENCE))

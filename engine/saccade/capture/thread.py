@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -634,13 +633,20 @@ class Capture:
                 self._changed.notify_all()
 
     def _drop(self, offers: Sequence[_Offer]) -> None:
-        """Let go of pictures that nobody took before the end; those that are being decoded are waited for."""
-        ahead = [offer for offer in offers if isinstance(offer, Future)]
-        decoded = [offer.result() for offer in wait_for(ahead, STOP_SECONDS).done if offer.exception() is None]
-        for left in (*decoded, *(offer for offer in offers if not isinstance(offer, Future))):
-            if left is not None:
-                left.release()
-        self.ledger.end("ended", len(offers) - decoded.count(None))
+        """Let go of pictures that nobody took before the end; of one that is being decoded, when that is done."""
+        for offer in offers:
+            if isinstance(offer, Future):
+                offer.add_done_callback(self._drop_decoded)
+                continue
+            offer.release()
+            self.ledger.end("ended")
+
+    def _drop_decoded(self, offer: Future[Frame | None]) -> None:
+        frame = None if offer.exception() is not None else offer.result()
+        if frame is not None:
+            frame.release()
+        if frame is not None or offer.exception() is not None:  # else it was found damaged, and is counted
+            self.ledger.end("ended")
 
     def _announce(self) -> None:
         if self.on_arrival is not None:
