@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Reason = Literal["served", "still", "newer", "over budget", "damaged", "paused", "failed", "ended"]
+Reason = Literal["served", "still", "newer", "over budget", "damaged", "paused", "held", "failed", "ended"]
 """served : inferred, its result handed out. still : looked at, or known by its size, to show nothing new.
 newer : a newer one came before its turn, at the rate that was asked for. over budget : a newer one came, though it had
-been wanted: the machine was busy. damaged : broken. paused : its camera was. failed : an error of the app or its
-network, or a decoder that hung. ended : the run ended first."""
+been wanted: the machine was busy. damaged : broken. paused : its camera was. held : a newer one came while an output
+took no result. failed : an error of the app or its network, or a decoder that hung. ended : the run ended first."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 

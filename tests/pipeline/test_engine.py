@@ -20,6 +20,7 @@ from saccade.frame import Frame
 from saccade.networks.sharing import Networks
 from saccade.pipeline import Branch, Camera, Engine
 from saccade.pipeline.engine import _Job
+from saccade.pipeline.lane import Lane
 from saccade.predict import Predictor
 from saccade.results import Result
 from small_networks import mean_network
@@ -171,7 +172,7 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(m
     assert first.ledger.sealed
     figures = engine.statistics().cameras["bad"]
     assert (figures.state, figures.reason) == (
-        "hung", "inference or an output has not come back for 30 s; it is opened anew",
+        "hung", "inference has not come back for 30 s; it is opened anew",
     )  # fmt: skip
     engine._reopen(post)
     engine._scheduler.arrive("bad", 3.0)
@@ -179,6 +180,131 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(m
     assert post.lane.capture is not first
     assert not post.lane.capture.ledger.sealed
     assert engine._scheduler.take(4.0) is not None, "what it has waits no less"
+
+
+class SlowReader(Keep):
+    """Takes no result before `read`; `crowded` says that a second thread brought one meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits, self.read = threading.Event(), threading.Event()
+        self.crowded = False
+
+    def accept(self, frame: Frame, result: Result) -> None:
+        self.crowded |= self.waits.is_set()
+        self.waits.set()
+        assert self.read.wait(PATIENCE)
+        super().accept(frame, result)
+        self.waits.clear()
+
+
+def test_cameras_wait_for_a_slow_reader_and_the_others_do_not(
+    model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More cameras than there are workers have an output that takes nothing."""
+    for name in ("OUTPUT_PATIENCE", "PATIENCE"):
+        monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.2)
+    slow = {f"slow{i}": SlowReader() for i in range(3)}
+    cameras = [camera(name, model, lambda name=name: Live(name, steady()), keep) for name, keep in slow.items()]
+    with Run(Engine([*cameras, camera("good", model, lambda: Live("good", steady()))], workers=2)) as engine:
+        try:
+            wait_for(lambda: all(engine.state(name) in ("held", "hung") for name in slow))
+            before = served(engine, "good")
+            wait_for(lambda: served(engine, "good") > before + 5)
+            for name in slow:
+                wait_for(lambda name=name: engine.statistics().cameras[name].run.captured > 20)
+            figures = engine.statistics()
+        finally:
+            for keep in slow.values():
+                keep.read.set()
+        wait_for(lambda: all(served(engine, name) > 5 and engine.state(name) == "up" for name in slow))
+        after = engine.statistics().cameras
+    check_accounts(engine)
+    for name, keep in slow.items():
+        of_camera = figures.cameras[name]
+        assert (of_camera.state, of_camera.run.frames) == ("held", 1)
+        assert of_camera.reason == "SlowReader has not taken a result for 0.2 s; the camera waits for it"
+        assert of_camera.run.pictures["held"] > 0
+        assert (after[name].restarts, after[name].reason) == (0, "")
+        assert not keep.crowded
+        told = [record for record in caplog.records if f"camera {name}: " in record.message]
+        assert [record.message for record in told] == [f"camera {name}: {of_camera.reason}, the others go on"]
+    assert figures.cameras["good"].state == "up"
+
+
+def test_what_came_while_a_camera_was_held_is_served_without_another_picture(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.pipeline.engine.OUTPUT_PATIENCE", 0.05)
+    slow, more = SlowReader(), threading.Event()
+    play = chain([SMALL, more, SMALL], repeat(PATIENCE))
+    with Run(Engine([camera("slow", model, lambda: Live("slow", play), slow)], workers=1)) as engine:
+        wait_for(lambda: engine.state("slow") == "held")
+        more.set()
+        wait_for(lambda: engine.statistics().cameras["slow"].run.captured == 2)
+        slow.read.set()
+        wait_for(lambda: len(slow.results) == 2)
+
+
+def test_a_file_waits_for_a_slow_reader_to_its_last_picture(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OUTPUT_PATIENCE", "PATIENCE"):
+        monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.1)
+    slow = SlowReader()
+    engine = Engine([camera("file", model, lambda: open_source(numbered_avi(tmp_path / "v.avi", 5)), slow)], workers=3)
+    with Run(engine):
+        wait_for(lambda: engine.state("file") == "held")
+        slow.read.set()
+        wait_for(lambda: engine.statistics().cameras["file"].run.frames == 5)
+    assert [result.frame for result in slow.results] == list(range(5))
+    assert not slow.crowded
+
+
+def test_an_output_has_one_thread_though_its_camera_was_opened_anew_meanwhile(model: Model) -> None:
+    """As where the decoder of a later frame hangs while an output has the one before."""
+    slow, contended = SlowReader(), threading.Event()
+    lane = Lane(Capture(Live("old", steady()), lazy=True), [Branch(Means(model), [slow])], depth=1)
+    lock = threading.Lock()
+
+    class Told:
+        def __enter__(self) -> None:
+            if not lock.acquire(blocking=False):
+                contended.set()
+                lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    lane._delivering = Told()  # type: ignore[assignment]
+
+    def deliver() -> threading.Thread:
+        lane.capture.begin()
+        flight = lane.take(PATIENCE)
+        assert flight is not None
+
+        def finish() -> None:
+            lane.finish(flight)
+            lane.give_back(flight)
+
+        thread = threading.Thread(target=finish)
+        thread.start()
+        return thread
+
+    first = deliver()
+    wait_for(slow.waits.is_set)
+    old = lane.capture
+    old.ledger.seal("failed")
+    old.stop()
+    lane.attach(Capture(Live("new", steady()), lazy=True))
+    second = deliver()
+    wait_for(lambda: contended.is_set() or slow.crowded)
+    slow.read.set()
+    first.join()
+    second.join()
+    lane.capture.stop()
+    assert not slow.crowded
+    assert len(slow.results) == 2
 
 
 def test_garbage_size_changes_floods_and_storms_leave_the_others_alone(model: Model) -> None:

@@ -267,3 +267,28 @@ def test_a_burst_at_the_start_is_not_taken_for_the_rate_of_a_camera() -> None:
     assert scheduler.shares()["c"].interval == pytest.approx(0.04, rel=0.01)
     scheduler.arrive("c", 60.0)  # an outage
     assert scheduler.shares()["c"].interval < 0.08
+
+
+def test_a_camera_that_is_held_has_no_turn_gives_its_worker_away_and_is_no_overload_afterwards() -> None:
+    scheduler = Scheduler(workers=1, cores=1)
+    for name in ("held", "other"):
+        scheduler.add(name, 0.0, rate=10)
+    scheduler.arrive("held", 0.0)
+    ticket = scheduler.take(0.0)
+    assert ticket is not None
+    scheduler.arrive("held", 0.1)
+    scheduler.arrive("other", 0.1)
+    assert scheduler.take(0.1) is None
+    scheduler.hold(ticket, 2.0)
+    other = scheduler.take(2.0)
+    assert other is not None
+    assert other.camera == "other"
+    scheduler.give_back(other, 2.01)
+    assert scheduler.take(2.02) is None
+    assert scheduler.wake(2.02) is None, "nothing but the output's return changes that"
+    scheduler.give_back(ticket, 60.0)
+    assert scheduler.shares()["held"].cost == 0, "what an output takes is no cost of a look"
+    again = scheduler.take(60.1)
+    assert again is not None
+    assert again.camera == "held"
+    assert not scheduler.overloaded(60.1)

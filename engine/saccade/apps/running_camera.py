@@ -37,6 +37,7 @@ class CameraEvents:
 
     def __init__(self, writer: EventWriter, camera: str) -> None:
         self._writer, self._camera = writer, camera
+        self.name = writer.name
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Write the result with the camera's name."""

@@ -17,12 +17,14 @@ log = logging.getLogger(__name__)
 class Delivery:
     """The outputs of one app.
 
-    lost : called with the number of frames that an output keeps and nobody will get back.
+    lost : called with the number of frames that an output keeps and nobody will get back. busy : the output that has a
+    result at present.
     """
 
     def __init__(self, outputs: Sequence[Output], lost: Callable[[int], None]) -> None:
         self.outputs = list(outputs)
         self.leases = sum(getattr(output, "leases", 0) for output in outputs)
+        self.busy: Output | None = None
         self._lost = lost
         self._retained: dict[int, list[Frame]] = {}
         self._closing = threading.Lock()
@@ -30,6 +32,7 @@ class Delivery:
     def accept(self, frame: Frame, result: Result) -> None:
         """Give the result to each output; one that fails is reported once and left out from then on."""
         for output in tuple(self.outputs):
+            self.busy = output
             lent = frame.lend()
             try:
                 try:
@@ -44,6 +47,8 @@ class Delivery:
                 log.error("%s failed and is left out from now on: %s", type(output).__name__, error)
                 _close(output)
                 self._lost(sum(not held.released for held in self._retained.pop(id(output), ())))
+            finally:
+                self.busy = None
 
     def conclude(self, life: Sequence[LifeEvent]) -> None:
         """Tell the outputs that want to know it how the objects ended that were there to the last."""
@@ -73,6 +78,12 @@ class Delivery:
                 f"it retains {len(kept)} frames and has `leases = {leases}`; release them sooner, copy what must stay "
                 "(`frame.crop()`), or say `leases`, for which the capture makes room"
             )
+
+
+def name_of(output: Output) -> str:
+    """What an output is, for people, and where it writes."""
+    place = getattr(output, "name", "")
+    return f"{type(output).__name__} ({place})" if place else type(output).__name__
 
 
 def _close(output: Output) -> None:

@@ -3,7 +3,8 @@
 A capture thread for each camera moves bytes and keeps the newest picture as it came. Workers, one more than cores, ask
 the scheduler for a ticket, and lead the newest picture of that camera all the way: decode, infer, interpret, deliver.
 A camera that floods, hangs or sends garbage holds its own ticket and nothing else; a worker that does not come back
-from a decoder in time is replaced, and its camera opened anew.
+from a decoder in time is replaced, and its camera opened anew. One whose results are not taken, as by a slow reader of
+events, waits for that, and nothing of it is lost or opened anew.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from saccade.memory import give_back_free_pages
 from saccade.pipeline.app import Branch
 from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.gate import HOLD_SECONDS, Gate
-from saccade.pipeline.lane import Lane
+from saccade.pipeline.lane import Lane, Step
 from saccade.pipeline.scheduler import Scheduler, Share, Ticket
 from saccade.process import usable_cores
 
@@ -37,7 +38,9 @@ log = logging.getLogger(__name__)
 DECODE_PATIENCE = 2.0
 """A decoder that takes longer has hung, s."""
 PATIENCE = 30.0
-"""An inference or output that takes longer has hung, s."""
+"""An inference that takes longer has hung, s."""
+OUTPUT_PATIENCE = 2.0
+"""Who takes no longer than this to take a result holds up a worker, s; then another works in its place."""
 CLOSE_PATIENCE = 5.0
 """Outputs of a camera that is removed hold up whoever removes it no longer than this, s."""
 WATCH_SECONDS = 0.1
@@ -87,7 +90,8 @@ class Camera:
 @dataclass(frozen=True, slots=True)
 class CameraStatistics:
     """Figures of a camera. run : of its frames. share : of the machine. restarts : times it was opened anew.
-    state : as `CaptureStatistics`, or "paused", "hung". reason : why no pictures come, or why the newest has no result.
+    state : as `CaptureStatistics`, or "paused", "held" (its results are not taken), "hung". reason : why no pictures
+    come, or why the newest has no result.
     """
 
     run: PipelineStatistics
@@ -138,14 +142,28 @@ class _Job:
 
     ticket: Ticket
     post: _Post
-    stage: str = "decode"
+    stage: Literal["decode", "infer"] | Step = "decode"
     since: float = 0.0
+
+    def begin(self, stage: Literal["infer"] | Step) -> None:
+        self.since = monotonic()  # first: whoever looks meanwhile takes it for no later than it is
+        self.stage = stage
+
+    def is_late(self, now: float) -> bool:
+        """Whether another worker should be in its place. Who waits for results before its own does as long as they."""
+        if self.ticket.held:
+            return False
+        if self.stage == "turn":
+            return self.post.held > 0
+        patience = {"decode": DECODE_PATIENCE, "infer": PATIENCE, "output": OUTPUT_PATIENCE}
+        return now - self.since > patience[self.stage]
 
 
 @dataclass(slots=True, eq=False)
 class _Post:
     """A camera as it runs. failure : of its newest frame; told : kind of the newest that was logged. hung : threads
-    that have not come back. retry : when to open it again, s. opened : when it was last opened after a hang, s.
+    that have not come back; held : those whose results are not taken. retry : when to open it again, s. opened : when
+    it was last opened after a hang, s.
     """
 
     camera: Camera
@@ -154,6 +172,7 @@ class _Post:
     failure: str = ""
     told: str = ""
     hung: int = 0
+    held: int = 0
     pause: float = FIRST_PAUSE
     retry: float | None = None
     restarts: int = 0
@@ -340,6 +359,8 @@ class Engine:
         def lost() -> Reason:
             if post.paused:
                 return "paused"
+            if post.held:
+                return "held"
             return "over budget" if self._scheduler.wants(name, monotonic()) else "newer"
 
         capture.on_arrival, capture.lost_as = arrived, lost
@@ -367,6 +388,10 @@ class Engine:
                     break
                 self._jobs.discard(job)
                 self._scheduler.give_back(job.ticket, monotonic(), served=served)
+                if job.ticket.held:
+                    job.post.held -= 1
+                    self._turn.notify()  # what has come meanwhile is for another
+                    break
         self._threads.discard(threading.current_thread())
 
     def _next_job(self) -> _Job | None:
@@ -407,10 +432,10 @@ class Engine:
             again()
         if flight is None:
             return found
-        job.stage, job.since = "infer", monotonic()
+        job.begin("infer")
         try:
             if not job.ticket.revoked:
-                lane.finish(flight)
+                lane.finish(flight, begin=job.begin)
                 job.post.failure = ""
         finally:
             lane.give_back(flight)
@@ -434,18 +459,26 @@ class Engine:
             log.error("camera %s: %s", job.post.camera.name, reason, exc_info=unforeseen)
 
     def _watch(self) -> None:
-        """Replace workers that hang, open their cameras again, see which cameras have ended, and return memory."""
+        """Replace workers that hang or wait for outputs, open cameras again that hung, see which have ended, and return
+        memory.
+        """
         now = monotonic()
         with self._turn:
-            late = [
-                job for job in self._jobs if now - job.since > (DECODE_PATIENCE if job.stage == "decode" else PATIENCE)
-            ]
+            late = [job for job in self._jobs if job.is_late(now)]
             for job in late:
+                if job.stage in ("turn", "output"):
+                    self._scheduler.hold(job.ticket, now)
+                    job.post.held += 1
+                    continue
                 self._jobs.discard(job)
                 self._scheduler.revoke(job.ticket, now)
                 job.post.hung += 1
         for job in late:
-            self._replace(job, now)
+            if job.ticket.held:
+                self._tell_held(job.post)
+                self._hire()
+            else:
+                self._replace(job, now)
         for post in list(self._posts.values()):
             if post.retry is not None and now >= post.retry and post.hung < MOST_HUNG:
                 self._reopen(post)
@@ -472,9 +505,7 @@ class Engine:
         post = job.post
         if now - post.opened > LONGEST_PAUSE:  # it went well for long
             post.pause = FIRST_PAUSE
-        hung, seconds = (
-            ("its decoder", DECODE_PATIENCE) if job.stage == "decode" else ("inference or an output", PATIENCE)
-        )
+        hung, seconds = ("its decoder", DECODE_PATIENCE) if job.stage == "decode" else ("inference", PATIENCE)
         post.failure = f"{hung} has not come back for {seconds:g} s; it is opened anew"
         log.error(
             "camera %s: %s has not come back for %g s; the camera is opened anew in %g s, the others go on",
@@ -484,6 +515,13 @@ class Engine:
         self._discard(post.lane.capture, "failed")
         with self._turn:
             self._scheduler.withdraw(job.ticket)
+
+    def _tell_held(self, post: _Post) -> None:
+        """Once, however many of its frames wait, or whether it goes on and waits again."""
+        post.failure = f"{post.lane.taker} has not taken a result for {OUTPUT_PATIENCE:g} s; the camera waits for it"
+        if post.told != post.failure:
+            post.told = post.failure
+            log.warning("camera %s: %s, the others go on", post.camera.name, post.failure)
 
     def _discard(self, capture: Capture, reason: Reason) -> None:
         """Stop a capture whose thread may hang as well, without waiting for it."""
@@ -540,7 +578,7 @@ def _gate(camera: Camera) -> Gate:
 def _figures(post: _Post, share: Share) -> CameraStatistics:
     run = post.lane.statistics()
     state, reason = _state(post, str(run.state)), run.reason
-    if state == "hung":
+    if state in ("hung", "held"):
         reason = post.failure
     elif post.failure and state != "paused":
         reason = reason or post.failure
@@ -550,4 +588,6 @@ def _figures(post: _Post, share: Share) -> CameraStatistics:
 def _state(post: _Post, of_capture: str) -> str:
     if post.retry is not None:
         return "hung"
-    return "paused" if post.paused else of_capture
+    if post.paused:
+        return "paused"
+    return "held" if post.held else of_capture

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from saccade.frame import Frame, Image
 from saccade.ledger import Ledger, PictureCounts, Reason
 from saccade.pipeline.app import Branch
-from saccade.pipeline.delivery import Delivery
+from saccade.pipeline.delivery import Delivery, name_of
 from saccade.pipeline.figures import STAGES, PipelineStatistics
 from saccade.pipeline.gate import Gate
 from saccade.results import Result
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from saccade.capture.thread import ClaimedPicture
     from saccade.predict.predictor import Prediction
 
+Step = Literal["turn", "output"]
+"""What follows on inference: waiting until the results before this one were taken, and then this one is. An app makes
+its result in the second."""
+
+CONCLUDE_SECONDS = 1.0
+"""So long outputs that are about to be closed are waited for, to be told how objects ended, s."""
 RECENT_SECONDS = 2.0
 """Over so long a time the present frame rate is counted, s."""
 COUNTED = ("captured", "dropped", "damaged", "reconnects", "mended", "second_opinions")
@@ -151,6 +157,8 @@ class Lane:
         self._rested: float | None = None
         # Of what threads share that hold no frame: who looks at figures, closes, or notes what was still.
         self._guard = threading.Lock()
+        # Apps and outputs have one thread at a time, also where the capture was given up while they had a frame of it.
+        self._delivering = threading.Lock()
         self.frames = 0
         self.first = self.last = 0.0
         self._line = self._prepared(capture)
@@ -251,16 +259,24 @@ class Lane:
         self._stages["preprocess"].add(flight.started - started)
         return flight
 
-    def finish(self, flight: Flight) -> tuple[Result, ...]:
-        """Wait for the requests and for the frames before this one, and hand the results to the outputs."""
-        frame, results = flight.frame, []
+    def finish(self, flight: Flight, *, begin: Callable[[Step], None] = lambda step: None) -> tuple[Result, ...]:
+        """Wait for the requests and for the frames before this one, and hand the results to the outputs.
+
+        begin : called with what begins.
+        """
         flight.fate = "failed"
         for prediction in flight.predictions:
             prediction.wait()
+        begin("turn")
         flight.line.await_turn(flight.place)
+        with self._delivering:
+            begin("output")
+            return () if flight.is_late() else self._delivered(flight)
+
+    def _delivered(self, flight: Flight) -> tuple[Result, ...]:
+        """What the apps make of it, handed to the outputs."""
+        frame, results = flight.frame, []
         ended = perf_counter()
-        if flight.is_late():
-            return ()
         self._stages["infer"].add(ended - flight.started)
         for app, prediction, tracker in zip(self.apps, flight.predictions, self._trackers, strict=True):
             found = prediction.result()
@@ -302,6 +318,16 @@ class Lane:
 
     def close(self) -> None:
         """Tell how the objects ended that were there to the last; close outputs and apps."""
+        if self._delivering.acquire(timeout=CONCLUDE_SECONDS):  # or one of them hangs, which closing may mend
+            try:
+                self._conclude()
+            finally:
+                self._delivering.release()
+        self.close_outputs()
+        for app in self.apps:
+            app.close()
+
+    def _conclude(self) -> None:
         for tracker, delivery in zip(self._trackers, self.deliveries, strict=True):
             if tracker is not None:
                 with self._guard:
@@ -310,9 +336,12 @@ class Lane:
                     tracker.close()
                     life = tuple(tracker.events())
                 delivery.conclude(life)
-        self.close_outputs()
-        for app in self.apps:
-            app.close()
+
+    @property
+    def taker(self) -> str:
+        """Who has a result at present: an output, or else an app."""
+        busy = [output for delivery in self.deliveries if (output := delivery.busy) is not None]
+        return name_of(busy[0]) if busy else "its app"
 
     def account(self) -> PictureCounts:
         """What became of the camera's pictures."""

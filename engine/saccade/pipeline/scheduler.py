@@ -59,7 +59,7 @@ class Ticket:
     """Leave to work for a camera. granted : when, s. fresh : when the picture it was granted for had arrived, s.
 
     due : the camera's due time before this ticket, to be restored where it came to nothing. seat : the camera's own,
-    of those that had its name.
+    of those that had its name. held : its holder waits for who takes the result.
     """
 
     camera: str
@@ -67,6 +67,7 @@ class Ticket:
     fresh: float
     due: float
     seat: _Camera
+    held: bool = False
     revoked: bool = False
 
 
@@ -90,6 +91,7 @@ class _Camera:
     spread: float = 0.0
     ready: float = 0.0
     running: int = 0
+    held: int = 0
     served: int = 0
 
     @property
@@ -309,21 +311,40 @@ class Scheduler:
         """The work is done. served : False where there was no picture after all: the camera is still due."""
         if ticket.revoked:
             return
-        self._tickets.remove(ticket)
         camera = ticket.seat
-        camera.running -= 1
-        seconds = max(now - ticket.granted, 0.0)
-        camera.tag += seconds / camera.weight
+        if ticket.held:
+            camera.held -= 1
+            camera.served += 1
+            camera.due = max(camera.due, now)  # that it was not served meanwhile is no overload
+            return
+        seconds = self._charge(ticket, now)
         if served:
             camera.served += 1
             camera.note_cost(seconds)
         else:
             camera.due = ticket.due
 
+    def hold(self, ticket: Ticket, now: float) -> None:
+        """The ticket's holder waits for who takes the result, not for the machine: another may work in its place. Its
+        camera has no turn until the ticket is given back.
+        """
+        self._charge(ticket, now)
+        ticket.held = True
+        ticket.seat.held += 1
+
     def revoke(self, ticket: Ticket, now: float) -> None:
         """Whoever holds the ticket does not come back."""
         self.give_back(ticket, now, served=False)
         ticket.revoked = True
+
+    def _charge(self, ticket: Ticket, now: float) -> float:
+        """The ticket is out no more, and its camera pays for so long, s."""
+        self._tickets.remove(ticket)
+        camera = ticket.seat
+        camera.running -= 1
+        seconds = max(now - ticket.granted, 0.0)
+        camera.tag += seconds / camera.weight
+        return seconds
 
     def wake(self, now: float) -> float | None:
         """How long until a camera that waits for its time may be served, s; None where only a call changes things."""
@@ -360,11 +381,13 @@ class Scheduler:
         return [
             (release, camera)
             for camera in self._cameras.values()
-            if not camera.paused and camera.running < camera.most and (release := camera.release) is not None
+            if not (camera.paused or camera.held)
+            and camera.running < camera.most
+            and (release := camera.release) is not None
         ]
 
     def _may_run(self, camera: _Camera, now: float) -> bool:
-        if camera.paused or camera.running >= camera.most:
+        if camera.paused or camera.held or camera.running >= camera.most:
             return False
         release = camera.release
         return release is not None and release <= now
@@ -423,7 +446,7 @@ class Scheduler:
 
 def _comes_within(camera: _Camera, now: float, seconds: float) -> bool:
     """Whether a picture of it that will be served is expected within so long, s, or is late by no more than it may."""
-    if camera.running:
+    if camera.running or camera.held:
         return False
     begin, end = camera.expected()
     return begin < now + seconds and now < end

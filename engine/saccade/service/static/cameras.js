@@ -4,9 +4,9 @@
 
 const AT_ONCE = 4, POLL_MS = 1000;
 const WORDS = { up: ["live", "live"], connecting: ["waiting", "connecting"], lost: ["gone", "lost"], paused: ["stalled", "paused"],
-  hung: ["gone", "hung"], failed: ["gone", "does not run"], ended: ["gone", "ended"] };
+  held: ["stalled", "held"], hung: ["gone", "hung"], failed: ["gone", "does not run"], ended: ["gone", "ended"] };
 const HEADLINES = { connecting: "Waiting for the camera", lost: "The camera is lost; saccade goes on trying", paused: "Paused",
-  hung: "The camera hung and is opened anew", failed: "This camera does not run", ended: "The stream has ended" };
+  held: "An output takes no results", hung: "The camera hung and is opened anew", failed: "This camera does not run", ended: "The stream has ended" };
 const byId = (id) => document.getElementById(id);
 const grid = byId("grid"), tiles = new Map(), seen = new Set();
 let busy = 0, turn = 0;

@@ -95,6 +95,7 @@ function judge(figures) {
   const { state, reason } = figures;
   if (figures.ended) say("gone", "ended", "The stream has ended", reason || `${number(frames)} frames were shown the model`);
   else if (state === "paused") say("stalled", "paused", "The camera is paused", lastSeen(figures));
+  else if (state === "held") say("stalled", "held", "An output takes no results", [reason, lastSeen(figures)].filter(Boolean).join(" · "));
   else if (state === "hung") say("gone", "hung", "The camera hung and is opened anew", [reason, lastSeen(figures)].filter(Boolean).join(" · "));
   else if (state === "lost") say("gone", "lost", "The source is lost; saccade goes on trying", [reason, lastSeen(figures)].filter(Boolean).join(" · "));
   else if (!frames) say("waiting", "waiting", reason ? "Waiting for the source" : "Waiting for the first frame", reason || (figures.source ?? ""));
