@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +107,35 @@ def demo(name: str, **options: object) -> dict[str, object]:
 
 def frames(fleet: Fleet, name: str) -> int:
     return int(fleet.summary()["cameras"][name]["frames"])
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_cameras_whose_events_nobody_reads_wait_for_that_and_a_run_may_be_ended_meanwhile(
+    is_read: bool, written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OUTPUT_PATIENCE", "PATIENCE"):
+        monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.2)
+    pipe, count = tmp_path / "events", 60
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(reader, True)
+    source = str(numbered_avi(tmp_path / "v.avi", count))
+    files = [{"name": name, "source": source, "events": str(pipe)} for name in ("a", "b")]
+    with open(reader, "rb") as end, running(written.say(*files, demo("free"))) as fleet:
+        wait_for(lambda: all(fleet.engine.state(name) == "held" for name in ("a", "b")))
+        before = frames(fleet, "free")
+        wait_for(lambda: frames(fleet, "free") > before + 5)
+        cameras = fleet.summary()["cameras"]
+        for name in ("a", "b"):
+            assert (cameras[name]["state"], cameras[name]["restarts"]) == ("held", 0)
+            assert cameras[name]["reason"].startswith(f"CameraEvents ({pipe}) has not taken a result for 0.2 s")
+        if is_read:
+            lines = [json.loads(end.readline()) for _ in range(2 * count)]
+            for name in ("a", "b"):
+                assert [line["frame"] for line in lines if line["camera"] == name] == list(range(count))
+                wait_for(lambda name=name: fleet.engine.state(name) == "ended")
+                assert fleet.summary()["cameras"][name]["restarts"] == 0
 
 
 def test_who_cannot_run_is_named_and_the_others_run(

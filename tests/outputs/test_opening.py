@@ -12,6 +12,18 @@ from saccade.outputs.opening import Outputs
 from saccade.storage.spool import Spool, SpoolStatistics
 
 
+def test_what_is_durable_has_each_frame_and_is_closed_before_what_may_hang(tmp_path: Path) -> None:
+    files = {"spool": tmp_path / "spool", "out": tmp_path / "out", "events": tmp_path / "events.jsonl"}
+    config = RunConfig(source="demo:", name="door", spool_free=0, **{key: str(path) for key, path in files.items()})
+    outputs = Outputs(config)
+    outputs.open("faces", wait=False, objects=True)
+    assert list(outputs.by_name) == ["spooled_crops", "events", "crops"]
+    assert outputs._best_of == outputs.by_name["spooled_crops"].best_of, "messages name what others can fetch"
+    for output in outputs.by_name.values():
+        output.close()
+    outputs.close()
+
+
 def test_figures_are_asked_for_while_another_thread_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = Outputs(RunConfig(source="demo:", name="door", spool=str(tmp_path), spool_free=0))
     outputs.open("faces", wait=False, objects=True)

@@ -91,7 +91,9 @@ class Session:
 
     def close(self) -> None:
         """Write what the outputs hold, and take away what serves them; from any thread, once is enough."""
-        self.pipeline.close_outputs()
+        from saccade.pipeline.delivery import ENDING_SECONDS
+
+        self.pipeline.close_outputs(ENDING_SECONDS if self.results.hurried else None)
         if self.finishing:
             self.results.finish()
         with self._lock:

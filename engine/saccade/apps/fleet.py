@@ -24,6 +24,7 @@ from saccade.config import CameraConfig, Cameras, RunConfig
 from saccade.errors import ConfigError, SaccadeError
 from saccade.outputs.opening import Outputs
 from saccade.pipeline import Engine
+from saccade.pipeline.delivery import ENDING_SECONDS
 
 if TYPE_CHECKING:
     from saccade.outputs.display import Display
@@ -116,11 +117,12 @@ class Fleet:
         """Write what outputs hold, and take away what serves them; from any thread, once is enough."""
         self._over.set()
         self.engine.stop()
-        self.engine.close_outputs()
+        seconds = ENDING_SECONDS if self._hurried else None
+        self.engine.close_outputs(seconds)
         self._cameras.finish(hurried=self._hurried)
         if self.page is not None:
             self.page.close()
-        self._cameras.close_events()
+        self._cameras.close_events(seconds)
         while self.closing:
             self.closing.pop(0).close()
 

@@ -16,6 +16,7 @@ from saccade.config.option import Boxes
 from saccade.outputs.events import EventWriter
 from saccade.outputs.opening import Outputs
 from saccade.pipeline import Branch, Camera, Engine
+from saccade.pipeline.delivery import Delivery
 
 if TYPE_CHECKING:
     from saccade.frame import Frame
@@ -62,10 +63,9 @@ class EventFiles:
             self._writers[target] = EventWriter(target)
         return {"events": CameraEvents(self._writers[target], camera.name)}
 
-    def close(self) -> None:
-        """Close them all, when no camera writes any more."""
-        for writer in self._writers.values():
-            writer.close()
+    def close(self, seconds: float | None) -> None:
+        """Close them all, when no camera writes any more. seconds : as for `Engine.close_outputs`."""
+        Delivery(tuple(self._writers.values()), lambda count: None).close(seconds)
 
 
 @dataclass(slots=True)

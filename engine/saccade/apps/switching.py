@@ -123,9 +123,9 @@ class RunningCameras:
         for running in self.by_name().values():
             running.finish(hurried=hurried)
 
-    def close_events(self) -> None:
-        """Close the files of events."""
-        self._events.close()
+    def close_events(self, seconds: float | None) -> None:
+        """Close the files of events. seconds : as for `Engine.close_outputs`."""
+        self._events.close(seconds)
 
     def _has_to_open(self, camera: CameraConfig, *, again: bool) -> bool:
         """Whether a camera is new, or another than the one of its name."""

@@ -86,9 +86,10 @@ class Outputs:
         None: there are no others.
         """
         try:
-            self._open_files(wait=wait)
+            # First what is durable: it has each frame, and is closed, before what may hang.
             if self._config.bucket or self._config.spool:
                 self._open_spool(app, wait=wait, uploads=uploads)
+            self._open_files(wait=wait)
             self._open_display()
             for number, publisher in enumerate(self._publishers, 1):
                 self._open_messages(publisher, "" if number == 1 else f"_{number}", objects, model)
@@ -187,7 +188,8 @@ class Outputs:
 
             crops = CropWriter(config.out, interval=config.interval, margin=config.margin, wait=wait)
             self.by_name["crops"] = crops
-            self._best_of = crops.best_of
+            if "spooled_crops" not in self.by_name:
+                self._best_of = crops.best_of
             if config.pictures:
                 from saccade.outputs.pictures import PictureWriter
 
@@ -205,7 +207,7 @@ class Outputs:
             when_full=config.spool_full, owner=config.camera,
         )  # fmt: skip
         self._ends.append(self._close_spool)
-        name = "crops" if "crops" not in self.by_name else "spooled_crops"
+        name = "spooled_crops" if config.out else "crops"
         prefix = (config.prefix or f"{app}/").replace("{thing}", thing_name()).replace("{camera}", config.camera)
         crops = CropsToSpool(spool, prefix=prefix, interval=config.interval, margin=config.margin, wait=wait)
         self.by_name[name] = crops

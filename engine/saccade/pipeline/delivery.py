@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 from saccade.errors import OutputError
 from saccade.frame import Frame
@@ -12,6 +14,11 @@ from saccade.pipeline.app import Output
 from saccade.results import LifeEvent, Result
 
 log = logging.getLogger(__name__)
+
+ENDING_SECONDS = 3.0
+"""So long the outputs of a run that was told to end have to write what they hold, and to close, s."""
+LEAST_SECONDS = 0.5
+"""And each of them has so long, whatever those before it have taken, s."""
 
 
 class Delivery:
@@ -27,7 +34,9 @@ class Delivery:
         self.busy: Output | None = None
         self._lost = lost
         self._retained: dict[int, list[Frame]] = {}
-        self._closing = threading.Lock()
+        self._closing = threading.Condition()
+        self._being_closed: list[Output] = []
+        self._left: list[Output] = []
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Give the result to each output; one that fails is reported once and left out from then on."""
@@ -60,11 +69,43 @@ class Delivery:
             except Exception as error:
                 log.error("%s failed at the end of the run: %s", type(output).__name__, error)
 
-    def close(self) -> None:
-        """Have the outputs write what they hold, and close them; from any thread, once is enough."""
+    def close(self, seconds: float | None = None) -> None:
+        """Have the outputs write what they hold, and close them; from any thread, once is enough.
+
+        seconds : what is not closed by then, here or on a thread that began before, is named and left to itself, and
+        those behind it have `LEAST_SECONDS` each. None: it takes as long as it takes.
+        """
+        until = math.inf if seconds is None else monotonic() + seconds
+        while (output := self._next_to_close()) is not None:
+            if seconds is None:
+                self._close(output)
+                continue
+            thread = threading.Thread(target=self._close, args=(output,), name="saccade-closing", daemon=True)
+            thread.start()
+            thread.join(max(LEAST_SECONDS, until - monotonic()))
         with self._closing:
-            while self.outputs:
-                _close(self.outputs.pop(0))
+            self._closing.wait_for(self._is_closed, None if seconds is None else max(0.0, until - monotonic()))
+            hanging = [output for output in self._being_closed if output not in self._left]
+            self._left += hanging
+        for output in hanging:
+            log.error("%s has not been closed in time; it is left to itself", name_of(output))
+
+    def _next_to_close(self) -> Output | None:
+        with self._closing:
+            if not self.outputs:
+                return None
+            self._being_closed.append(self.outputs.pop(0))
+            return self._being_closed[-1]
+
+    def _close(self, output: Output) -> None:
+        _close(output)
+        with self._closing:
+            self._being_closed.remove(output)
+            self._closing.notify_all()
+
+    def _is_closed(self) -> bool:
+        """Whether nothing has to be waited for."""
+        return all(output in self._left for output in self._being_closed)
 
     def _count_retained(self, output: Output, lent: Frame) -> None:
         """Raise OutputError where an output keeps more frames than it has said: the capture would starve."""

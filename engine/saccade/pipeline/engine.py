@@ -14,6 +14,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -24,6 +25,7 @@ from saccade.geometry import Region
 from saccade.ledger import Reason
 from saccade.memory import give_back_free_pages
 from saccade.pipeline.app import Branch
+from saccade.pipeline.delivery import ENDING_SECONDS
 from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.gate import HOLD_SECONDS, Gate
 from saccade.pipeline.lane import Lane, Step
@@ -303,10 +305,12 @@ class Engine:
         """Ask the run to end; from any thread."""
         self._stopping.set()
 
-    def close_outputs(self) -> None:
-        """Have all outputs write what they hold, and close them; from any thread."""
-        for post in list(self._posts.values()):
-            post.lane.close_outputs()
+    def close_outputs(self, seconds: float | None = None) -> None:
+        """Have all outputs write what they hold, and close them; from any thread.
+
+        seconds : one that has not done so by then is named and left to itself; None: it takes as long as it takes.
+        """
+        _all_at_once(partial(post.lane.close_outputs, seconds) for post in list(self._posts.values()))
 
     def state(self, name: str) -> str:
         """What a camera is up to, as its figures say, without working those out; "ended" where there is none."""
@@ -545,13 +549,16 @@ class Engine:
         if removed:  # meanwhile, with the capture before this one
             self._discard(capture, "ended")
 
-    def _close(self, post: _Post) -> None:
+    def _close(self, post: _Post, seconds: float | None = None) -> None:
         post.lane.capture.stop()
         post.lane.capture.ledger.seal()
-        post.lane.close()
+        post.lane.close(seconds)
 
     def _end(self) -> None:
-        """Let go of everything: workers finish what they have, for as long as they may."""
+        """Let go of everything: workers finish what they have, for as long as they may. Outputs have all the time that
+        they need to write what they hold, unless somebody has told the run to end.
+        """
+        seconds = ENDING_SECONDS if self._stopping.is_set() else None
         self._stopping.set()
         posts = list(self._posts.values())
         for post in posts:
@@ -561,12 +568,20 @@ class Engine:
         until = monotonic() + DECODE_PATIENCE
         for thread in list(self._threads):
             thread.join(max(0.0, until - monotonic()))
-        for post in posts:
-            self._close(post)
+        _all_at_once(partial(self._close, post, seconds) for post in posts)
         until = monotonic() + CLOSE_PATIENCE
         for thread in self._leaving:
             thread.join(max(0.0, until - monotonic()))
         self._running = False
+
+
+def _all_at_once(calls: Iterable[Callable[[], None]]) -> None:
+    """Each on a thread of its own, as one may take long; raises what one of them raised when all have returned."""
+    each = list(calls)
+    with ThreadPoolExecutor(max(1, len(each)), thread_name_prefix="saccade-closing") as threads:
+        done = [threads.submit(call) for call in each]
+    for one in done:
+        one.result()
 
 
 def _gate(camera: Camera) -> Gate:

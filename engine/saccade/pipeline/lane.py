@@ -311,19 +311,23 @@ class Lane:
             flight.line.ledger.end(flight.fate)
             flight.frame.release()
 
-    def close_outputs(self) -> None:
-        """Have the outputs write what they hold, and close them; from any thread, once is enough."""
-        for delivery in self.deliveries:
-            delivery.close()
+    def close_outputs(self, seconds: float | None = None) -> None:
+        """Have the outputs write what they hold, and close them; from any thread, once is enough.
 
-    def close(self) -> None:
-        """Tell how the objects ended that were there to the last; close outputs and apps."""
+        seconds : as for `Delivery.close`, for all together.
+        """
+        until = None if seconds is None else monotonic() + seconds
+        for delivery in self.deliveries:
+            delivery.close(None if until is None else max(0.0, until - monotonic()))
+
+    def close(self, seconds: float | None = None) -> None:
+        """Tell how the objects ended that were there to the last; close outputs and apps. seconds : as above."""
         if self._delivering.acquire(timeout=CONCLUDE_SECONDS):  # or one of them hangs, which closing may mend
             try:
                 self._conclude()
             finally:
                 self._delivering.release()
-        self.close_outputs()
+        self.close_outputs(seconds)
         for app in self.apps:
             app.close()
 

@@ -146,9 +146,12 @@ class Pipeline:
         """Close outputs and app; the outputs write what they still hold."""
         self._lane.close()
 
-    def close_outputs(self) -> None:
-        """Have the outputs write what they hold, and close them; from any thread, once is enough."""
-        self._lane.close_outputs()
+    def close_outputs(self, seconds: float | None = None) -> None:
+        """Have the outputs write what they hold, and close them; from any thread, once is enough.
+
+        seconds : one that has not done so by then is named and left to itself; None: it takes as long as it takes.
+        """
+        self._lane.close_outputs(seconds)
 
     def statistics(self) -> PipelineStatistics:
         """Figures so far; may be called from any thread."""
