@@ -15,6 +15,7 @@ from parts import Endless, Keep, Live, Means
 from conditions import PATIENCE, wait_for
 from saccade import Capture, Model, open_source
 from saccade.capture import Picture, Source
+from saccade.capture.thread import CaptureStatistics
 from saccade.errors import ConfigError, SourceError
 from saccade.frame import Frame
 from saccade.networks.sharing import Networks
@@ -305,6 +306,30 @@ def test_an_output_has_one_thread_though_its_camera_was_opened_anew_meanwhile(mo
     lane.capture.stop()
     assert not slow.crowded
     assert len(slow.results) == 2
+
+
+def test_figures_that_are_asked_for_while_a_camera_is_opened_anew_count_nothing_twice(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Capture(Live("old", chain([SMALL] * 5, repeat(PATIENCE))), lazy=True)
+    lane = Lane(old, [Branch(Means(model))], depth=1)
+    old.begin()
+    wait_for(lambda: old.statistics().captured == 5)
+    statistics = old.statistics
+    opening = threading.Thread(target=lane.attach, args=[Capture(Live("new", repeat(PATIENCE)), lazy=True)])
+
+    def attached_meanwhile() -> CaptureStatistics:
+        figures = statistics()
+        if opening.ident is None:
+            opening.start()
+            wait_for(lambda: lane.capture is not old or lane._guard.locked())
+        return figures
+
+    monkeypatch.setattr(old, "statistics", attached_meanwhile)
+    assert lane.statistics().captured == 5
+    opening.join(PATIENCE)
+    assert lane.statistics().captured == 5
+    old.stop()
 
 
 def test_garbage_size_changes_floods_and_storms_leave_the_others_alone(model: Model) -> None:

@@ -355,7 +355,8 @@ class Lane:
 
     def statistics(self) -> PipelineStatistics:
         """Figures so far; may be called from any thread."""
-        captured = self.capture.statistics()
+        with self._guard:  # or what a capture that is replaced meanwhile has counted would be counted twice
+            captured, counted = self.capture.statistics(), dict(self._counted)
         seconds = max(self.last - self.first, 0.0)
         now = monotonic()
         recent = [t for t in self._recent.copy() if now - t <= RECENT_SECONDS]
@@ -367,7 +368,7 @@ class Lane:
             seconds=seconds,
             fps=self.frames / seconds if seconds else 0.0,
             recent_fps=len(recent) / span if span else 0.0,
-            **{key: before + getattr(captured, key) for key, before in self._counted.items()},
+            **{key: before + getattr(captured, key) for key, before in counted.items()},
             stages={"decode": captured.decode} | {name: watch.statistics() for name, watch in self._stages.items()},
             age=self._age.statistics(),
             device=_each(network.device for network in networks),
