@@ -17,8 +17,10 @@ from conditions import wait_for
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
 from saccade.apps.running_camera import looked_at
-from saccade.config import read_camera
+from saccade.apps.switching import Change, RunningCameras
+from saccade.config import RunConfig, read_camera
 from saccade.errors import ConfigError, SaccadeError
+from saccade.outputs.opening import Outputs
 from small_networks import classifier_network, mean_network
 from videos import numbered_avi
 
@@ -80,6 +82,33 @@ def test_a_run_that_is_over_opens_nothing_more(written: Written, tmp_path: Path)
     fleet.close()
     assert fleet.names == ("a",)
     assert not (tmp_path / "crops").exists()
+
+
+def test_what_is_opened_while_a_run_ends_is_closed_with_it(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Outputs] = []
+    closed: list[Outputs] = []
+
+    class Told(Outputs):
+        def __init__(self, config: RunConfig) -> None:
+            super().__init__(config)
+            made.append(self)
+
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    fleet = Fleet(CamerasFile(str(written.say(demo("a")))), make_outputs=Told)
+    switch = RunningCameras.switch
+
+    def end_first(cameras: RunningCameras, change: Change) -> None:
+        fleet.stop()
+        fleet.close()
+        switch(cameras, change)
+
+    monkeypatch.setattr(RunningCameras, "switch", end_first)
+    fleet.add(demo("b"), where="test")
+    assert len(made) == 2
+    assert set(made) == set(closed)
 
 
 def test_cameras_do_not_change_while_what_they_need_is_measured(written: Written) -> None:

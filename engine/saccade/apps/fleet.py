@@ -202,6 +202,8 @@ class Fleet:
             self._cameras.switch(change)
         finally:
             self._admission.restart()
+            if self._over.is_set():  # it ended meanwhile, without what was opened since
+                self.close()
 
     def _watch(self) -> None:
         """Follow the file, and tell what the cameras need of the machine."""
