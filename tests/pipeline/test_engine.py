@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, cycle, repeat
 from pathlib import Path
+from time import monotonic
 
 import psutil
 import pytest
@@ -159,7 +161,9 @@ def test_a_camera_that_has_all_workers_comes_back_from_a_hang(model: Model, monk
     check_accounts(engine)
 
 
-def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(model: Model) -> None:
+def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(
+    model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
     """Of two tickets that hang in one capture the second may be noticed when another capture runs."""
     engine = Engine([camera("bad", model, lambda: Live("bad", steady()))])
     engine.stop()  # no worker that is hired does anything
@@ -181,6 +185,10 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(m
     assert post.lane.capture is not first
     assert not post.lane.capture.ledger.sealed
     assert engine._scheduler.take(4.0) is not None, "what it has waits no less"
+    engine.remove("bad")
+    told = len(caplog.records)
+    engine._replace(_Job(replace(ticket, granted=monotonic()), post), 5.0)
+    assert len(caplog.records) == told, "a camera that was removed is not said to be opened anew"
 
 
 class SlowReader(Keep):

@@ -500,8 +500,9 @@ class Engine:
 
     def _replace(self, job: _Job, now: float) -> None:
         """Another worker in the place of one that hangs, and an end of the capture in which it does."""
-        # Several tickets may hang in one capture, and be noticed when another has taken its place.
-        if job.post.retry is None and job.ticket.granted >= job.post.opened:
+        # Several tickets may hang in one capture, and be noticed when another has taken its place, or none.
+        here = self._posts.get(job.post.camera.name) is job.post
+        if here and job.post.retry is None and job.ticket.granted >= job.post.opened:
             self._give_up(job, now)
         self._hire()
 
