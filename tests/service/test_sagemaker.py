@@ -272,7 +272,7 @@ def test_what_stays_wrong_is_one_line_at_once(service: Service, monkeypatch: pyt
     with pytest.raises(ModelError, match=r"refuses the picture: status 400: .*no JPEG header"):
         model._post(b"no picture", "image/jpeg", "application/json")
     with pytest.raises(ModelError, match=r"SageMaker takes 6291456: leave .encoding=npy out"):
-        model._line.post(bytes((6 << 20) + 1), "application/x-npy", "application/json")
+        model._line.post(bytes((6 << 20) + 1), "application/x-npy", "application/json", 99)
     model.close()
     for fault, address, problem in (
         ("", "sagemaker://saccade-spot", "there is none in eu-central-1 .Endpoint .* not found"),

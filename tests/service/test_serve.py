@@ -359,6 +359,59 @@ def test_a_cut_connection_is_tried_again(server: Server, monkeypatch: pytest.Mon
     flaky.listener.close()
 
 
+class Dripping(BaseHTTPRequestHandler):
+    """Hands requests on to a server; while `drips` is set the answer's head comes at once and its body never ends."""
+
+    protocol_version = "HTTP/1.1"
+    target = ""
+    drips = threading.Event()
+    left = threading.Semaphore(0)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        said = {name: self.headers[name] for name in ("Content-Type", "Accept")}
+        status, _, answer = fetched(self.target + self.path, body, said)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        if not self.drips.is_set():
+            self.wfile.write(answer)
+            return
+        try:
+            for index in range(len(answer)):
+                self.wfile.write(answer[index : index + 1])
+                threading.Event().wait(0.02)
+        except ConnectionError:
+            self.left.release()
+
+    def log_message(self, *_: object) -> None:
+        """Quietly."""
+
+
+def test_a_server_that_drips_ends_a_call_in_time_and_nothing_else(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_module, "BACK_OFF", 0.0)
+    monkeypatch.setattr(Dripping, "target", server.url)
+    before = set(threading.enumerate())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as there:
+        threading.Thread(target=there.serve_forever, args=(0.01,), daemon=True).start()
+        model = RemoteModel(f"http://127.0.0.1:{there.server_port}?timeout=1")
+        request = model.request()
+        Dripping.drips.set()
+        request.start()
+        with pytest.raises(DeviceError, match=r"does not answer \(no whole answer in 1 s\)"):
+            request.wait()
+        for _ in range(remote_module.TRIES):
+            assert Dripping.left.acquire(timeout=PATIENCE)
+        Dripping.drips.clear()
+        request.infer()
+        assert "boxes" in request.outputs
+        model.close()
+        assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("remote")]
+        there.shutdown()
+
+
 class Crowd(BaseHTTPRequestHandler):
     """Answers when four ask at once, and keeps their connections."""
 
@@ -384,12 +437,12 @@ def test_connections_that_a_server_has_left_cost_one_try_and_not_one_each() -> N
     threading.Thread(target=server.serve_forever, daemon=True).start()
     line = remote_module._HttpLine("http", f"127.0.0.1:{server.server_port}", "", 20.0)
     with ThreadPoolExecutor(4) as threads:
-        assert [status for status, _ in threads.map(lambda _: line.post(b"", "a/b", "a/b"), range(4))] == [200] * 4
+        assert [status for status, _ in threads.map(lambda _: line.post(b"", "a/b", "a/b", 99), range(4))] == [200] * 4
     for connection in Crowd.lines:
         connection.shutdown(socket.SHUT_RDWR)
     with pytest.raises((OSError, http.client.HTTPException)):
-        line.post(b"", "a/b", "a/b")
-    assert line.post(b"", "a/b", "a/b") == (200, b"")
+        line.post(b"", "a/b", "a/b", 99)
+    assert line.post(b"", "a/b", "a/b", 99) == (200, b"")
     line.close()
     server.shutdown()
     server.server_close()

@@ -9,9 +9,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from saccade.errors import ConfigError, OutputError
+from saccade.timed_http import TimedHttp, exchange
 
 _SECONDS = 120.0
 """How long an answer may take: a network may have to be compiled, s."""
+
+_MOST = 1 << 26
+"""Bytes of an answer."""
 
 
 def runs(config: str | None = None) -> list[dict[str, Any]]:
@@ -36,17 +40,17 @@ def the_run(config: str | None = None) -> dict[str, Any]:
 def ask(word: dict[str, Any], method: str, name: str, said: dict[str, Any] | None = None) -> Any:
     """The run's answer on a camera, or with an empty name on all; raises ConfigError with what it refuses."""
     parts = urlsplit(word["url"])
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
+    connection = TimedHttp(parts.hostname or "", parts.port, timeout=_SECONDS)
     path = "/api/cameras" + (f"/{quote(name, safe='')}" if name else "")
     headers = {"Authorization": f"Bearer {word['token']}", "Content-Type": "application/json"}
     try:
-        connection.request(method, path, None if said is None else json.dumps(said), headers)
-        answer = connection.getresponse()
-        text = answer.read().decode("utf-8", "replace")
+        body = None if said is None else json.dumps(said)
+        status, answer = exchange(connection, method, path, body, headers, seconds=_SECONDS, most=_MOST)
     except (OSError, http.client.HTTPException) as error:
         raise OutputError(f"the run with process {word['pid']} does not answer at {word['url']} ({error})") from None
     finally:
         connection.close()
-    if answer.status != 200:
+    text = answer.decode("utf-8", "replace")
+    if status != 200:
         raise ConfigError(text.strip())
     return json.loads(text)

@@ -7,7 +7,9 @@ scales and colour order are the server's affair. Outputs are parsed where the ne
 come back.
 
 Options stand in the address: `?encoding=jpeg|npy`, `?quality=1..100` of the JPEG, `?threshold=` (percent) below which
-a detector's boxes stay there, `?timeout=` in seconds; for SageMaker also `?region=`.
+a detector's boxes stay there, `?timeout=` in seconds; for SageMaker also `?region=`. The timeout is that of one try,
+from the connection to the last byte of the answer, however slowly it comes; a call is tried three times. For SageMaker
+it is that of each wait, as boto3 has it.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from saccade.networks.network import Array, Inputs, Port
 from saccade.networks.request import aligned
 from saccade.networks.spec import InputSpec, Resize
 from saccade.statistics import Stopwatch, Timing
+from saccade.timed_http import TimedHttp, TimedHttps, TooLongError, exchange
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ STARTING = 60.0  # s that an endpoint which is being started is waited for when 
 MAX_INVOCATION = 6 << 20  # bytes that SageMaker takes (BodyBlob in the model of its runtime's API)
 MAX_PIXELS = 1 << 26  # of an input
 MAX_ANSWER = 1 << 28  # bytes of an answer, and of the arrays in it unpacked
+MAX_DESCRIPTION = 1 << 22  # bytes of what a server says of itself, the names of its classes among it
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,7 @@ class RemoteModel:
         return f"<RemoteModel {self.name} on {self.device} in {self.precision}>"
 
     def _describe(self) -> dict[str, Any]:
-        said = self._post(b'{"describe":true}', "application/json", "application/json", patience=STARTING)
+        said = self._post(b'{"describe":true}', "application/json", "application/json", MAX_DESCRIPTION, STARTING)
         try:
             about = json.loads(said)
             input = about["input"]
@@ -192,8 +196,11 @@ class RemoteModel:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{self.address} is not a saccade server: {error!r}") from None
 
-    def _post(self, body: bytes, kind: str, accept: str, *, patience: float = 0.0) -> bytes:
-        """The answer, after as many tries as are worth it. patience : seconds for what is still being started."""
+    def _post(self, body: bytes, kind: str, accept: str, most: int = MAX_ANSWER, patience: float = 0.0) -> bytes:
+        """The answer, after as many tries as are worth it.
+
+        most : bytes of it. patience : seconds for what is still being started.
+        """
         problem, tries, until = "", 0, time.monotonic() + patience
         while tries < TRIES:
             if problem:
@@ -202,7 +209,9 @@ class RemoteModel:
                 time.sleep(BACK_OFF * max(tries, 1))
             try:
                 with self._watch.measure():
-                    status, answer = self._line.post(body, kind, accept)
+                    status, answer = self._line.post(body, kind, accept, most)
+            except TooLongError as error:
+                raise ModelError(f"{self.address} is not a saccade server: {error}") from None
             except (OSError, http.client.HTTPException) as error:
                 problem = str(error) or type(error).__name__
                 tries += not (isinstance(error, _StartingError) and time.monotonic() < until)
@@ -284,8 +293,8 @@ class RemoteRequest:
 class _Line(Protocol):
     advice: str
 
-    def post(self, body: bytes, kind: str, accept: str) -> tuple[int, bytes]:
-        """Status and body of the answer."""
+    def post(self, body: bytes, kind: str, accept: str, most: int) -> tuple[int, bytes]:
+        """Status and body of the answer; TooLongError where that has more than `most` bytes."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -297,30 +306,26 @@ class _HttpLine:
     advice = "check that `saccade serve` runs there"
 
     def __init__(self, scheme: str, place: str, path: str, timeout: float) -> None:
-        self._kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+        self._kind = TimedHttps if scheme == "https" else TimedHttp
         self._place = place
         self._path = quote(path.rstrip("/"), safe="/%:@!$&'()*+,;=~") + "/invocations"
         self._timeout = timeout
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[TimedHttp] = []
 
-    def post(self, body: bytes, kind: str, accept: str) -> tuple[int, bytes]:
+    def post(self, body: bytes, kind: str, accept: str, most: int) -> tuple[int, bytes]:
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._kind(self._place, timeout=self._timeout)
+        headers = {"Content-Type": kind, "Accept": accept}
         try:
-            connection.request("POST", self._path, body, {"Content-Type": kind, "Accept": accept})
-            answer = connection.getresponse()
-            content = answer.read(MAX_ANSWER + 1)
-            if len(content) > MAX_ANSWER:
-                raise ModelError(f"{self._place} answers with more than {MAX_ANSWER} bytes; that is no saccade server")
+            answer = exchange(connection, "POST", self._path, body, headers, seconds=self._timeout, most=most)
         except BaseException:
-            connection.close()
             # The others are as old: where a server was away, each of them would cost one more try.
             self.close()
             raise
         self._idle.append(connection)
-        return answer.status, content
+        return answer
 
     def close(self) -> None:
         with contextlib.suppress(IndexError):  # others take from it meanwhile
@@ -354,7 +359,7 @@ class _SageMakerLine:
             raise ConfigError(f"sagemaker://{endpoint}: {error}") from None
         self._endpoint = endpoint
 
-    def post(self, body: bytes, kind: str, accept: str) -> tuple[int, bytes]:
+    def post(self, body: bytes, kind: str, accept: str, most: int) -> tuple[int, bytes]:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ReadTimeoutError
 
         if len(body) > MAX_INVOCATION:
@@ -366,7 +371,7 @@ class _SageMakerLine:
             answer = self._client.invoke_endpoint(
                 EndpointName=self._endpoint, ContentType=kind, Accept=accept, Body=body
             )
-            content: bytes = answer["Body"].read(MAX_ANSWER + 1)
+            content: bytes = answer["Body"].read(most + 1)
         except ClientError as error:
             return self._refused(error.response)
         except NoCredentialsError:
@@ -378,8 +383,8 @@ class _SageMakerLine:
             raise _StartingError(str(error)) from error
         except BotoCoreError as error:
             raise OSError(str(error)) from error
-        if len(content) > MAX_ANSWER:
-            raise ModelError(f"sagemaker://{self._endpoint} answers with more than {MAX_ANSWER} bytes")
+        if len(content) > most:
+            raise TooLongError(f"an answer of more than {most} bytes")
         return 200, content
 
     def _refused(self, response: Any) -> tuple[int, bytes]:
