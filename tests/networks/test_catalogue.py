@@ -6,8 +6,8 @@ import hashlib
 import resource
 import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -169,6 +169,41 @@ def test_a_server_that_stalls(server: Server, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(DownloadError, match="timed out"):
         fetch(promised(server), tmp_path / "m.bin")
     over.set()
+
+
+def drip(piece: int, pause: float) -> Callable[[Handler], None]:
+    """Sends what is asked for in pieces of so many bytes, as long as somebody takes it."""
+
+    def do_get(self: Handler) -> None:
+        self.send_response(200)
+        self.end_headers()
+        never = threading.Event()
+        with suppress(ConnectionError):
+            for at in range(0, len(self.server.content), piece):
+                self.wfile.write(self.server.content[at : at + piece])
+                never.wait(pause)
+
+    return do_get
+
+
+def test_a_download_that_drips_ends(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(Handler, "do_GET", drip(1, 0.01))
+    server.content = CONTENT[:300]
+    with pytest.raises(DownloadError, match=r"timed out|no whole answer in 0.3 s, and less"):
+        fetch(promised(server, content=server.content), tmp_path / "m.bin")
+    assert folder_is_clean(tmp_path)
+
+
+def test_a_download_that_is_slow_and_steady_takes_its_time(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "_TIMEOUT", 1)
+    monkeypatch.setattr(catalogue, "_TRIES", 1)
+    monkeypatch.setattr(Handler, "do_GET", drip(1000, 0.1))
+    server.content = CONTENT[:20_000]
+    fetch(promised(server, content=server.content), tmp_path / "m.bin")
+    assert (tmp_path / "m.bin").read_bytes() == server.content
 
 
 def test_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from saccade.errors import DownloadError, ModelError
 from saccade.networks.spec import InputSpec
 from saccade.private import private_folder
 from saccade.storage import atomic
+from saccade.timed_http import TimedHttp, TimedHttps
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -39,7 +41,8 @@ _log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 18  # bytes
 _TRIES = 3
-_TIMEOUT = 20  # s without a byte
+_SLOWEST = 1 << 10  # bytes a second that keep a download going
+_TIMEOUT = 20  # s that it may bring less
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +378,7 @@ def _transfer(file: File, part: Path) -> None:
     request = urllib.request.Request(file.origin, headers={"User-Agent": "saccade"})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+    with urllib.request.build_opener(_Http, _Https).open(request, timeout=_TIMEOUT) as response:
         resumed = have > 0 and response.status == 206
         with part.open("ab" if resumed else "wb") as out:
             left = file.size - (have if resumed else 0)
@@ -386,6 +389,16 @@ def _transfer(file: File, part: Path) -> None:
                 left -= len(block)
     if left > 0:
         raise OSError(f"the connection broke {left} bytes before the end")
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(TimedHttp, slowest=_SLOWEST), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(TimedHttps, slowest=_SLOWEST), req)
 
 
 def _fetch_wheel(wheel: Wheel, names: list[str], files: list[File]) -> None:
