@@ -18,7 +18,7 @@ from capture_tools import mark, scene, write_video
 import memory
 from conditions import PATIENCE
 from saccade.capture import Capture, jpeg, markers, open_source, still
-from saccade.capture.arrays import read_npy, read_npz
+from saccade.capture.arrays import MOST_ARRAYS, read_npy, read_npz
 from saccade.errors import JpegError, SourceError
 
 SIDE = 12_000
@@ -153,6 +153,8 @@ def npy(header: str, data: bytes = b"") -> bytes:
         "{'descr': ('<f4', 10**30), 'fortran_order': False, 'shape': (1,)}",
         "{'descr': [(('a',), '<f4')], 'fortran_order': False, 'shape': (1,)}",
         f"{{'descr': '<f4', 'fortran_order': False, 'shape': (0, {1 << 70})}}",
+        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({'1,' * 70})}}",
+        f"{{'descr': '|u1', 'fortran_order': False, 'shape': (2,2,{'1,' * 70})}}",
         "[" * 9000,
         "-" * 9000 + "1",
         "{'descr': ",
@@ -185,6 +187,16 @@ def test_an_npz_bomb_is_not_unpacked() -> None:
     assert memory.peak() - before < 16 << 20
     with pytest.raises(SourceError):
         read_npz(file.getvalue()[:200], 1 << 20)
+
+
+def test_an_npz_of_more_arrays_than_anybody_sends_is_not_opened() -> None:
+    file = io.BytesIO()
+    one = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}\n", b"x")
+    with zipfile.ZipFile(file, "w") as archive:
+        for index in range(MOST_ARRAYS + 1):
+            archive.writestr(str(index), one)
+    with pytest.raises(SourceError, match=f"{MOST_ARRAYS + 1} arrays; expected at most"):
+        read_npz(file.getvalue(), 1 << 24)
 
 
 def test_infer_refuses_in_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from saccade.errors import SourceError
 
 Array = NDArray[Any]
 
+MOST_ARRAYS = 10_000
+"""Arrays in one file; `zipfile` keeps ten times as much of each as its entry has."""
+
 MOST_HEADER = 10_000
 """Bytes that a header may have, as in NumPy itself, which writes 128 for a picture."""
 
@@ -35,11 +38,14 @@ def read_npy(data: bytes | memoryview) -> Array:
     if dtype.kind not in "biuf":
         raise SourceError(f"array of {dtype}; expected numbers")
     if any(type(side) is not int or not 0 <= side < _LARGEST_SIDE for side in shape):
-        raise SourceError(f"array of shape {shape}; expected whole numbers from 0 up")
+        raise SourceError(f"array of shape {str(shape)[:200]}; expected whole numbers from 0 up")
     needed, there = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
     if needed != there:
         raise SourceError(f"array {list(shape)} of {dtype} needs {needed} bytes and has {there}")
-    return np.ndarray(shape, dtype, buffer=data, offset=stream.tell(), order="F" if by_columns else "C")
+    try:
+        return np.ndarray(shape, dtype, buffer=data, offset=stream.tell(), order="F" if by_columns else "C")
+    except ValueError as error:  # too many sides, or too long beside one of 0
+        raise SourceError(f"array of shape {str(shape)[:200]}: {error}") from None
 
 
 _LARGEST_SIDE = 1 << 31
@@ -50,6 +56,9 @@ def read_npz(data: bytes, most: int) -> dict[str, Array]:
 
     Raises `SourceError` where it is no such file or would unpack to more.
     """
+    entries = data.count(b"PK\x01\x02")
+    if entries > MOST_ARRAYS:
+        raise SourceError(f"{entries} arrays; expected at most {MOST_ARRAYS}")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
