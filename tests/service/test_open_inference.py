@@ -13,9 +13,13 @@ import openvino as ov
 import pytest
 from pages import fetched
 
+from memory import peak, reset_peak
 from saccade import Model
 from saccade.config.commands import ServeConfig
-from saccade.service.serve import Server, Service, open_served
+from saccade.networks.network import Port
+from saccade.service import tensors
+from saccade.service.limits import RefusedError
+from saccade.service.serve import MAX_BODY, Server, Service, open_served
 from small_networks import classifier, detector
 
 HEADER = "Inference-Header-Content-Length"
@@ -139,6 +143,61 @@ def test_says_what_is_wrong_with_a_request(server: Server, picture: np.ndarray, 
     status, _, body = ask(server, "/v2/models/small/infer", json.dumps(asked).encode())
     assert status == 400
     assert message in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("[]," * 8000 + "[]", "8006 values; 4864 are taken"),
+        ("[" * 4200 + "1" + "]" * 4200, "4203 lists; 4149 are taken"),
+        ('{"a":{"b":' * 2100 + "1" + "}}" * 2100, "4202 objects; 4096 are taken"),
+        ('"' + "x" * 311_296 + '"', "bytes of JSON; 311296 are taken"),
+    ],
+)
+def test_json_that_holds_more_than_the_inputs_take_is_not_unpacked(server: Server, data: str, what: str) -> None:
+    head = json.dumps(request_of(np.zeros((1, 3, 16, 16)), data=["data"]))
+    status, _, body = ask(server, "/v2/models/small/infer", head.replace('"data"]', data + "]").encode())
+    assert status == 413
+    assert json.loads(body)["error"].endswith(f"{what}; tensors as bytes (binary_data_size) take a quarter of the room")
+
+
+def test_a_request_takes_memory_by_what_the_inputs_take(server: Server) -> None:
+    """A long text among numbers, of which NumPy would give each the length, and a body full of lists."""
+    (large,) = (Port("data", (1, 3, 640, 640), np.dtype(np.float32)),)
+    text = json.dumps(request_of(np.zeros((1, 3, 16, 16)), data=["x" * 40_000] + [""] * 4000)).encode()
+    lists = json.dumps(request_of(np.zeros((1, 3, 640, 640)), data=[[]] * (6 << 20))).encode()
+    before = reset_peak()
+    assert ask(server, "/v2/models/small/infer", text)[0] == 400
+    with pytest.raises(RefusedError, match="values; 1232896 are taken"):
+        tensors.read(memoryview(lists), None, [large], [])
+    assert peak() - before < 64 << 20
+
+
+def test_a_large_picture_may_come_as_text() -> None:
+    large = Port("data", (1, 3, 640, 640), np.dtype(np.float32))
+    picture = np.random.default_rng(1).random(large.shape, np.float32)
+    for data in (picture.ravel().tolist(), picture.tolist()):
+        body = json.dumps(request_of(picture, data=data)).encode()
+        assert len(body) < MAX_BODY
+        np.testing.assert_array_equal(tensors.read(memoryview(body), None, [large], []).inputs["data"], picture)
+
+
+def test_numbers_that_a_type_cannot_hold_are_told_and_others_are_exact() -> None:
+    def stored(datatype: str, *values: object) -> list[Any]:
+        port = Port("data", (len(values),), tensors.DATATYPES[datatype])
+        asked = request_of(np.zeros(len(values)), datatype=datatype, data=values)
+        return tensors.read(memoryview(json.dumps(asked).encode()), None, [port], []).inputs["data"].tolist()
+
+    for datatype, *values in (
+        ("INT64", 2**63 - 1, -(2**63)), ("UINT64", 2**64 - 1, 0), ("INT8", -128, 127), ("FP64", 0.1, 3), ("BOOL", True),
+    ):  # fmt: skip
+        assert stored(str(datatype), *values) == values
+    for datatype, *values in (
+        ("INT64", 2**63), ("UINT8", -1), ("INT8", 128), ("INT32", 1.0), ("FP16", 70_000), ("FP32", 10**400),
+        ("BOOL", 1), ("FP32", True), ("FP32", None), ("FP32", "1"), ("FP32", {}),
+    ):  # fmt: skip
+        with pytest.raises(RefusedError, match=f"values that {datatype} cannot hold"):
+            stored(str(datatype), *values)
 
 
 def test_says_what_is_wrong_with_bytes(server: Server, picture: np.ndarray) -> None:

@@ -137,6 +137,7 @@ def test_several_pictures_at_once(server: Server, local: Predictor, portrait: ND
         (npy(np.asfortranarray(np.zeros((4, 5, 3), np.uint8))), "application/x-npy", 400, "by columns; expected uint8"),
         (b"{", "application/json", 400, "not JSON"),
         (b"[1]", "application/json", 400, "may only ask"),
+        (b"[" + b"[]," * 1000 + b"{", "application/json", 400, "may only ask"),
     ],
 )
 def test_bad_requests_say_what_is_wrong(body: bytes, kind: str, status: int, complaint: str, server: Server) -> None:

@@ -103,10 +103,18 @@ class OpenInference:
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding != "identity":
             raise RefusedError(415, f"content encoding {encoding[:40]!r} is not known; send the body as it is")
-        async with body_of(request) as body:
-            with self._service.admitted():
-                header = request.headers.get(HEADER_LENGTH)
-                answer, length = await self._service.in_turn(self._run, name, memoryview(body).toreadonly(), header)
+        header = request.headers.get(HEADER_LENGTH)
+        try:
+            async with body_of(request) as body:
+                with self._service.admitted():
+                    said = memoryview(body).toreadonly()
+                    answer, length = await self._service.in_turn(self._run, name, said, header)
+        except RefusedError as error:
+            if error.status != 413 or header is not None:
+                raise
+            raise RefusedError(
+                413, f"{error}; tensors as bytes (binary_data_size) take a quarter of the room"
+            ) from None
         if length == len(answer):
             return Response(answer, media_type=JSON)
         return Response(answer, media_type=BYTES, headers={HEADER_LENGTH: str(length)})

@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 MAX_BODY = 25 << 20
 """Largest request, bytes; what comes through SageMaker has 6 MiB at most."""
 
+MAX_JSON = 1 << 10
+"""Bytes of JSON at /invocations, which has one short question only; more is not looked at."""
+
 MAX_BATCH = 64
 """Most pictures in one array."""
 
@@ -373,7 +376,7 @@ def _array(body: Body) -> NDArray[np.uint8]:
 
 def _json(body: Body) -> dict[str, Any]:
     try:
-        value = json.loads(bytes(body))
+        value = json.loads(bytes(body)) if len(body) <= MAX_JSON else None
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"the body is not JSON: {error}") from None
     return value if isinstance(value, dict) else {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,6 +33,19 @@ _UNKNOWN = ("classification", "shared_memory_region")
 """Parameters that would change the answer, of extensions that are not spoken here."""
 
 
+_MOST_OPEN = 1 << 22
+"""Values of an input whose shape the network leaves open."""
+
+_BESIDE = 4096
+"""Values, lists and objects of a request that are no tensor's."""
+
+_MOST_BYTES = 64
+"""Of text for one value, blanks among them."""
+
+_TYPES: Mapping[str, frozenset[type]] = {"b": frozenset({bool}), "f": frozenset({int, float})}
+"""What JSON has for a kind of elements; for whole ones int alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request. inputs : arrays by the ports' names. outputs : (name, as bytes) in the order of the answer."""
@@ -49,10 +63,10 @@ def datatype(dtype: np.dtype[Any]) -> str:
 def read(body: memoryview, header: str | None, inputs: Sequence[Port], outputs: Sequence[Port]) -> Asked:
     """A request for a network with these ports.
 
-    header : the value of Inference-Header-Content-Length. Raises RefusedError 400.
+    header : the value of Inference-Header-Content-Length. Raises RefusedError 400, or 413 for more than they take.
     """
     length = _header_length(header, len(body))
-    said = _object(_json(body[:length]), "the request")
+    said = _object(_json(body[:length], inputs), "the request")
     identity = said.get("id", "")
     if not isinstance(identity, str):
         raise RefusedError(400, f"id is {_short(identity)}; expected a string")
@@ -95,15 +109,33 @@ def _header_length(text: str | None, size: int) -> int:
     return int(text)
 
 
-def _json(body: memoryview) -> Any:
+def _json(body: memoryview, inputs: Sequence[Port]) -> Any:
     try:
-        return json.loads(bytes(body), parse_constant=_refuse_constant)
+        return json.loads(_text(body, inputs), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RefusedError(
             400,
             f"the request is not JSON: {error}; where tensors follow as bytes, Inference-Header-Content-Length has to "
             "say how long the JSON is",
         ) from None
+
+
+def _text(body: memoryview, inputs: Sequence[Port]) -> str:
+    """The text of a request, which holds no more than these inputs take: as objects it has up to forty times the size.
+
+    Raises RefusedError 413.
+    """
+    fixed = [port.shape for port in inputs if -1 not in port.shape]
+    other = _MOST_OPEN * (len(inputs) - len(fixed)) + _BESIDE
+    values = sum(map(math.prod, fixed)) + other
+    lists = sum(math.prod(shape[:axis]) for shape in fixed for axis in range(len(shape))) + other
+    if len(body) > _MOST_BYTES * values:
+        raise RefusedError(413, f"the request has {len(body)} bytes of JSON; {_MOST_BYTES * values} are taken")
+    text = str(body, "utf-8-sig")
+    for what, sign, most in (("values", ",", values), ("lists", "[", lists), ("objects", "{", _BESIDE)):
+        if (there := text.count(sign)) > most:
+            raise RefusedError(413, f"the request has {there} {what}; {most} are taken")
+    return text
 
 
 def _refuse_constant(word: str) -> float:
@@ -166,20 +198,21 @@ def _values(one: Mapping[str, Any], name: str, dtype: np.dtype[Any], shape: tupl
     data = one.get("data")
     if not isinstance(data, list):
         raise RefusedError(400, f"input {name!r} has no data; expected a list of {math.prod(shape)} values")
-    try:
-        values: NDArray[Any] = np.array(data)
-    except ValueError:
-        raise RefusedError(400, f"input {name!r}: data is nested unevenly; expected {list(shape)} or flat") from None
+    # As objects: a text among numbers would make NumPy give each of them its length.
+    values: NDArray[Any] = np.array(data, dtype=object)
+    types = set(map(type, values.ravel()))
+    if list in types:
+        raise RefusedError(400, f"input {name!r}: data is nested unevenly; expected {list(shape)} or flat")
     if values.shape not in (shape, (math.prod(shape),)):
         raise RefusedError(
             400,
             f"input {name!r}: data is {list(values.shape)}; expected {math.prod(shape)} values, flat or {list(shape)}",
         )
-    kinds = {"b": "b", "f": "iuf"}.get(dtype.kind, "iu")
-    with np.errstate(over="ignore", invalid="ignore"):
-        stored = values.astype(dtype) if values.size == 0 or values.dtype.kind in kinds else None
-    holds = stored is not None and (np.isfinite(stored).all() if dtype.kind == "f" else np.array_equal(stored, values))
-    if stored is None or (values.size and not holds):
+    stored: Array | None = None
+    if types <= _TYPES.get(dtype.kind, {int}):
+        with np.errstate(over="ignore"), suppress(OverflowError):
+            stored = values.astype(dtype)
+    if stored is None or (dtype.kind == "f" and not np.isfinite(stored).all()):
         raise RefusedError(400, f"input {name!r}: data has values that {one['datatype']} cannot hold")
     return stored.reshape(shape)
 
