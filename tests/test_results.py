@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memory import peak, reset_peak
 from saccade.results import Detections, Masks, Segmentation
 
 
@@ -71,6 +72,13 @@ def test_shares_are_parts_of_the_map_largest_first(dtype: type) -> None:
     shares = Segmentation(labels, np.zeros(4, np.float32)).shares()
     assert list(shares.items()) == [(0, 0.625), (2, 0.25), (7, 0.125)]
     assert Segmentation(np.empty((0, 0), dtype), np.zeros(4, np.float32)).shares() == {}
+
+
+def test_shares_take_memory_by_the_map_and_not_by_the_numbers_in_it() -> None:
+    labels = np.array([[0, 1 << 26], [1 << 26, 3]], np.int32)
+    before = reset_peak()
+    assert Segmentation(labels, np.zeros(4, np.float32)).shares() == {1 << 26: 0.5, 0: 0.25, 3: 0.25}
+    assert peak() - before < 64 << 20
 
 
 class TestSupervision:

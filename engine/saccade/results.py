@@ -301,9 +301,14 @@ class Segmentation:
 
     def shares(self) -> dict[int, float]:
         """Part of the map that each class has, largest first."""
-        counts = np.bincount(self.labels.ravel()) if self.labels.size else np.empty(0, np.intp)
-        order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-        return {int(label): float(counts[label] / self.labels.size) for label in order}
+        if self.labels.dtype == np.uint8:
+            counts = np.bincount(self.labels.ravel())
+            present = counts.nonzero()[0]
+            counts = counts[present]
+        else:  # a number that is no class would have bincount count as far as that
+            present, counts = np.unique(self.labels, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        return {int(present[i]): float(counts[i] / self.labels.size) for i in order}
 
     def placed(self, view: View) -> Segmentation:
         """In source px, from those of the network's input."""
