@@ -465,5 +465,17 @@ def test_settings_come_from_the_environment() -> None:
     assert EmotionSettings.from_environment({"EMOTION_THRESHOLD": "25.5", "KEEP_DAYS": "3"}) == EmotionSettings(
         threshold=25.5, keep_days=3
     )
-    with pytest.raises(ValueError, match="KEEP_DAYS is 'soon'; expected int"):
-        EmotionSettings.from_environment({"KEEP_DAYS": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("KEEP_DAYS", "soon", "a whole number of at least 1"), ("KEEP_DAYS", "0", "a whole number of at least 1"),
+        ("WORKERS", "0", "a whole number of at least 1"), ("WORKERS", "2.5", "a whole number of at least 1"),
+        ("EMOTION_THRESHOLD", "10%", "a number of at least 0"), ("EMOTION_THRESHOLD", "nan", "a number of at least 0"),
+        ("EMOTION_THRESHOLD", "inf", "a number of at least 0"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_no_number_is_named(name: str, text: str, wanted: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is '{text}'; expected {wanted}$"):
+        EmotionSettings.from_environment({name: text})

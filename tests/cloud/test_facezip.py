@@ -413,6 +413,21 @@ def test_settings_come_from_the_environment() -> None:
     assert FaceZipSettings.from_environment({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}).max_pixels < 24_000_000
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("CONFIDENCE_THRESHOLD", "high", "a number of at least 0"),
+        ("CONFIDENCE_THRESHOLD", "nan", "a number of at least 0"),
+        ("MAX_PIXELS", "64e6", "a whole number of at least 1"),
+        ("MAX_PIXELS", "-1", "a whole number of at least 1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "all", "a whole number of at least 0"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_no_number_is_named(name: str, text: str, wanted: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is '{text}'; expected {wanted}$"):
+        FaceZipSettings.from_environment({name: text})
+
+
 def test_what_is_no_photo_is_told_before_it_is_read_whole() -> None:
     with pytest.raises(ConfigError, match="/dev/zero: expected a JPEG or PNG of up to 15 MiB"):
         zip_faces(lambda _: None, {}, Path("/dev/zero"), None)

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from saccade.cloud.aws import REFUSED, Clients, code
+from saccade.cloud.environment import number
 from saccade.cloud.events import MAX_KEY_BYTES, EventError, Message, StoredPicture, messages
 
 if TYPE_CHECKING:
@@ -90,25 +91,21 @@ class EmotionSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> EmotionSettings:
-        """Settings from ``TABLE_NAME``, ``METRIC_NAMESPACE``, ``EMOTION_THRESHOLD`` and so on; empty means default."""
-        names = {
-            "table": ("TABLE_NAME", str),
-            "namespace": ("METRIC_NAMESPACE", str),
-            "metric": ("METRIC_NAME", str),
-            "threshold": ("EMOTION_THRESHOLD", float),
-            "prefix": ("FACES_PREFIX", str),
-            "rejected": ("REJECTED_PREFIX", str),
-            "keep_days": ("KEEP_DAYS", int),
-            "workers": ("WORKERS", int),
-        }
-        given: dict[str, Any] = {}
-        for name, (variable, kind) in names.items():
-            if text := environment.get(variable):
-                try:
-                    given[name] = kind(text)
-                except ValueError:
-                    raise ValueError(f"{variable} is {text!r}; expected {kind.__name__}") from None
-        return cls(**given)
+        """Settings from ``TABLE_NAME``, ``METRIC_NAMESPACE``, ``EMOTION_THRESHOLD`` and so on; empty means default.
+
+        Raises ValueError for what is no number.
+        """
+        default = cls()
+        return cls(
+            table=environment.get("TABLE_NAME") or default.table,
+            namespace=environment.get("METRIC_NAMESPACE") or default.namespace,
+            metric=environment.get("METRIC_NAME") or default.metric,
+            threshold=number(environment, "EMOTION_THRESHOLD", default.threshold),
+            prefix=environment.get("FACES_PREFIX") or default.prefix,
+            rejected=environment.get("REJECTED_PREFIX") or default.rejected,
+            keep_days=number(environment, "KEEP_DAYS", default.keep_days, least=1),
+            workers=number(environment, "WORKERS", default.workers, least=1),
+        )
 
 
 class TryAgainError(Exception):

@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from saccade.cloud.aws import REFUSED, Clients, code
+from saccade.cloud.environment import number
 from saccade.cloud.events import MAX_KEY_BYTES, EventError, messages
 from saccade.cloud.upload import S3Writer
 
@@ -89,17 +90,20 @@ class FaceZipSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> FaceZipSettings:
-        """Settings from ``INPUT_BUCKET_NAME``, ``OUTPUT_BUCKET_NAME``, ``CONFIDENCE_THRESHOLD`` and so on."""
+        """Settings from ``INPUT_BUCKET_NAME``, ``OUTPUT_BUCKET_NAME``, ``CONFIDENCE_THRESHOLD`` and so on.
+
+        Empty means default. Raises ValueError for what is no number.
+        """
         default = cls()
-        memory = int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") or 0) << 20
+        memory = number(environment, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0) << 20
         fits = (memory - _AT_REST) // _BYTES_PER_PIXEL if memory else default.max_pixels
         return cls(
             input_bucket=environment.get("INPUT_BUCKET_NAME", ""),
             input_file=environment.get("INPUT_FILE", ""),
             output_bucket=environment.get("OUTPUT_BUCKET_NAME", ""),
             output=environment.get("OUTPUT_FOLDER", ""),
-            confidence=float(environment.get("CONFIDENCE_THRESHOLD") or default.confidence),
-            max_pixels=max(1, min(int(environment.get("MAX_PIXELS") or default.max_pixels), fits)),
+            confidence=number(environment, "CONFIDENCE_THRESHOLD", default.confidence),
+            max_pixels=max(1, min(number(environment, "MAX_PIXELS", default.max_pixels, least=1), fits)),
         )
 
 
