@@ -55,7 +55,9 @@ def test_a_source_that_cannot_be_opened_ends_the_run(capfd: pytest.CaptureFixtur
     assert '"spooled": 7' not in said.out
 
 
-def test_a_run_of_pictures_ends_by_itself_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_pictures_ends_by_itself_with_a_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], proxied: list[str]
+) -> None:
     from saccade.networks.catalogue import pull
 
     pictures = tmp_path / "pictures"
@@ -77,3 +79,14 @@ def test_a_run_of_pictures_ends_by_itself_with_a_summary(tmp_path: Path, capsys:
     assert "2 crops in" in said
     assert "camera-1: 2 crops spooled, 2 in the bucket, 0 still to be sent" in said
     assert (tmp_path / "kept" / "saccade-rekognize-emotions.log").is_file()
+    assert proxied == [], "nothing of it is the world's"
+
+
+@pytest.mark.parametrize(
+    ("said", "direct"), [({}, "localhost,127.0.0.1,box"), ({"NO_PROXY": "a,b"}, "a,b,localhost,127.0.0.1,box"),
+                         ({"no_proxy": "*", "NO_PROXY": "a"}, "*,localhost,127.0.0.1,box")]
+)  # fmt: skip
+def test_cameras_keep_what_the_environment_says_of_proxies(said: dict[str, str], direct: str) -> None:
+    from saccade.deploy.demo import direct_hosts
+
+    assert direct_hosts(said, "http://box:1234") == direct

@@ -98,8 +98,9 @@ def test_two_cameras_of_one_stack_spool_send_and_are_counted_apart(demo: CloudDe
 
 
 def test_a_photo_is_zipped_by_the_function_in_its_own_runtime(
-    demo: CloudDemo, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    demo: CloudDemo, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    proxied: list[str],
+) -> None:  # fmt: skip
     from saccade.cli import main
 
     calls: list[tuple[str, dict[str, Any]]] = []
@@ -119,6 +120,7 @@ def test_a_photo_is_zipped_by_the_function_in_its_own_runtime(
     }  # fmt: skip
     with zipfile.ZipFile(tmp_path / "faces.zip") as archive:
         assert archive.namelist() == ["HAPPY/cropped_1.png"]
+    assert proxied == []
     owners = {operation: request.get("ExpectedBucketOwner") for operation, request in calls if "Object" in operation}
     assert owners == {"PutObject": DEFAULT_ACCOUNT_ID, "GetObject": DEFAULT_ACCOUNT_ID}
     text = tmp_path / "text.jpg"

@@ -269,7 +269,8 @@ def _zip(options: argparse.Namespace) -> int:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
 
-        patient = Config(read_timeout=READ_TIMEOUT)
+        # A local cloud is asked directly, whatever proxy the environment names for the world.
+        patient = Config(read_timeout=READ_TIMEOUT, proxies={} if options.endpoint else None)
         try:
             key = "local" if options.endpoint else None  # a local cloud on loopback takes any
             region = options.region or ("eu-central-1" if options.endpoint else None)

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from saccade.address import without_credentials
 from saccade.config.toml import as_toml
@@ -161,6 +162,7 @@ class EdgeProcess:
         environment = {
             **kept, **aws.credentials, "AWS_REGION": aws.region, "AWS_DEFAULT_REGION": aws.region,
             "AWS_ENDPOINT_URL": aws.endpoint, "AWS_IOT_THING_NAME": "local", "SACCADE_CONFIG": str(file),
+            "no_proxy": direct_hosts(kept, aws.endpoint),
         }  # fmt: skip
         command = [sys.executable, "-u", "-c", "from saccade.service.edge import main; raise SystemExit(main('faces'))"]
         with (folder / "device.log").open("ab") as output:
@@ -231,6 +233,12 @@ class EdgeProcess:
         except (OSError, ValueError):
             return {}
         return said if isinstance(said, dict) else {}
+
+
+def direct_hosts(environment: Mapping[str, str], endpoint: str) -> str:
+    """Hosts that no proxy is asked for: those of the environment, and this machine; cameras may need the proxy."""
+    said = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    return ",".join(filter(None, [said, "localhost", "127.0.0.1", urlsplit(endpoint).hostname]))
 
 
 def _cameras(sources: Sequence[str]) -> str:
