@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,12 @@ from saccade.cli.device import with_cameras
 from saccade.config import RunConfig
 from saccade.deploy import component, device, wheelhouse
 from saccade.deploy.account import Account
+from saccade.deploy.model_folder import together
 from saccade.errors import ConfigError
+from saccade.formats.load import identify, read_model
+from saccade.formats.parts import parts_of
 from saccade.outputs.upload import crop_key
+from small_networks import field, tensorflow_relu
 
 from .conftest import LAMBDAS
 
@@ -67,7 +72,10 @@ def test_a_component_brings_the_networks_that_its_app_takes_where_none_is_given(
     }  # fmt: skip
 
 
-def test_a_device_installs_what_the_lock_names_and_nothing_else(tmp_path: Path) -> None:
+def test_a_device_installs_what_the_lock_names_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # pip would take a checkout there for what is installed
     wheel = small_wheel(tmp_path)
     lock = tmp_path / "constraints.txt"
     lock.write_text(wheelhouse.lock(wheelhouse.requirements(wheel), HERE))
@@ -367,6 +375,116 @@ def test_several_cameras_go_with_all_that_their_apps_need(demo: Path, tmp_path: 
         file.write_text(text)
         with pytest.raises(ConfigError, match=fault):
             with_cameras(str(file), app, {})
+
+
+def made(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def onnx_of_weights(name: str) -> bytes:
+    """A network that adds four numbers, which lie in a file."""
+    tensor = field(1, 4) + field(2, 1) + field(8, "w") + field(14, 1)
+    tensor += field(13, field(1, "location") + field(2, name)) + field(13, field(1, "length") + field(2, "16"))
+    node = field(1, "x") + field(1, "w") + field(2, "y") + field(4, "Add")
+    ports = [field(1, n) + field(2, field(1, field(1, 1) + field(2, field(1, field(1, 4))))) for n in "xy"]
+    graph = field(1, node) + field(2, "g") + field(5, tensor) + field(11, ports[0]) + field(12, ports[1])
+    return field(1, 8) + field(7, graph) + field(8, field(2, 13))
+
+
+CAFFE = {"deploy.prototxt": b'name: "net" layer { }', "iter_450000.caffemodel": b"1", "deploy.labels": b"cat\ndog\n"}
+IR = (
+    b'<net name="n" version="11"><layers><layer id="0" name="c" type="Const" version="opset1">'
+    b'<data element_type="f32" shape="1" offset="0" size="4"/><output><port id="0" precision="FP32"><dim>1</dim></port>'
+    b"</output></layer></layers><edges/></net>"
+)
+MXNET = {"net-symbol.json": b'{"nodes": []}', "net-0007.params": b"1"}
+ONNX = {"add.onnx": onnx_of_weights("./weights/part.0"), "weights/part.0": bytes(16), "metadata.yaml": b"task: detect\n"}
+
+
+def installed(files: Mapping[str, Path], work: Path) -> Path:
+    """The folder that a function of these models runs in, by the recipe's own step."""
+    made(work / "unpacked/saccade/models", {name: path.read_bytes() for name, path in files.items()})
+    for function in component.FOLDERS.values():
+        recipe = component.recipe(LAMBDAS / function, "b/f", "0.1.0")["Manifests"][0]["Lifecycle"]
+        assert recipe["run"]["Script"].startswith("cd {work:path}/cache/models && ")
+        step = recipe["install"]["Script"].partition("requirements.lock\n")[2]
+        step = step.replace("{work:path}", str(work)).replace("{artifacts:decompressedPath}", str(work / "unpacked"))
+        subprocess.run(["sh", "-ec", step], check=True)
+    return work / "cache" / "models"
+
+
+def test_all_files_of_a_model_go_with_it_whatever_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = tensorflow_relu(tmp_path / "graph.pb").read_bytes()
+    saved = {"saved_model.pb": field(1, 1) + field(2, field(2, graph)), "assets/notes": b"1"}
+    given = {"deploy.prototxt": CAFFE, "net-symbol.json": MXNET, "add.onnx": ONNX, "birds": saved}
+    for name, files in given.items():
+        made(tmp_path / name / "birds" if files is saved else tmp_path / name, files)
+    sent = together([tmp_path / name / name for name in given])
+    assert sent.networks == tuple(given)
+    assert set(sent.files) == {*CAFFE, *MXNET, *ONNX, *(f"birds/{name}" for name in saved)}
+    assert with_cameras_of(tmp_path, sent.networks, sent.files) == {"cameras.toml", *sent.files}
+
+    made(tmp_path / "cache/models", {"iter_7.caffemodel": b"of the deployment before"})
+    monkeypatch.chdir(installed(sent.files, tmp_path))
+    for name, files in given.items():
+        assert {Path(part).name for part in parts_of(identify(name))} == {
+            Path(part).name for part in files if not part.endswith((".labels", ".yaml"))
+        }
+    assert read_model("add.onnx").inputs[0].shape == [4]
+    assert read_model("birds").inputs[0].shape == [1, 4, 4, 3]
+
+
+def with_cameras_of(folder: Path, models: Sequence[str], files: Mapping[str, Path]) -> set[str]:
+    """Names of what goes along with cameras of these models."""
+    tables = (f'[[camera]]\nname = "c{n}"\nsource = "demo:"\nmodel = "{name}"\n' for n, name in enumerate(models))
+    (folder / "cameras.toml").write_text("".join(tables))
+    return set(with_cameras(str(folder / "cameras.toml"), "detect", files))
+
+
+@pytest.mark.parametrize(
+    ("models", "files", "fault"),
+    [
+        (["deploy.prototxt"], {**CAFFE, "iter_450000.caffemodel": None},
+         "/deploy.prototxt: its weights are missing; put deploy.caffemodel beside it"),
+        (["net-symbol.json"], {**MXNET, "net-0007.params": None},
+         "/net-symbol.json: its weights are missing; put net-0000.params beside it"),
+        (["add.onnx"], {**ONNX, "weights/part.0": None},
+         "/add.onnx needs its weights, but './weights/part.0' is missing; put it beside the .onnx"),
+        (["net.xml"], {"net.xml": IR}, "/net.xml needs its weights, but net.bin is missing; put it beside the .xml"),
+        (["a/x.prototxt", "b/y.prototxt"],
+         {"a/x.prototxt": b"layer { }", "a/1.caffemodel": b"1", "b/y.prototxt": b"layer { }", "b/2.caffemodel": b"2"},
+         "/a/x.prototxt: which of 1.caffemodel, 2.caffemodel are its weights? Call one x.caffemodel"),
+        (["a/add.onnx", "b/add.onnx"], {"a/add.onnx": ONNX["add.onnx"], "b/add.onnx": onnx_of_weights("w")},
+         "differ, and on the device both would be add.onnx; call one otherwise"),
+        (["names.json"], {"names.json": b'["cat"]'}, "--model names.json: no network; give one too"),
+        (["folder"], {"folder/net.onnx": b""}, "/folder is a folder; give the model file in it (net.onnx)"),
+        (["none.onnx"], {}, "/none.onnx: no such file"),
+    ],
+)  # fmt: skip
+def test_a_model_that_would_not_be_read_there_is_one_line_before_anything_is_made(
+    models: list[str], files: dict[str, bytes | None], fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path, {name: content for name, content in files.items() if content is not None})
+    given = [word for name in models for word in ("--model", str(tmp_path / name))]
+    assert main(["device", "deploy", "door", "--app", "classify", "--wheel", "/nowhere.whl", *given]) == 2
+    error = capsys.readouterr().err
+    assert fault in error
+    assert error.count("\n") == 1
+    assert "saccade-models-" not in error
+
+
+def test_weights_that_lie_elsewhere_may_be_given(tmp_path: Path) -> None:
+    made(tmp_path / "a", {"deploy.prototxt": CAFFE["deploy.prototxt"]})
+    made(tmp_path / "b", {"iter_450000.caffemodel": b"1", "names.txt": b"cat"})
+    given = [tmp_path / "b/names.txt", tmp_path / "a/deploy.prototxt", tmp_path / "b/iter_450000.caffemodel"]
+    sent = together(given)
+    assert sent.files == {path.name: path for path in given}
+    assert sent.first_network == "deploy.prototxt"
 
 
 def test_a_bucket_of_somebody_else_gets_nothing(account: Account, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     deploy.add_argument("--app", choices=APPS, default="faces", help="which function")
     deploy.add_argument("--model", action="append", default=[], metavar="FILE",
-                        help="file that goes with it, as a network or its labels; may be repeated")  # fmt: skip
+                        help="network or labels that go with it; its weights go too; may be repeated")  # fmt: skip
     deploy.add_argument(
         "--cameras", metavar="FILE", help="several cameras in one process: TOML file with [[camera]] tables"
     )
@@ -119,24 +119,29 @@ def _register(options: argparse.Namespace) -> int:
 
 def _deploy(options: argparse.Namespace) -> int:
     from saccade.deploy import component, device, wheelhouse
+    from saccade.deploy.model_folder import together
     from saccade.networks.remote import is_remote
 
     device.check_name(options.name)
     function = find_lambdas(options.lambdas) / component.FOLDERS[options.app]
     given = pairs(options.set)
     check_folder("--out", options.out)
-    # Wrong settings, and an account that cannot be, are told before anything is built.
+    # Wrong settings and models, and an account that cannot be, are told before anything is built.
     component.configuration(component.recipe(function, "bucket/folder", "0.0.0"), given)
+    sent = together([Path(text) for text in options.model])
+    if options.cameras:
+        given["config"] = Path(options.cameras).name
+    elif options.model and "model" not in given:
+        given["model"] = sent.first_network
     account = None if options.dry_run else _account(options)
     if options.cameras:
-        models = with_cameras(options.cameras, options.app, _models(options, ()))
-        given["config"] = Path(options.cameras).name
+        models = with_cameras(options.cameras, options.app, sent.files)
+    elif options.model:
+        models = sent.files
+    elif options.app != "head-pose" and is_remote(given.get("model", "")):
+        models = {}  # the one network of these apps is not needed here where it is elsewhere
     else:
-        # The one network of these apps is not needed here where it is elsewhere.
-        alone = options.app != "head-pose" and is_remote(given.get("model", "")) and not options.model
-        models = {} if alone else _models(options, component.MODELS[options.app])
-        if options.model and "model" not in given:
-            given["model"] = Path(options.model[0]).name
+        models = {file: path for name in component.MODELS[options.app] for file, path in _pulled(name).items()}
     target = wheelhouse.Platform(options.python, options.glibc)
     out = Path(options.out)
     wheel = Path(options.wheel) if options.wheel else wheelhouse.own_wheel(_checkout(), out, target)
@@ -163,6 +168,7 @@ def with_cameras(file: str, app: str, given: Mapping[str, Path]) -> dict[str, Pa
     """
     from saccade.config import is_cameras_file, load_cameras
     from saccade.deploy.component import MODELS
+    from saccade.formats.load import SAVED_MODEL
     from saccade.networks import catalogue
 
     if not is_cameras_file(file):
@@ -175,11 +181,12 @@ def with_cameras(file: str, app: str, given: Mapping[str, Path]) -> dict[str, Pa
             if not names:
                 raise ConfigError(f"{where}: {one.app} needs a network; say its model")
             for name in names:
-                if name not in given and not catalogue.find(name):
+                goes = name in given or f"{name}/{SAVED_MODEL}" in given
+                if not goes and not catalogue.find(name):
                     raise ConfigError(
                         f"{where}: model {name} does not go with it; add it by --model FILE, say its name"
                     )
-                found |= {} if name in given else _pulled(name)
+                found |= {} if goes else _pulled(name)
     return found
 
 
@@ -189,17 +196,6 @@ def _pulled(name: str) -> dict[str, Path]:
 
     catalogue.pull(name)
     return {part.name: part for entry in catalogue.find(name) for part in entry.parts}
-
-
-def _models(options: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Path]:
-    if not options.model:
-        return {file: path for name in names for file, path in _pulled(name).items()}
-    found = {Path(text).name: Path(text) for text in options.model}
-    for path in found.values():
-        if not path.is_file():
-            raise ConfigError(f"--model {path}: no such file")
-    return found | {path.with_suffix(".bin").name: path.with_suffix(".bin") for path in found.values()
-                    if path.suffix == ".xml" and path.with_suffix(".bin").is_file()}  # fmt: skip
 
 
 def _remove(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ def parts_of(artifact: Artifact) -> dict[str, Path]:
     if artifact.format == "onnx":
         found = onnx.read(path)
         onnx.check_weights(path, found)
-        return files | {name: path.parent / name for name in found.weights}
+        return files | {Path(name).as_posix(): path.parent / name for name in found.weights}  # ./NAME is NAME
     weights = None
     if artifact.format in ("ir", "legacy-ir"):
         weights = path.with_suffix(".bin")
