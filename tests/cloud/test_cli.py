@@ -20,13 +20,21 @@ from .conftest import LAMBDAS
         (["cloud", "local", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),
         (["cloud", "build", "--lambdas", "/nowhere"], "no template.yaml in /nowhere"),
         (["cloud", "deploy", "--set", "RowDays"], "--set RowDays: expected NAME=VALUE"),
+        (["cloud", "zip", "a.jpg", "--local", "--endpoint", "http://127.0.0.1:9"],
+         "--endpoint http://127.0.0.1:9 contradicts --local"),
+        (["cloud", "zip", "a.jpg", "--local", "--stack", "other"], "--stack other contradicts --local"),
+        (["cloud", "zip", "a.jpg", "--local", "--region", "eu-west-1"], "--region eu-west-1 contradicts --local"),
+        (["cloud", "zip", "a.jpg", "--local", "--profile", "me"], "--profile me contradicts --local"),
+        (["cloud", "zip", "a.jpg", "--lambdas", "there"], "--lambdas there: only --local runs functions of a folder"),
+        (["device", "deploy", "door", "--dry-run", "--cameras", "c.toml", "--set", "source=demo:"],
+         "--set source contradicts --cameras c.toml"),
         (["serve", "--address", "nowhere"], "--address is 'nowhere'; expected HOST:PORT"),
         (["serve", "--requests", "0"], "--requests: got 0; expected a whole number of at least 1"),
         (["serve"], "no model: give --model"),
         (["serve", "--model", "/nowhere.onnx"], "/nowhere.onnx"),
         (["run", "faces", "--model", "http://127.0.0.1:9"], "does not answer"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_one_line(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,6 +44,24 @@ def test_mistakes_are_one_line(
     assert complaint in error
     assert error.count("\n") == 1
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "action",
+    [["cloud", "status", "--profile", "nobody"], ["cloud", "endpoint", "status", "A"], ["device", "remove", "a/b"],
+     ["cloud", "endpoint", "pack", "/nowhere.onnx"], ["device", "register", "a/b"]],
+)  # fmt: skip
+def test_a_folder_of_functions_that_changes_nothing_is_told(
+    action: list[str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([*action, "--lambdas", "there"]) == 2  # for what else is wrong
+    assert "--lambdas there changes nothing here" in caplog.text
+    caplog.clear()
+    assert main(action) == 2
+    assert "lambdas" not in caplog.text + capsys.readouterr().err.split("saccade", 1)[1]
+    with pytest.raises(SystemExit):
+        main([*action, "--help"])
+    assert "--lambdas" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["nan", "-1", "inf", "many"])

@@ -404,6 +404,7 @@ def test_mistakes_are_one_line(account: Account, capsys: pytest.CaptureFixture[s
         (["up", "faces", "--model", "m", "--instance", "ml.c7i.large"], "give AWS's price of an hour with --hourly"),
         (["up", "faces", "--model", "x.tar.gz", "--top", "3"], "--top: x.tar.gz is packed already"),
         (["up", "faces", "--model", "blazeface-full"], "at these costs? Say so with --yes"),
+        (["up", "faces", "--model", "m", "--serverless", "--hourly", "1"], "--hourly 1 is of a machine; give"),
         (["pack", "blazeface-full", "--pad", "300"], "--pad: got 300; expected"),
     ):
         assert main(["-q", "cloud", "endpoint", *arguments]) == 2

@@ -14,6 +14,7 @@ from typing import Any
 from saccade.address import without_credentials
 from saccade.cli import add_command, cloud_endpoint, style
 from saccade.cli.stacks import (
+    STACK,
     action,
     add_place,
     amount,
@@ -23,6 +24,7 @@ from saccade.cli.stacks import (
     pairs,
     show_costs,
     show_status,
+    tell_unused,
 )  # fmt: skip
 from saccade.errors import ConfigError, SourceError
 from saccade.process import StopSignals
@@ -79,7 +81,9 @@ def add_parser(subparsers: Any) -> None:
         ("interval", 3, "seconds between two crops of a face"),
     ):  # fmt: skip
         deploy.add_argument(f"--{name}", type=amount, default=value, metavar="N", help=f"for the costs: {what}")
-    status = action(actions, "status", "state, outputs, waiting and dead messages, alarms", "saccade cloud status")
+    status = action(
+        actions, "status", "state, outputs, waiting and dead messages, alarms", "saccade cloud status", lambdas=False
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     zipped = action(
         actions, "zip", "a photo to a zip of its faces, by emotion", "saccade cloud zip party.jpg --local --out a.zip"
@@ -97,6 +101,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run one action."""
+    tell_unused(options)
     with explain_missing():
         actions = {
             "local": _local, "build": _build, "deploy": _deploy, "status": _status, "zip": _zip, "delete": _delete,
@@ -258,6 +263,7 @@ def _zip(options: argparse.Namespace) -> int:
     photo, out = Path(options.photo), Path(options.out) if options.out else None
     if out is not None:
         check_file("--out", out)
+    _refuse_contradictions(options)
     if options.local:
         from saccade.deploy.analyst import FaceAnalyst
         from saccade.deploy.local import LocalAws
@@ -288,6 +294,15 @@ def _zip(options: argparse.Namespace) -> int:
         answer = zip_faces(client, outputs, photo, out, owner=described["StackId"].split(":")[4])
     print(json.dumps(answer))
     return 0
+
+
+def _refuse_contradictions(options: argparse.Namespace) -> None:
+    if options.local:
+        for name, default in (("endpoint", None), ("stack", STACK), ("region", None), ("profile", None)):
+            if (value := getattr(options, name)) != default:
+                raise ConfigError(f"--{name} {value} contradicts --local, which asks nobody else; give one of the two")
+    elif options.lambdas:
+        raise ConfigError(f"--lambdas {options.lambdas}: only --local runs functions of a folder; give that too")
 
 
 def _delete(options: argparse.Namespace) -> int:

@@ -29,7 +29,11 @@ def add_actions(actions: Any) -> None:
     head = actions.add_parser("endpoint", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     steps = head.add_subparsers(dest="step", metavar="STEP", required=True)
     pack = action(
-        steps, "pack", "a model with all that it needs as model.tar.gz", "saccade cloud endpoint pack blazeface-full"
+        steps,
+        "pack",
+        "a model with all that it needs as model.tar.gz",
+        "saccade cloud endpoint pack blazeface-full",
+        lambdas=False,
     )
     pack.add_argument("model", metavar="MODEL", help="artifact or catalogue name")
     pack.add_argument("--out", default="model.tar.gz", metavar="FILE", help="the archive (default: model.tar.gz)")
@@ -60,7 +64,9 @@ def add_actions(actions: Any) -> None:
         up.add_argument(f"--{name}", type=amount, default=value, metavar="N", help=f"for the costs: {what}")
     for each in (pack, up):
         add_options(each, ServeConfig, SERVED)
-    status = action(steps, "status", "state of endpoint and stack", "saccade cloud endpoint status faces")
+    status = action(
+        steps, "status", "state of endpoint and stack", "saccade cloud endpoint status faces", lambdas=False
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     down = action(steps, "down", "delete endpoint, image and model", "saccade cloud endpoint down faces")
     down.add_argument("--yes", action="store_true", help="do not ask")
@@ -130,6 +136,8 @@ def _show_costs(options: argparse.Namespace, account: Any, name: str, shape: Sha
     asking = costs.Asking(cameras=int(options.cameras), rate=options.rate, hours=options.hours, seconds=options.seconds)
     instance, instances = said["Instance"], int(said["Instances"])
     if not instance:
+        if options.hourly is not None:
+            raise ConfigError(f"--hourly {options.hourly:g} is of a machine; give --instance TYPE, or leave it out")
         items = costs.endpoint(asking, memory=int(said["Memory"]))
         show_costs(items, f"serverless, {asking.pictures:,.0f} pictures in 30 days of {asking.seconds:g} s each")
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import saccade
 from saccade.cli import add_command
-from saccade.cli.stacks import ask, explain_missing, find_lambdas, pairs
+from saccade.cli.stacks import STACK, add_lambdas, ask, explain_missing, find_lambdas, pairs, tell_unused
 from saccade.errors import ConfigError
 from saccade.storage.writable import check_file, check_folder
 from saccade.text import plain
@@ -66,7 +66,7 @@ def add_parser(subparsers: Any) -> None:
         action.add_argument("--python", default="3.12", metavar="X.Y", help="Python of the device")
         action.add_argument("--glibc", type=int, default=35, metavar="N", help="C library of the device, as in 2.N")
     for action in (register, deploy, remove, lock):
-        action.add_argument("--lambdas", metavar="DIR", help="folder of functions (default: the project's)")
+        add_lambdas(action, used=action in (deploy, lock))
 
 
 def _action(actions: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def _action(actions: Any, name: str, summary: str, example: str) -> argparse.Arg
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"example:\n  {example}"
     )
     parser.add_argument("name", metavar="NAME", help="the device: its thing, in topics and keys")
-    parser.add_argument("--stack", default="saccade", metavar="NAME", help="name of the stack")
+    parser.add_argument("--stack", default=STACK, metavar="NAME", help="name of the stack")
     parser.add_argument("--region", metavar="REGION", help="AWS region (default: as configured)")
     parser.add_argument("--profile", metavar="NAME", help="AWS profile (default: as configured)")
     return parser
@@ -82,6 +82,7 @@ def _action(actions: Any, name: str, summary: str, example: str) -> argparse.Arg
 
 def run(options: argparse.Namespace) -> int:
     """Run one action."""
+    tell_unused(options)
     with explain_missing():
         return {"register": _register, "deploy": _deploy, "remove": _remove, "lock": _lock}[options.action](options)
 
@@ -130,6 +131,8 @@ def _deploy(options: argparse.Namespace) -> int:
     component.configuration(component.recipe(function, "bucket/folder", "0.0.0"), given)
     sent = together([Path(text) for text in options.model])
     if options.cameras:
+        for name in {"source", "config"} & given.keys():
+            raise ConfigError(f"--set {name} contradicts --cameras {options.cameras}, which says it; leave it out")
         given["config"] = Path(options.cameras).name
     elif options.model and "model" not in given:
         given["model"] = sent.first_network

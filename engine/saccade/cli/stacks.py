@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,20 +16,38 @@ from saccade.cli import style
 from saccade.errors import ConfigError
 from saccade.text import plain
 
+log = logging.getLogger(__name__)
 
-def action(actions: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    """An action's parser in the common style."""
+STACK = "saccade"
+"""What a stack is called where nothing is said."""
+
+
+def action(actions: Any, name: str, summary: str, example: str, *, lambdas: bool = True) -> argparse.ArgumentParser:
+    """An action's parser in the common style. lambdas : whether it reads the folder of functions."""
     parser: argparse.ArgumentParser = actions.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example:\n  {example}",
     )  # fmt: skip
-    parser.add_argument("--lambdas", metavar="DIR", help="folder of functions and template (default: the checkout's)")
+    add_lambdas(parser, used=lambdas)
     return parser
+
+
+def add_lambdas(parser: argparse.ArgumentParser, *, used: bool) -> None:
+    """`--lambdas`, which scripts may give to all actions alike; where it is not used, `tell_unused` says so."""
+    what = "folder of functions and template (default: the checkout's)"
+    parser.add_argument("--lambdas", metavar="DIR", help=what if used else argparse.SUPPRESS)
+    parser.set_defaults(reads_lambdas=used)
+
+
+def tell_unused(options: argparse.Namespace) -> None:
+    """Warn of a folder of functions that changes nothing."""
+    if options.lambdas and not options.reads_lambdas:
+        log.warning("--lambdas %s changes nothing here: this reads no folder of functions", options.lambdas)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Which stack, in which account and region."""
-    parser.add_argument("--stack", default="saccade", metavar="NAME", help="name of the stack")
+    parser.add_argument("--stack", default=STACK, metavar="NAME", help="name of the stack")
     parser.add_argument("--region", metavar="REGION", help="AWS region (default: as configured)")
     parser.add_argument("--profile", metavar="NAME", help="AWS profile (default: as configured)")
 
