@@ -49,6 +49,16 @@ PARSE = "r = m.parseResult('ssd', x)['ssd']\n"
         ("d = dict(zip(range(2), ['a', 'b']))\n" + PARSE + "d[n]\n", {0: "a", 1: "b"}),
         ("d = dict([(4, 'a'), (5, 'b')])\n" + PARSE + "d[n]\n", {4: "a", 5: "b"}),
         ("d = {i: n for i, n in enumerate(['a', 'b'])}\n" + PARSE + "d[n]\n", {0: "a", 1: "b"}),
+        ("d = {i: n for i, n in enumerate(['a', 'b'], start=1)}\n" + PARSE + "d[n]\n", {1: "a", 2: "b"}),
+        ("l = ['a', 'b']\nd = dict(zip(range(1, len(l) + 1), l))\n" + PARSE + "d[n]\n", {1: "a", 2: "b"}),
+        ("l = ['a', 'b']\nd = dict(zip(range(len(l)), l))\n" + PARSE + "d[n]\n", {0: "a", 1: "b"}),
+        ("d = dict(zip(list(range(0, 9, 4)), ['a', 'b', 'c']))\n" + PARSE + "d[n]\n", {0: "a", 4: "b", 8: "c"}),
+        ("d = dict(zip([3, 7], ['a', 'b']))\n" + PARSE + "d[n]\n", {3: "a", 7: "b"}),
+        ("d = dict(zip(itertools.count(1), ['a', 'b']))\n" + PARSE + "d[n]\n", {1: "a", 2: "b"}),
+        # What cannot be told is no table from 0.
+        ("d = dict(zip(ids, ['a', 'b']))\n" + PARSE + "d[n]\n", {}),
+        ("d = dict(enumerate(['a', 'b'], first))\n" + PARSE + "d[n]\n", {}),
+        ("d = {n: i for i, n in enumerate(['a', 'b'])}\n" + PARSE + "d[n]\n", {}),
         # A list of something else beside the names.
         ("d = {7: 'a'}\ncolours = ['red', 'green']\n" + PARSE + "colours[n % 2]\nd[n]\n", {7: "a"}),
         ("labels = ['a']\nthings = ['x', 'y']\n" + PARSE + "things[i]\nlabels[n]\n", {0: "a"}),

@@ -139,7 +139,9 @@ class ClassNames:
         if isinstance(node, ast.Call) and _name(node.func) == "dict" and node.args:
             return self._pairs(node.args[0])
         if isinstance(node, ast.DictComp) and len(node.generators) == 1 and isinstance(node.key, ast.Name):
-            return self._pairs(node.generators[0].iter)
+            target = node.generators[0].target  # of a table from names to numbers the key is its second
+            numbered = isinstance(target, ast.Tuple) and _name(target.elts[0]) == node.key.id
+            return self._pairs(node.generators[0].iter) if numbered else None
         return None
 
     def _pairs(self, node: ast.expr) -> _Table | None:
@@ -149,16 +151,13 @@ class ClassNames:
         if isinstance(node, ast.Call) and node.args:
             kind, names = _name(node.func), self._list(node.args[0])
             if kind == "enumerate" and names is not None:
-                first = _number(node.args[1]) if len(node.args) > 1 else 0
-                return _Table(dict(enumerate(names, first or 0)))
+                said = [*node.args[1:], *(word.value for word in node.keywords if word.arg == "start")]
+                first = _number(said[0]) if said else 0
+                return None if first is None else _Table(dict(enumerate(names, first)))
             names = self._list(node.args[-1])
             if kind in ("zip", "izip") and names is not None and len(node.args) == 2:
-                numbers = node.args[0]
-                while isinstance(numbers, ast.Call) and _name(numbers.func) == "list" and numbers.args:
-                    numbers = numbers.args[0]
-                starts = numbers.args if isinstance(numbers, ast.Call) else []
-                first = _number(starts[0]) if len(starts) > 1 else 0
-                return _Table(dict(enumerate(names, first or 0)))
+                numbers = _numbers(node.args[0], len(names))
+                return _Table(dict(zip(numbers, names, strict=False))) if numbers else None
         if isinstance(node, (ast.List, ast.Tuple)):
             pairs = [entry.elts for entry in node.elts if isinstance(entry, (ast.Tuple, ast.List))]
             if pairs and len(pairs) == len(node.elts) and all(len(pair) == 2 for pair in pairs):
@@ -236,6 +235,28 @@ def _number(node: ast.expr | None) -> int | None:
         if isinstance(node.value, str) and re.fullmatch(r"\d{1,5}", node.value):
             return int(node.value)
     return None
+
+
+def _numbers(node: ast.expr, most: int) -> Sequence[int]:
+    """Of a list that is written out, a range or a count, `most` at most; empty where they are not known."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        listed = [_number(entry) for entry in node.elts]
+        return [] if None in listed else [number for number in listed if number is not None]
+    if not isinstance(node, ast.Call):
+        return []
+    kind, said = _name(node.func), [_number(argument) for argument in node.args]
+    if kind == "list" and node.args:
+        return _numbers(node.args[0], most)
+    if kind in ("range", "xrange"):
+        stop = said[0] if len(said) == 1 else said[1] if len(said) > 1 else None  # None: the length of something
+        start, step = said[0] if len(said) > 1 else 0, said[2] if len(said) > 2 else 1
+    elif kind == "count":
+        stop, start, step = None, said[0] if said else 0, said[1] if len(said) > 1 else 1
+    else:
+        return []
+    if start is None or not step:
+        return []
+    return range(start, start + most * step if stop is None else stop, step)
 
 
 def _text(node: ast.expr) -> str | None:
