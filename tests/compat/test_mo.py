@@ -21,6 +21,7 @@ import caffe_files  # noqa: E402
 import mxnet_files  # noqa: E402
 import tensorflow_files  # noqa: E402
 
+from saccade import compat  # noqa: E402
 from saccade.compat import mo  # noqa: E402
 from saccade.networks import Model  # noqa: E402
 
@@ -192,6 +193,19 @@ def test_other_folders(artifacts: Path, tmp_path: Path) -> None:
         assert (error, path) == (0, str(target / "net.xml"))
     assert mo.optimize(str(source / "net"), 8, 6) == (0, str(artifacts / "net.xml"))
     assert mo.optimize(str(source / "net-symbol.json"), 8, 6)[0] == 0
+
+
+@pytest.mark.parametrize("form", ["--models-dir", "--models_dir", "models_dir", "Models-Dir"])
+def test_other_folders_than_the_devices_own(form: str, tmp_path: Path) -> None:
+    for name in ("models", "artifacts"):
+        (tmp_path / name).mkdir()
+    mxnet_model(tmp_path / "models")
+    compat.install(artifacts=tmp_path / "artifacts")
+    try:
+        options = {form: str(tmp_path / "models")}
+        assert sys.modules["mo"].optimize("net", 8, 6, "mxnet", options) == (0, str(tmp_path / "artifacts" / "net.xml"))
+    finally:
+        compat.uninstall()
 
 
 def test_prototxt_elsewhere(artifacts: Path) -> None:

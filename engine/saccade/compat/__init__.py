@@ -84,8 +84,8 @@ def _mo_module(device: CompatDevice) -> ModuleType:
             return mo.optimize(model_name, input_width, input_height, platform, aux_inputs)  # which names the mistake
         options = dict(aux_inputs or {})
         if device.artifacts is not None:
-            keys = {str(key).replace("_", "-") for key in options}
-            options |= {key: str(device.artifacts) for key in ("--models-dir", "--output-dir") if key not in keys}
+            given = set(map(mo.option_name, options))
+            options |= {name: str(device.artifacts) for name in ("models-dir", "output-dir") if name not in given}
         with device.at_work():
             return mo.optimize(model_name, input_width, input_height, platform, options, told, device.made)
 

@@ -159,6 +159,11 @@ def _job(name: Any, width: Any, height: Any, platform: Platform, aux: Any) -> _J
 # -------------------------------------------------------------------------------------------------------------- options
 
 
+def option_name(key: Any) -> str:
+    """`models-dir` of `--models-dir`, `--Models_Dir` and `models_dir`."""
+    return str(key).strip().lstrip("-").replace("_", "-").lower()
+
+
 def _options(aux: Any) -> dict[str, str]:
     """The known options in words, by their names without dashes in front and with dashes within."""
     if aux is None:
@@ -167,7 +172,7 @@ def _options(aux: Any) -> dict[str, str]:
         raise ConfigError(f"aux_inputs is {type(aux).__name__}; expected a dictionary such as {{'--epoch': 10}}")
     options: dict[str, str] = {}
     for key, value in aux.items():
-        name = str(key).strip().lstrip("-").replace("_", "-").lower()
+        name = option_name(key)
         if name not in _KEYS:
             _log.warning("mo.optimize: the option %r is not known and changes nothing", key)
         elif value is not None:
