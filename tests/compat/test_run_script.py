@@ -203,9 +203,11 @@ def test_programs_are_started_however_they_are_named_and_boto3_is_not_installed(
         "print(installing.wait())\n"
         "print(subprocess.check_call(args='pip3 install boto3', shell=True))\n"
         "print(subprocess.run(['pip', 'install', 'boto3'], check=True).returncode)\n"
+        "print(len(subprocess.check_output(['pip', 'install', 'boto3']).decode() + 'end'))\n"
+        "print(subprocess.check_output('pip install boto3', shell=True, universal_newlines=True) + 'end')\n"
     )
     done = device.run_plain(script, "--python", python)
-    assert done.stdout.split() == ["3", "4", "5", "True", "0", "0", "0"], done.stderr
+    assert done.stdout.split() == ["3", "4", "5", "True", "0", "0", "0", "3", "end"], done.stderr
     assert "`pip install boto3 --target /none` was not run" in done.stderr
 
 

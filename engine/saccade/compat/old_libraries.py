@@ -33,7 +33,7 @@ def adapt(modules: Modules, report: Report, version: int) -> None:
     modules.layer(
         "subprocess",
         lambda module: _skipping(
-            module, report, {"call": 0, "check_call": 0, "check_output": "", "run": None, "Popen": None}
+            module, report, {"call": 0, "check_call": 0, "check_output": None, "run": None, "Popen": None}
         ),
     )
     modules.layer("numpy", lambda module: _numpy(module, version))
