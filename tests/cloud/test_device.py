@@ -401,7 +401,11 @@ IR = (
     b"</output></layer></layers><edges/></net>"
 )
 MXNET = {"net-symbol.json": b'{"nodes": []}', "net-0007.params": b"1"}
-ONNX = {"add.onnx": onnx_of_weights("./weights/part.0"), "weights/part.0": bytes(16), "metadata.yaml": b"task: detect\n"}
+ONNX = {
+    "add.onnx": onnx_of_weights("./weights/part.0"),
+    "weights/part.0": bytes(16),
+    "metadata.yaml": b"task: detect\n",
+}
 
 
 def installed(files: Mapping[str, Path], work: Path) -> Path:

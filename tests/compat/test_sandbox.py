@@ -15,8 +15,9 @@ from script_runs import Device
 
 from conditions import PATIENCE, wait_for
 from saccade.compat.host_options import HostOptions
-from saccade.compat.sandbox import Sandbox
+from saccade.compat.sandbox import Sandbox, model_files
 from saccade.errors import ConfigError
+from small_networks import field
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
 
 PROBES = """
@@ -170,6 +171,24 @@ def family(process: int) -> list[int]:
 
 def options(device: Device, folder: Path, **changes: object) -> HostOptions:
     return HostOptions(script=str(folder / "script.py"), fifo=str(device.fifo), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"deploy.prototxt": b"layer { }", "iter_7.caffemodel": b"1", "deploy.labels": b"cat"},
+        {"net-symbol.json": b'{"nodes": []}', "net-0007.params": b"1"},
+        {"net.onnx": field(7, field(5, field(13, field(1, "location") + field(2, "data/w")) + field(14, 1))),
+         "data/w": b"1"},
+        {"net.xml": b"damaged", "net.bin": b"1"},
+    ],
+)  # fmt: skip
+def test_a_model_is_seen_with_its_weights_whatever_they_are_called(files: dict[str, bytes], tmp_path: Path) -> None:
+    for name, content in {**files, "other.txt": b"not of the model"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert model_files(str(tmp_path / next(iter(files)))) == {str(tmp_path / name) for name in files}
+    assert model_files(str(tmp_path)) == {str(tmp_path)}
 
 
 def test_refusals_are_one_line(device: Device, project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ that Python and saccade need, and no capability.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -25,7 +26,7 @@ import saccade
 from saccade.capture.open import is_camera
 from saccade.compat.host_options import HostOptions
 from saccade.config import cache_dir
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, ModelError
 from saccade.private import check_place
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt/intel", "/sys")
@@ -158,10 +159,10 @@ class Sandbox:
 
     def _readable(self) -> Iterator[str]:
         settings = self._settings
-        for path in (*settings.models.values(), settings.source_options.get("ca") or ""):
-            # A model's weights lie beside it, under its name.
-            stem = glob.escape(path.removesuffix("-symbol.json").rpartition(".")[0] or path)
-            yield from glob.glob(f"{stem}*") if os.path.isfile(path) else [path]
+        for path in settings.models.values():
+            yield from sorted(model_files(path))
+        if authority := settings.source_options.get("ca"):
+            yield authority
         source = settings.source
         if source != "-" and "://" not in source and not is_camera(source):
             folder = source.partition("*")[0].partition("?")[0].partition("[")[0]
@@ -193,6 +194,20 @@ class Sandbox:
             yield "dev-bind", os.path.realpath(path), os.path.realpath(path)
             if os.path.islink(path):
                 yield "symlink", os.path.realpath(path), path
+
+
+def model_files(path: str) -> set[str]:
+    """A model, its weights, whatever they are called, and what lies beside it under its name."""
+    if not os.path.isfile(path):
+        return {path}
+    from saccade.formats.load import identify
+    from saccade.formats.parts import parts_of
+
+    stem = glob.escape(path.removesuffix("-symbol.json").rpartition(".")[0] or path)
+    found = {path, *glob.glob(f"{stem}*")}
+    with contextlib.suppress(ModelError):  # who reads it says what is wrong
+        found |= {str(part) for part in parts_of(identify(path)).values()}
+    return found
 
 
 def _python_folders() -> list[str]:
