@@ -33,12 +33,20 @@ def run(source: str, version: python2.Version = "auto") -> dict[str, Any]:
         ("x = f'{1}'", 3), ("def f(x: int): pass", 3), ("print('x', end='')", 3), ("import queue", 3),
         ("import urllib.request", 3), ("def f(*, a): pass", 3), ("raise A from b", 3), ("#!/usr/bin/python3\nx = 1", 3),
         ("class A(B):\n    def f(self):\n        super().f()", 3), ("async def f(): pass", 3), ("x: int = 1", 3),
+        ("from __future__ import print_function\nprint('x', end='', file=f)\n", 2),
+        ("from __future__ import print_function\nprint('x', flush=True)\n", 3),
     ],
 )  # fmt: skip
 def test_version(source: str, version: int) -> None:
     converted = python2.convert(source.encode(), "x.py")
     assert converted.version == version
     assert converted.why
+
+
+def test_scripts_of_python_2_may_print_by_a_function(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "from __future__ import print_function\nprint('a', 'b', sep='-', end='.')\nx = {'k': 3}.items()[0][1] / 2\n"
+    assert run(said)["x"] == 1
+    assert capsys.readouterr().out == "a-b."
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,13 @@ def _version(tree: ast.Module, text: str) -> tuple[int, str]:
     """Which Python a source was written for that Python 3 can parse."""
     if re.match(r"#!.*python3", text):
         return 3, "its first line says so"
+    prints = any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        and any(alias.name == "print_function" for alias in node.names)
+        for node in tree.body
+    )  # fmt: skip
     for node in ast.walk(tree):
-        sign = _sign_of_3(node)
+        sign = _sign_of_3(node, prints=prints)
         if sign:
             return 3, f"{sign}, line {getattr(node, 'lineno', '?')}"
     for node in ast.walk(tree):
@@ -164,7 +169,8 @@ def _version(tree: ast.Module, text: str) -> tuple[int, str]:
     return 2, "nothing in it needs Python 3, and DeepLens functions ran on 2.7"
 
 
-def _sign_of_3(node: ast.AST) -> str:
+def _sign_of_3(node: ast.AST, *, prints: bool) -> str:
+    """What Python 2.7 has not, in words. prints : the source asks for `print` as a function, as 2.7 may have it."""
     if isinstance(node, ast.JoinedStr):
         return "f-string"
     if isinstance(node, (ast.AnnAssign, ast.AsyncFunctionDef, ast.Nonlocal, ast.YieldFrom, ast.NamedExpr, ast.Starred)):
@@ -182,8 +188,9 @@ def _sign_of_3(node: ast.AST) -> str:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id == "super" and not node.args:
             return "super()"
-        if node.func.id == "print" and node.keywords:
-            return "print(..., " + str(node.keywords[0].arg) + "=)"
+        if node.func.id == "print":
+            new = [word.arg for word in node.keywords if not prints or word.arg == "flush"]
+            return f"print(..., {new[0]}=)" if new else ""
     names = _imported(node)
     for name in names:
         if name in _NEW_MODULES:
