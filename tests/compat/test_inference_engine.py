@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import openvino as ov
 import pytest
@@ -157,6 +158,19 @@ def test_blobs_that_are_resized(ie: Any, tmp_path: Path) -> None:
     request.set_blob("data", blob)
     request.infer()
     assert set(request.outputs["Convolution_conv0"].reshape(-1)) == {200.0}
+
+
+@pytest.mark.parametrize(("name", "way"), [("RESIZE_AREA", cv2.INTER_AREA), ("RESIZE_BILINEAR", cv2.INTER_LINEAR)])
+def test_blobs_are_resized_as_was_asked(ie: Any, tmp_path: Path, name: str, way: int) -> None:
+    net = ie.IENetwork(str(tiny_models.picture_to_picture(tmp_path / "invert.xml", size=8)))
+    net.input_info["data"].preprocess_info.resize_algorithm = ie.ResizeAlgorithm[name]
+    request = ie.IECore().load_network(net, "CPU").requests[0]
+    picture = np.random.default_rng(1).integers(0, 255, (30, 20, 3)).astype(np.uint8)
+    turned = picture.transpose(2, 0, 1)[None]
+    request.set_blob("data", ie.Blob(ie.TensorDesc("U8", turned.shape, "NCHW"), turned))
+    request.infer()
+    wanted = 255.0 - cv2.resize(picture, (8, 8), interpolation=way).transpose(2, 0, 1)[None]
+    np.testing.assert_array_equal(request.outputs["Convolution_conv0"], wanted)
 
 
 def test_outputs_from_within_and_layers(ie: Any, adder: Path) -> None:

@@ -132,7 +132,7 @@ class InferRequest:
         target = self._staging[blob_name]
         how = (preprocess_info or info.preprocess_info).resize_algorithm
         if array.shape != target.shape and how != ResizeAlgorithm.NO_RESIZE and array.ndim == 4:
-            array = _resized(array, target.shape, blob.tensor_desc.layout, info.layout)
+            array = _resized(array, target.shape, blob.tensor_desc.layout, info.layout, how)
         _copy(target, array, f"{self._network.name}: blob {blob_name}")
 
     def get_perf_counts(self) -> dict[str, Any]:
@@ -258,10 +258,11 @@ def _copy(target: Array, value: Any, what: str) -> None:
         raise ValueError(f"{what} is {device.describe(array)}; the network takes {target.shape}") from None
 
 
-def _resized(array: Array, shape: tuple[int, ...], given: str, wanted: str) -> Array:
+def _resized(array: Array, shape: tuple[int, ...], given: str, wanted: str, how: ResizeAlgorithm) -> Array:
     import cv2
 
+    way = cv2.INTER_AREA if how == ResizeAlgorithm.RESIZE_AREA else cv2.INTER_LINEAR
     picture = array[0] if given == "NHWC" else array[0].transpose(1, 2, 0)
     height, width = shape[1:3] if wanted == "NHWC" else shape[2:4]
-    resized = cv2.resize(np.ascontiguousarray(picture), (width, height)).reshape(height, width, -1)
+    resized = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=way).reshape(height, width, -1)
     return resized[None] if wanted == "NHWC" else resized.transpose(2, 0, 1)[None]
