@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import tiny_models
 from script_runs import Device
@@ -18,6 +19,8 @@ from script_runs import Device
 import local_s3
 from conditions import PATIENCE, wait_for
 from lengths import length
+from saccade.compat.old_libraries import _camera
+from saccade.compat.old_python import Report
 
 
 @pytest.fixture
@@ -209,6 +212,13 @@ def test_programs_are_started_however_they_are_named_and_boto3_is_not_installed(
     done = device.run_plain(script, "--python", python)
     assert done.stdout.split() == ["3", "4", "5", "True", "0", "0", "0", "3", "end"], done.stderr
     assert "`pip install boto3 --target /none` was not run" in done.stderr
+
+
+@pytest.mark.parametrize("said", [{"index": 0}, {"filename": "/dev/video0"}, {"index": 0, "apiPreference": 200}])
+def test_a_camera_that_is_named_by_a_word_is_that_of_the_run(said: dict[str, Any]) -> None:
+    capture = _camera(cv2.VideoCapture, Report())
+    assert capture(**said).isOpened()
+    assert not capture(filename="/nowhere.avi", apiPreference=cv2.CAP_ANY).isOpened()
 
 
 def test_opencv_2_and_3(device: Device) -> None:

@@ -431,12 +431,12 @@ def _camera(plain: Any, report: Report) -> Any:
         def release(self) -> None:
             """The camera stays open for the others."""
 
-    def capture(*arguments: Any) -> Any:
-        name = arguments[0] if arguments else None
+    def capture(*arguments: Any, **options: Any) -> Any:
+        name = arguments[0] if arguments else options.get("index", options.get("filename"))
         # Cameras by number or device node are that of this run too.
         if (not isinstance(name, bool) and isinstance(name, int | np.integer)) or _CAMERA.match(str(name)):
             return DeviceCapture(str(name))
-        return plain(*arguments)
+        return plain(*arguments, **options)
 
     return capture
 
