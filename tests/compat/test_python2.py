@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def test_version(source: str, version: int) -> None:
     converted = python2.convert(source.encode(), "x.py")
     assert converted.version == version
     assert converted.why
+
+
+@pytest.mark.parametrize(("version", "half"), [("2", 3), ("3", 3.5)])
+def test_imp_loads_a_source_as_the_script_is_run(
+    version: python2.Version, half: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "halves", sys)  # and so it is taken away again
+    path = tmp_path / "halves.py"
+    path.write_text("x = 7 / 2\n")
+    assert run(f"import imp\nm = imp.load_source('halves', {str(path)!r})\n", version)["m"].x == half
 
 
 def test_scripts_of_python_2_may_print_by_a_function(capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,6 +115,7 @@ def script_builtins(report: Report, version: int, files: ScriptFiles, modules: M
         HELPERS["operate_on_attribute"]: old_operators.operate_on_attribute,
         HELPERS["operate_on_item"]: old_operators.operate_on_item,
         HELPERS["attribute_place"]: old_operators.attribute_place, HELPERS["item_place"]: old_operators.item_place,
+        HELPERS["load"]: functools.partial(_load, version="2" if version == 2 else "3"),
     }  # fmt: skip
     if version != 2:
         return names
@@ -134,7 +135,7 @@ def script_builtins(report: Report, version: int, files: ScriptFiles, modules: M
     names |= {HELPERS[name]: helper for name, helper in helpers.items()}
     names |= {
         LONG: Long, "__saccade_True__": True, "__saccade_False__": False, "__saccade_old__": True,
-        "__saccade_load__": _load, "isinstance": is_instance,
+        "isinstance": is_instance,
         "map": _map, "filter": _filter, "zip": lambda *s: list(zip(*s, strict=False)), "range": _range,
         "xrange": range, "unicode": OldUnicode, "basestring": Basestring, "long": Long, "unichr": _unichr,
         "chr": lambda number: plain(bytes((number,))), "raw_input": input,
@@ -230,9 +231,11 @@ def _coerce(left: Any, right: Any) -> tuple[Any, Any]:
 # Source that is run by a script
 
 
-def _load(path: Any, scope: dict[str, Any], local: Any = None, *, names: dict[str, Any]) -> None:
+def _load(
+    path: Any, scope: dict[str, Any], local: Any = None, *, names: dict[str, Any], version: python2.Version = "2"
+) -> None:
     with open(path, "rb") as file:
-        code = python2.compiled(python2.convert(file.read(), str(text(path)), version="2"), str(text(path)))
+        code = python2.compiled(python2.convert(file.read(), str(text(path)), version=version), str(text(path)))
     scope.setdefault("__builtins__", names)
     exec(code, scope, scope if local is None else local)
 
