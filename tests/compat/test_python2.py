@@ -54,6 +54,17 @@ def test_imp_loads_a_source_as_the_script_is_run(
     assert run(f"import imp\nm = imp.load_source('halves', {str(path)!r})\n", version)["m"].x == half
 
 
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_what_later_versions_of_python_3_have_dropped(version: python2.Version) -> None:
+    said = (
+        "import io, json, xml.etree.cElementTree as ET\nfrom json import loads\n"
+        "a = json.loads('[1]', encoding='utf-8') + json.load(io.StringIO(u'[2]'), encoding='utf-8')\n"
+        "a += loads('[3]', parse_int=float)\nb = ET.fromstring('<c/>').tag\n"
+    )
+    scope = run(said, version)
+    assert (scope["a"], scope["b"]) == ([1, 2, 3.0], "c")
+
+
 def test_scripts_of_python_2_may_print_by_a_function(capsys: pytest.CaptureFixture[str]) -> None:
     said = "from __future__ import print_function\nprint('a', 'b', sep='-', end='.')\nx = {'k': 3}.items()[0][1] / 2\n"
     assert run(said)["x"] == 1

@@ -186,6 +186,14 @@ def _imp() -> Any:
     return module
 
 
+def _json_of_3(module: Any) -> Names:
+    def read(function: Callable[..., Any]) -> Callable[..., Any]:
+        """It ignored an encoding, and takes none any more."""
+        return lambda source, encoding=None, **options: function(source, **options)
+
+    return {"load": read(module.load), "loads": read(module.loads)}
+
+
 _LOST: dict[str, Callable[[], Any]] = {
     "time": _facade("time", lambda time: {"clock": time.perf_counter}),
     "collections": _facade("collections", _collections),
@@ -194,6 +202,8 @@ _LOST: dict[str, Callable[[], Any]] = {
     "platform": _lacking("platform", linux_distribution=lambda *_, **__: ("Ubuntu", "16.04", "xenial"),
                          dist=lambda *_, **__: ("Ubuntu", "16.04", "xenial")),
     "inspect": _facade("inspect", _inspect),
+    "json": _facade("json", _json_of_3),
+    "xml.etree.cElementTree": lambda: importlib.import_module("xml.etree.ElementTree"),
     "imp": _imp,
     # `cgi` is gone since Python 3.13; what scripts took from it is `escape`, which left the quotes.
     "cgi": _facade("html" if sys.version_info >= (3, 13) else "cgi", lambda m: {
@@ -662,7 +672,7 @@ _OLD: dict[str, Callable[[], Any]] = {
     "UserList": _alias("collections"), "UserString": _alias("collections"),
     "dummy_thread": _thread, "dummy_threading": _facade("threading", _threading), "anydbm": _alias("dbm"),
     "whichdb": _alias("dbm"), "gdbm": _alias("dbm.gnu"), "robotparser": _alias("urllib.robotparser"),
-    "xml.etree.cElementTree": _alias("xml.etree.ElementTree"), "cElementTree": _alias("xml.etree.ElementTree"),
+    "cElementTree": _alias("xml.etree.ElementTree"),
     "math": _facade("math", lambda m: {"floor": lambda x: float(m.floor(x)), "ceil": lambda x: float(m.ceil(x))}),
     "email": lambda: Facade("email", importlib.import_module("email"), {}, _email),
     **{f"email.{name}": _alias(real) for name, real in _EMAIL.items()},
