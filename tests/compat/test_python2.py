@@ -65,6 +65,13 @@ def test_what_later_versions_of_python_3_have_dropped(version: python2.Version) 
     assert (scope["a"], scope["b"]) == ([1, 2, 3.0], "c")
 
 
+@pytest.mark.parametrize("line", ["global n; n = 1", "exec 'n = 1'", "pass"])
+def test_functions_keep_their_docstrings(line: str) -> None:
+    scope = run(f"def f():\n    'What it is for.'\n    {line}\nf()\nd = f.__doc__\n", "2")
+    assert scope["d"] == "What it is for."
+    assert scope.get("n") == (1 if "global" in line else None)
+
+
 def test_scripts_of_python_2_may_print_by_a_function(capsys: pytest.CaptureFixture[str]) -> None:
     said = "from __future__ import print_function\nprint('a', 'b', sep='-', end='.')\nx = {'k': 3}.items()[0][1] / 2\n"
     assert run(said)["x"] == 1

@@ -383,8 +383,9 @@ class _Old(_Common):
             _Executing(node).run()
         if names:
             # Python 2 took `global` after the first use of a name; Python 3 wants it before.
-            node.body.insert(0, ast.copy_location(ast.Global(names), node.body[0]))
-            _DropGlobals(node).visit(node)
+            first = ast.copy_location(ast.Global(names), node.body[0])
+            _insert_first(node, first)
+            _DropGlobals(node, first).visit(node)
         return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
@@ -457,6 +458,11 @@ def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
                 yield first.value
 
 
+def _insert_first(function: ast.FunctionDef, statement: ast.stmt) -> None:
+    """Put a statement before all that a function does; its docstring stays what it is."""
+    function.body.insert(ast.get_docstring(function, clean=False) is not None, statement)
+
+
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -469,10 +475,10 @@ def _in_scope(scope: ast.AST) -> Iterator[ast.AST]:
 
 
 class _DropGlobals(ast.NodeTransformer):
-    """Removes `global` statements below the first statement of a function, not those of functions inside."""
+    """Removes the `global` statements of a function but one, not those of functions inside."""
 
-    def __init__(self, function: ast.FunctionDef) -> None:
-        self._function, self._first = function, function.body[0]
+    def __init__(self, function: ast.FunctionDef, first: ast.Global) -> None:
+        self._function, self._first = function, first
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self.generic_visit(node) if node is self._function else node
@@ -524,7 +530,7 @@ class _Executing(ast.NodeTransformer):
         function = self._function
         function.body = [self._statement(node) for node in function.body]
         store = ast.Assign([ast.Name(self._STORE, ast.Store())], ast.Dict([], []))
-        function.body.insert(0, ast.copy_location(store, function.body[0]))
+        _insert_first(function, ast.copy_location(store, function.body[0]))
 
     def _statement(self, node: ast.stmt) -> ast.stmt:
         made = self.visit(node)
