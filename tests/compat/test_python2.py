@@ -52,6 +52,9 @@ def test_imp_loads_a_source_as_the_script_is_run(
     path = tmp_path / "halves.py"
     path.write_text("x = 7 / 2\n")
     assert run(f"import imp\nm = imp.load_source('halves', {str(path)!r})\n", version)["m"].x == half
+    del sys.modules["halves"]
+    found = f"import imp\nm = imp.load_module('halves', *imp.find_module('halves', [{str(tmp_path)!r}]))\n"
+    assert run(found, version)["m"].x == half
 
 
 @pytest.mark.parametrize("version", ["2", "3"])

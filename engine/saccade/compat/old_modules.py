@@ -8,6 +8,7 @@ they are.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -170,6 +171,11 @@ def _imp() -> Any:
         frame.f_builtins["__saccade_load__"](path, vars(made), names=frame.f_builtins)
         return made
 
+    def load_module(name: str, file: Any, path: str, description: Any) -> Any:
+        if name not in sys.modules and importlib.util.find_spec(name) is None:
+            return load_source(name, path)
+        return importlib.import_module(name)
+
     def find_module(name: str, path: Any = None) -> Any:
         import importlib.machinery
 
@@ -180,8 +186,7 @@ def _imp() -> Any:
 
     vars(module).update(
         load_source=load_source, find_module=find_module, new_module=types.ModuleType, reload=importlib.reload,
-        load_module=lambda name, file, path, description: importlib.import_module(name), PY_SOURCE=1,
-        acquire_lock=lambda: None, release_lock=lambda: None,
+        load_module=load_module, PY_SOURCE=1, acquire_lock=lambda: None, release_lock=lambda: None,
     )  # fmt: skip
     return module
 
