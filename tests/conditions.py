@@ -1,4 +1,4 @@
-"""Waiting for what must become true, however busy the machine is."""
+"""Waiting for what must become true or come to its end, however busy the machine is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from http.server import HTTPServer
 
 PATIENCE = 180.0
 """How long a test waits for what should be there at once, s: no measure of speed, only the end of a hang."""
@@ -23,6 +29,28 @@ def wait_for(what: Callable[[], object], seconds: float = PATIENCE, *, pause: fl
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(pause)
     return True
+
+
+@contextmanager
+def meanwhile(*works: Callable[[], object]) -> Iterator[None]:
+    """Has each done by a thread of its own; whoever leaves waits for their end, and fails where it does not come."""
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    yield
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "what is done meanwhile does not end"
+
+
+@contextmanager
+def answering(server: HTTPServer) -> Iterator[str]:
+    """The address of a server that answers meanwhile."""
+    with server, meanwhile(partial(server.serve_forever, 0.02)):
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def waits_for(one: object, other: object) -> Callable[[object], None]:

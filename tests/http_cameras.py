@@ -33,7 +33,7 @@ class HttpCamera:
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
-        self._threads = [threading.Thread(target=self._run)]
+        self._threads = [threading.Thread(target=self._run, daemon=True)]
         self._threads[0].start()
 
     @property
@@ -49,7 +49,7 @@ class HttpCamera:
                 connection, _ = self._listener.accept()
                 self.connections += 1
                 self._open.append(connection)
-                self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
                 self._threads[-1].start()
 
     def _serve(self, connection: socket.socket) -> None:

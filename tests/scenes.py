@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 import cv2
 import numpy as np
 
+from conditions import PATIENCE
 from saccade.frame import Frame
 from saccade.results import Classification, Detections, HeadPose, Masks, Result, Segmentation
 
@@ -108,7 +109,7 @@ class Feeder:
         self._app = app
         self._pictures = [picture(n * 8) for n in range(8)]
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feeder")
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
         self.frames = 0
         self.slowest = 0.0
         self.latest: Result | None = None
@@ -166,4 +167,4 @@ class Feeder:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(PATIENCE)
