@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import simplejpeg
 
+from conditions import PATIENCE
 from lengths import EXHAUSTIVE
 from saccade.config import cache_dir
 from saccade.networks.catalogue import find
@@ -127,6 +128,12 @@ def s3_server() -> Iterator[str]:
 
     with moto_server() as url:
         yield url
+
+
+@pytest.fixture
+def patient_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No decoder counts as hung because the machine is busy."""
+    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", PATIENCE)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from conditions import PATIENCE
 from saccade.apps import make_app
 from saccade.apps.admission import Admission
 from saccade.apps.costs import CameraCost, ProcessorMeter, RememberedCosts, Spent, inference_seconds
@@ -195,16 +196,16 @@ def test_the_meter_knows_what_a_thread_is_for(name: str, purpose: str) -> None:
         while time.thread_time() < 0.1:
             sum(range(1000))
         burnt.set()
-        done.wait()
+        done.wait(PATIENCE)
 
     burnt, done, meter = threading.Event(), threading.Event(), ProcessorMeter()
     before = meter.read()
-    thread = threading.Thread(target=burn, name=name)
+    thread = threading.Thread(target=burn, name=name, daemon=True)
     thread.start()
-    burnt.wait()
+    assert burnt.wait(PATIENCE)
     spent = meter.read().since(before)
     done.set()
-    thread.join()
+    thread.join(PATIENCE)
     assert spent.total >= 0.09
     for other in ("capture", "work"):
         assert (getattr(spent, other) >= 0.09) == (other == purpose)

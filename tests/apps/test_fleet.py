@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import local_broker
-from conditions import wait_for
+from conditions import meanwhile, wait_for
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
 from saccade.apps.running_camera import looked_at
@@ -24,7 +23,7 @@ from saccade.outputs.opening import Outputs
 from small_networks import classifier_network, mean_network
 from videos import numbered_avi
 
-pytestmark = pytest.mark.usefixtures("own_costs")
+pytestmark = pytest.mark.usefixtures("own_costs", "patient_engine")
 
 
 class Written:
@@ -53,13 +52,11 @@ def written(tmp_path: Path) -> Written:
 @contextmanager
 def running(path: Path) -> Iterator[Fleet]:
     fleet = Fleet(CamerasFile(str(path)))
-    thread = threading.Thread(target=fleet.run)
-    thread.start()
-    try:
-        yield fleet
-    finally:
-        fleet.stop()
-        thread.join()
+    with meanwhile(fleet.run):
+        try:
+            yield fleet
+        finally:
+            fleet.stop()
 
 
 @pytest.mark.skipif(local_broker.MOSQUITTO is None, reason="mosquitto is not installed")
@@ -117,12 +114,8 @@ def test_cameras_do_not_change_while_what_they_need_is_measured(written: Written
     free: list[bool] = []
 
     def look() -> None:
-        def change() -> None:
-            free.append(fleet._changing.acquire(blocking=False))
-
-        other = threading.Thread(target=change)
-        other.start()
-        other.join()
+        with meanwhile(lambda: free.append(fleet._changing.acquire(blocking=False))):
+            pass
         fleet.stop()
 
     fleet._admission.look = look  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from conditions import PATIENCE
 from saccade import Model
 from saccade.capture import Picture, Source
 from saccade.frame import Frame
@@ -104,7 +105,7 @@ class Live(Source):
             if isinstance(step, Exception):
                 raise step
             if isinstance(step, threading.Event):
-                step.wait()
+                assert step.wait(PATIENCE), "the gate stays shut"
             elif isinstance(step, (int, float)):
                 self._stop.wait(step)
             elif step is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from parts import Keep, Live, Means
 
-from conditions import PATIENCE, wait_for, waits_for
+from conditions import PATIENCE, meanwhile, wait_for, waits_for
 from saccade import Capture, Model, open_source
 from saccade.capture import Source
 from saccade.pipeline import Branch, Camera, Engine
@@ -20,18 +20,14 @@ from videos import jpeg, mjpeg_avi, picture
 COUNT = 24
 PICTURES = [jpeg(picture(i)) for i in range(COUNT)]
 
+pytestmark = pytest.mark.usefixtures("patient_engine")
+
 BeforeDecoding = Callable[[Callable[[int], object]], None]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(mean_network(tmp_path_factory.mktemp("net") / "means.xml"), precision="f32", threads=2, streams=2)
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No decoder counts as hung because the machine is busy."""
-    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", PATIENCE)
 
 
 @pytest.fixture
@@ -73,15 +69,13 @@ def test_no_more_is_read_ahead_than_there_are_slots(
     before_decoding(hold)
     video, keep = mjpeg_avi(tmp_path / "v.avi", PICTURES), Keep()
     engine = engine_of(model, lambda: open_source(video), keep)
-    run = threading.Thread(target=engine.run)
-    run.start()
-    try:
-        wait_for(lambda: len(held) == 4)
-        wait_for(lambda: engine.statistics().cameras["only"].run.pictures["arrived"] == 8)
-        assert held == {0, 1, 2, 3}, "each of the workers has the next picture"
-    finally:
-        go_on.set()
-        run.join()
+    with meanwhile(engine.run):
+        try:
+            wait_for(lambda: len(held) == 4)
+            wait_for(lambda: engine.statistics().cameras["only"].run.pictures["arrived"] == 8)
+            assert held == {0, 1, 2, 3}, "each of the workers has the next picture"
+        finally:
+            go_on.set()
     assert [result.frame for result in keep.results] == list(range(COUNT))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, cycle, repeat
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 from parts import Endless, Keep, Live, Means
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from saccade import Capture, Model, open_source
 from saccade.capture import Picture, Source
 from saccade.capture.thread import CaptureStatistics
@@ -28,6 +29,8 @@ from saccade.predict import Predictor
 from saccade.results import Result
 from small_networks import mean_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
+
+pytestmark = pytest.mark.usefixtures("patient_engine")
 
 SMALL, LARGE = jpeg(picture(3)), jpeg(picture(3, (480, 640)))
 
@@ -58,24 +61,18 @@ class HangsOnce(Means):
     def least_size(self, width: int, height: int) -> tuple[int, int]:
         if not self.hung.is_set():
             self.hung.set()
-            self.gate.wait()
+            assert self.gate.wait(PATIENCE)
         return super().least_size(width, height)
 
 
-class Run:
+@contextmanager
+def running(engine: Engine) -> Iterator[Engine]:
     """An engine on a thread of its own."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._thread = threading.Thread(target=engine.run)
-
-    def __enter__(self) -> Engine:
-        self._thread.start()
-        return self.engine
-
-    def __exit__(self, *_: object) -> None:
-        self.engine.stop()
-        self._thread.join()
+    with meanwhile(engine.run):
+        try:
+            yield engine
+        finally:
+            engine.stop()
 
 
 def served(engine: Engine, name: str) -> int:
@@ -133,12 +130,12 @@ def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
         open=lambda: Capture(Live("bad", steady()), lazy=True),
         branches=[Branch(hanging)],
     )
-    with Run(Engine([camera("good", model, lambda: Live("good", steady())), bad])) as engine:
+    with running(Engine([camera("good", model, lambda: Live("good", steady())), bad])) as engine:
         wait_for(hanging.hung.is_set)
         before = served(engine, "good")
         wait_for(lambda: served(engine, "good") > before + 20)
         wait_for(lambda: served(engine, "bad") > 5)
-        assert engine.statistics().cameras["bad"].restarts == 1
+        assert engine.statistics().cameras["bad"].restarts >= 1
         hanging.gate.set()
     check_accounts(engine)
     run = engine.statistics().cameras["bad"].run
@@ -152,10 +149,10 @@ def test_a_camera_that_has_all_workers_comes_back_from_a_hang(model: Model, monk
     monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
     hanging = HangsOnce(model)
     bad = Camera(name="bad", open=lambda: Capture(Live("bad", steady()), lazy=True), branches=[Branch(hanging)])
-    with Run(Engine([bad], workers=4)) as engine:
+    with running(Engine([bad], workers=4)) as engine:
         try:
             wait_for(lambda: served(engine, "bad") > 5)
-            assert engine.statistics().cameras["bad"].restarts == 1
+            assert engine.statistics().cameras["bad"].restarts >= 1
         finally:
             hanging.gate.set()
     check_accounts(engine)
@@ -361,7 +358,7 @@ def test_garbage_size_changes_floods_and_storms_leave_the_others_alone(model: Mo
             camera("dead", model, lambda: Live("dead", repeat(SourceError("dead: no route")))),
         ]
     )
-    with Run(engine):
+    with running(engine):
         wait_for(lambda: served(engine, "good") > 50 and {r.width for r in keeps["resizing"].results} == {320, 640})
         wait_for(lambda: served(engine, "storm") > 1)
         figures = engine.statistics().cameras
@@ -372,7 +369,7 @@ def test_garbage_size_changes_floods_and_storms_leave_the_others_alone(model: Mo
 
 def test_cameras_come_and_go_pause_and_change_while_others_run(model: Model) -> None:
     keep = Keep()
-    with Run(Engine([camera("first", model, lambda: Live("first", steady()))], lasting=True)) as engine:
+    with running(Engine([camera("first", model, lambda: Live("first", steady()))], lasting=True)) as engine:
         engine.add(camera("second", model, lambda: Live("second", steady()), keep))
         wait_for(lambda: len(keep.results) > 5)
         with pytest.raises(ConfigError, match="'second' is there already"):
@@ -397,7 +394,7 @@ def test_freed_memory_is_returned_now_and_then(model: Model, monkeypatch: pytest
     returned: list[bool] = []
     monkeypatch.setattr("saccade.pipeline.engine.TRIM_SECONDS", 0.01)
     monkeypatch.setattr("saccade.pipeline.engine.give_back_free_pages", lambda: returned.append(True))
-    with Run(Engine([camera("only", model, lambda: Live("only", steady()))])):
+    with running(Engine([camera("only", model, lambda: Live("only", steady()))])):
         wait_for(lambda: len(returned) > 1)
 
 
@@ -409,11 +406,11 @@ def test_an_output_that_hangs_as_its_camera_is_removed_holds_up_nobody(
 
     class NeverCloses(Keep):
         def close(self) -> None:
-            let_go.wait()
+            assert let_go.wait(PATIENCE)
             super().close()
 
     keep = NeverCloses()
-    with Run(Engine([camera("bad", model, lambda: Live("bad", steady()), keep)], lasting=True)) as engine:
+    with running(Engine([camera("bad", model, lambda: Live("bad", steady()), keep)], lasting=True)) as engine:
         wait_for(lambda: served(engine, "bad") > 0)
         engine.remove("bad", then=after.set)
         assert not after.is_set()
@@ -431,7 +428,7 @@ def test_a_due_time_wakes_one_worker_only(model: Model, monkeypatch: pytest.Monk
     waits: list[float | None] = []
     wait = engine._turn.wait
     monkeypatch.setattr(engine._turn, "wait", lambda timeout=None: (waits.append(timeout), wait(timeout))[1])
-    with Run(engine):
+    with running(engine):
         wait_for(lambda: served(engine, "slow") >= 8)
     timed = sum(timeout is not None for timeout in waits)
     assert timed < len(waits) * 0.75, "of six workers no more than one waits for the time"
@@ -472,7 +469,7 @@ def test_who_sees_to_the_time_leaves_that_to_another_when_it_goes_to_work(
         ),
         workers=2,
     )  # fmt: skip
-    with Run(engine):
+    with running(engine):
         for name in apps:
             wait_for(lambda name=name: served(engine, name) == 2)
     assert not [record.message for record in caplog.records if "has not come back" in record.message]
@@ -525,7 +522,7 @@ def test_reconnects_and_size_changes_leave_no_memory_thread_or_descriptor(model:
         for i, size in enumerate([(240, 320), (480, 640)])
     ]
     figures = []
-    with Run(Engine([camera("stays", model, lambda: Live("stays", steady(10)))], lasting=True)) as engine:
+    with running(Engine([camera("stays", model, lambda: Live("stays", steady(10)))], lasting=True)) as engine:
         for count in range(120):
             keep = Keep()
             engine.add(camera("comes", model, lambda: open_source(sizes[count % 2]), keep))  # noqa: B023
@@ -596,27 +593,23 @@ def test_accounts_hold_at_every_moment_of_a_shutdown(model: Model, frames: int) 
     )
     engine.pause("paused")
     newest: dict[str, int] = dict.fromkeys(sources, 0)
-    looks = 0
 
     def look() -> None:
-        nonlocal looks
         for name, figures in engine.statistics().cameras.items():
             pictures = figures.run.pictures
             assert pictures.get("open", 0) >= 0, (name, pictures)
             assert pictures["arrived"] == sum(count for reason, count in pictures.items() if reason != "arrived")
             assert newest[name] <= pictures["arrived"] <= sources[name].given
             newest[name] = pictures["arrived"]
-        looks += 1
 
-    thread = threading.Thread(target=engine.run)
-    thread.start()
-    wait_for(lambda: sum(len(keep.results) for keep in keeps.values()) >= frames)
-    engine.stop()
-    while thread.is_alive():
+    over = threading.Event()
+    with meanwhile(lambda: (engine.run(), over.set())):
+        wait_for(lambda: sum(len(keep.results) for keep in keeps.values()) >= frames)
         look()
+        engine.stop()
+        wait_for(lambda: look() or over.is_set(), pause=0)
     look()
     check_accounts(engine)
-    assert looks > 1
     for name, figures in engine.statistics().cameras.items():
         pictures = figures.run.pictures
         assert pictures.get("served", 0) == len(keeps[name].results) == figures.run.frames

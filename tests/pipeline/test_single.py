@@ -14,7 +14,7 @@ import psutil
 import pytest
 from parts import Endless, Keep, Means
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from lengths import length
 from saccade import Capture, Model, Pipeline, open_source, stream
 from saccade.errors import ConfigError, SourceError
@@ -110,10 +110,8 @@ def test_stop_from_another_thread(model: Model, tmp_path: Path) -> None:
         wait_for(lambda: len(keep.results) >= 5)
         pipeline.stop()
 
-    stopper = threading.Thread(target=stop_after_five)
-    stopper.start()
-    figures = pipeline.run()
-    stopper.join()
+    with meanwhile(stop_after_five):
+        figures = pipeline.run()
     assert 5 <= figures.frames < 400
     assert keep.results[-1].frame < 399
 
