@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from saccade.capture import Capture, CaptureStatistics, Picture, Source, jpeg, open_source
 from saccade.errors import SourceError
 from saccade.frame import Frame, Image
@@ -88,17 +88,15 @@ def stop_while_it_opens(capture: Capture, opening: Callable[[], object]) -> None
         except SourceError as error:
             failures.append(error)
 
-    starter = threading.Thread(target=start)
-    starter.start()
-    wait_for(opening)
-    capture.stop()
-    starter.join(PATIENCE)
-    assert not starter.is_alive(), "it waits for the source"
-    assert failures
+    with meanwhile(start):
+        wait_for(opening)
+        capture.stop()
+    assert "stopped before it was open" in str(failures)
 
 
 class Scripted(Source):
-    """A source whose every read is a step of a script: bytes, an error to raise, or a function to call."""
+    """A source whose every read is a step of a script: bytes, an error to raise, a function to call or an event to
+    wait for."""
 
     def __init__(self, steps: list[object], *, live: bool = False, every_frame: bool = True, interval: float = 0.0):
         super().__init__("scripted")
@@ -121,6 +119,9 @@ class Scripted(Source):
         step = self.steps.pop(0)
         if isinstance(step, Exception):
             raise step
+        if isinstance(step, threading.Event):
+            assert step.wait(PATIENCE)
+            return self.read()
         if callable(step):
             step()
             return self.read()

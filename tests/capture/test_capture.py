@@ -10,7 +10,7 @@ import pytest
 import simplejpeg
 from capture_tools import Scripted, mark, outrun, scene, stop, wait_for
 
-from conditions import PATIENCE
+from conditions import PATIENCE, meanwhile
 from lengths import length
 from saccade.capture import Capture, Picture, jpeg, slots, thread
 from saccade.errors import FrameReleasedError, SourceError
@@ -58,40 +58,45 @@ def test_newest_wins_and_nothing_comes_twice(pictures):
 
 
 def test_what_will_be_overwritten_is_not_decoded(pictures):
-    """A consumer at a tenth of the source's rate costs about one decode a frame it gets, not ten."""
-    steps = [Picture(time=0, captured=0, size=1, jpeg=memoryview(p), transient=True) for p in pictures * 20]
-    with Capture(Scripted(steps, every_frame=False, interval=0.002), size=(90, 160)) as capture:
-        frames = 0
-        while (frame := capture.latest()) is not None:
-            with frame:
-                assert mark(frame.planes[0]) % 16 == frame.sequence % 16
-                frames += 1
-                outrun(capture, frame, 10, ends_at=320)
+    """A consumer at a tenth of the source's rate costs one decode a frame it gets, not ten."""
+    taken = threading.Semaphore(0)
+    steps: list[object] = []
+    for _ in range(16):
+        steps += [Picture(time=0, captured=0, size=1, jpeg=memoryview(p), transient=True) for p in pictures[:10]]
+        steps.append(lambda: taken.acquire(timeout=PATIENCE))
+    with Capture(Scripted(steps, every_frame=False), size=(90, 160)) as capture:
+        for end in range(10, 161, 10):
+            wait_for(lambda end=end: capture.statistics().captured == end)
+            with capture.latest(PATIENCE) as frame:
+                assert (frame.sequence, mark(frame.planes[0]) % 16) == (end - 1, 9)
+            taken.release()
         statistics = capture.statistics()
-    assert statistics.dropped == 320 - frames
-    assert frames <= statistics.decode.count <= frames + 3
-    assert statistics.decode.count < 60
+    assert statistics.dropped == 160 - 16
+    assert statistics.decode.count == 16 + 1, "before the second picture nobody knows that the consumer is slower"
 
 
 def test_a_waiting_consumer_gets_frames_decoded_by_the_capture_thread(pictures):
-    with Capture(Scripted(pictures, every_frame=False, interval=0.02), size=(90, 160)) as capture:
-        decoders = set()
-        real = capture._filled
+    decoders = []
 
-        def spy(*args):
-            decoders.add(threading.current_thread().name)
-            return real(*args)
+    def wait_for_the_consumer() -> None:
+        wait_for(lambda: not capture.queued and capture._waiting)
 
-        capture._filled = spy
-        while (frame := capture.latest()) is not None:
+    def spy(*args):
+        decoders.append(threading.current_thread().name)
+        return real(*args)
+
+    steps = [step for picture in pictures for step in (wait_for_the_consumer, picture)]
+    capture = Capture(Scripted(steps, every_frame=False), size=(90, 160))
+    real, capture._filled = capture._filled, spy
+    with capture:
+        while (frame := capture.latest(PATIENCE)) is not None:
             frame.release()
-        assert capture.statistics().dropped <= 2
-    assert "saccade-capture" in decoders
+    assert decoders == ["saccade-capture"] * 16
 
 
 def test_a_consumer_that_keeps_up_again_gets_frames_decoded_by_the_capture_thread(pictures):
     behind, waiting = threading.Event(), threading.Event()
-    steps = [*pictures[:4], behind.set, waiting.wait, pictures[4]]
+    steps = [*pictures[:4], behind.set, waiting, pictures[4]]
     with Capture(Scripted(steps, live=True, every_frame=False), size=(90, 160)) as capture:
         behind.wait(PATIENCE)
         decoders = []
@@ -109,23 +114,26 @@ def test_a_consumer_that_keeps_up_again_gets_frames_decoded_by_the_capture_threa
             wait_for(lambda: capture._waiting)
             waiting.set()
 
-        helper = threading.Thread(target=wait_on_the_newest)
-        helper.start()
-        capture.latest().release()
-        helper.join()
+        with meanwhile(wait_on_the_newest):
+            capture.latest(PATIENCE).release()
     assert decoders[1:] == [(4, "saccade-capture")]
 
 
 def test_damage_found_late_is_counted_too(pictures):
-    bad = pictures[2][:5000]
-    with Capture(Scripted([pictures[0], *[bad] * 20, pictures[1]], every_frame=False, interval=0.005)) as capture:
-        with capture.latest() as frame:
-            outrun(capture, frame, 5)
+    behind = threading.Event()
+
+    def wait_for_the_consumer() -> None:
+        wait_for(lambda: capture.statistics().damaged)
+
+    steps = [*pictures[:2], pictures[2][:5000], behind.set, wait_for_the_consumer, pictures[3]]
+    capture = Capture(Scripted(steps, every_frame=False))
+    with capture:
+        assert behind.wait(PATIENCE)
+        assert capture.statistics().damaged == 0, "a consumer that is slower finds it"
         with capture.latest(PATIENCE) as frame:
-            assert frame.sequence == 21
+            assert frame.sequence == 3
         statistics = capture.statistics()
-    assert statistics.damaged >= 1
-    assert statistics.captured == statistics.damaged + statistics.dropped + statistics.delivered == 22
+    assert (statistics.captured, statistics.dropped, statistics.damaged, statistics.delivered) == (4, 2, 1, 1)
 
 
 def test_every_frame_waits_for_the_consumer(pictures):
@@ -384,16 +392,14 @@ class TestStop:
     def test_while_another_thread_waits_for_a_frame(self, pictures):
         capture = Capture(Scripted(pictures, live=True, interval=600)).start()
         results = []
-        waiter = threading.Thread(target=lambda: results.append(capture.latest()))
-        waiter.start()
-        wait_for(lambda: capture._waiting)
-        stop(capture)
-        waiter.join(PATIENCE)
+        with meanwhile(lambda: results.append(capture.latest())):
+            wait_for(lambda: capture._waiting)
+            stop(capture)
         assert results == [None]
 
     def test_while_the_system_holds_the_thread(self, pictures):
         release = threading.Event()
-        capture = Capture(Scripted([pictures[0], release.wait])).start()
+        capture = Capture(Scripted([pictures[0], release])).start()
         capture.latest().release()
         capture.stop()  # though the thread cannot end
         assert capture.ended
@@ -520,7 +526,7 @@ def test_frames_that_are_held_at_a_time_have_full_sizes_of_their_own(pictures):
 def test_full_sizes_that_no_frame_needs_any_more_are_let_go_though_nobody_takes_frames(pictures, monkeypatch):
     monkeypatch.setattr(slots, "SPARE_SECONDS", 0.0)
     go_on = threading.Event()
-    source = Scripted([pictures[0], go_on.wait, *pictures], live=True, every_frame=False, interval=0.002)
+    source = Scripted([pictures[0], go_on, *pictures], live=True, every_frame=False, interval=0.002)
     with Capture(source, size=(45, 80), lazy=True) as capture:
         with capture.latest() as frame:
             frame.bgr()
@@ -532,7 +538,7 @@ def test_full_sizes_that_no_frame_needs_any_more_are_let_go_though_nobody_takes_
 
 def test_full_sizes_of_a_camera_that_is_lost_are_let_go(pictures):
     go_on = threading.Event()
-    steps = [pictures[0], go_on.wait, SourceError("away"), pictures[1]]
+    steps = [pictures[0], go_on, SourceError("away"), pictures[1]]
     with Capture(Scripted(steps, live=True), size=(45, 80)) as capture:
         with capture.latest() as frame:
             frame.bgr()

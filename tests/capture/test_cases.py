@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import psutil
 import pytest
 from capture_tools import shown, stop_while_it_opens, wait_for
 
-from conditions import PATIENCE
+from conditions import PATIENCE, meanwhile
 from saccade.capture import Capture, open_source
 from saccade.errors import SourceError
 
@@ -56,13 +55,11 @@ def test_a_jpeg_five_times_in_a_fifo(cases, name, tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
     content = (cases / "jpeg" / f"{name}.jpg").read_bytes() * 5
-    writer = threading.Thread(target=path.write_bytes, args=(content,))
     with Capture(open_source(path, realtime=False)) as capture:
-        writer.start()
-        for _ in range(5):
-            with capture.latest(PATIENCE) as frame:
-                assert near(frame.bgr(), reference_of(cases, name))
-        writer.join(PATIENCE)
+        with meanwhile(lambda: path.write_bytes(content)):
+            for _ in range(5):
+                with capture.latest(PATIENCE) as frame:
+                    assert near(frame.bgr(), reference_of(cases, name))
         assert capture.statistics().damaged == 0
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from capture_tools import Scripted, mark, wait_for
 
-from conditions import PATIENCE, waits_for
+from conditions import PATIENCE, meanwhile, waits_for
 from saccade.capture import Capture, jpeg
 from saccade.errors import SourceError
 
@@ -97,12 +97,9 @@ def test_a_stop_in_the_midst_of_decoding_gives_everything_back(pictures, before_
     capture = ahead(list(pictures), threads=2, slots=4).start()
     wait_for(begun.is_set)
     wait_for(lambda: capture.statistics().captured >= 2)
-    stopper = threading.Thread(target=capture.stop)
-    stopper.start()
-    wait_for(lambda: capture._stop.is_set())
-    go_on.set()
-    stopper.join(PATIENCE)
-    assert not stopper.is_alive()
+    with meanwhile(capture.stop):
+        wait_for(lambda: capture._stop.is_set())
+        go_on.set()
     assert capture.ended
     assert capture.latest(0) is None
     wait_for(lambda: capture.ledger.account().open == 0)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import odd_jpeg
 import pytest
-from capture_tools import mark, scene, wait_for, write_video
+from capture_tools import mark, scene, stop_while_it_opens, wait_for, write_video
 
 import http_cameras
 from conditions import PATIENCE
@@ -317,23 +317,8 @@ def test_a_camera_that_accepts_and_stays_silent_is_left_at_once(camera, login, m
     over = threading.Event()
     camera.paths["/silent"] = lambda request: over.wait(2 * PATIENCE) and None
     monkeypatch.setattr("saccade.capture.http.OPEN_SECONDS", 2 * PATIENCE)
-    capture = Capture(open_source(camera.url("/silent", login)))
-    failures: list[str] = []
-
-    def start() -> None:
-        try:
-            capture.start()
-        except SourceError as error:
-            failures.append(str(error))
-
-    starter = threading.Thread(target=start)
-    starter.start()
-    wait_for(lambda: camera.requests)
-    capture.stop()
-    starter.join(PATIENCE)
-    assert not starter.is_alive(), "it waits for the camera"
+    stop_while_it_opens(Capture(open_source(camera.url("/silent", login))), lambda: camera.requests)
     over.set()
-    assert "stopped before it was open" in failures[0]
 
 
 def test_a_page_in_place_of_pictures_is_named(camera):

@@ -15,7 +15,7 @@ import pytest
 from capture_tools import mark, scene, write_video
 from test_still import BOMBS
 
-from conditions import PATIENCE
+from conditions import PATIENCE, meanwhile
 from saccade.capture import Capture, CaptureStatistics, jpeg, open_source
 from saccade.capture.camera import CameraSource
 from saccade.capture.pipe import MjpegFileSource
@@ -222,7 +222,6 @@ def test_process_substitution_ends(stream):
 @pytest.mark.parametrize("how", ["pipe", "file", "socket"])
 def test_standard_input_by_any_name_ends(stream, text, how):
     import socket
-    import threading
 
     if how == "file":
         assert read_by_shell(f'"$@" < {stream}', text) == "16 True\n"
@@ -230,11 +229,8 @@ def test_standard_input_by_any_name_ends(stream, text, how):
         assert read_by_shell(f'cat {stream} | "$@"', text) == "16 True\n"
     elif text != "/proc/self/fd/0":
         ours, theirs = socket.socketpair()
-        sender = threading.Thread(target=lambda: (ours.sendall(stream.read_bytes()), ours.close()))
-        sender.start()
-        assert read_by_shell('"$@"', text, stdin=theirs) == "16 True\n"
-        theirs.close()
-        sender.join()
+        with meanwhile(lambda: (ours.sendall(stream.read_bytes()), ours.close())), theirs:
+            assert read_by_shell('"$@"', text, stdin=theirs) == "16 True\n"
 
 
 @pytest.mark.parametrize(

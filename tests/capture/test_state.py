@@ -25,8 +25,8 @@ def short_pauses(monkeypatch):
 
 def test_from_connecting_to_the_end(pictures):
     go, away = threading.Event(), threading.Event()
-    source = Scripted([go.wait, pictures[0], SourceError("cable pulled"), away.wait, pictures[1]], live=True)
-    with Capture(source, policy="every") as capture:
+    steps = [go, pictures[0], SourceError("cable pulled"), away, pictures[1]]
+    with Capture(Scripted(steps, live=True), policy="every") as capture:
         figures = capture.statistics()
         assert (figures.state, figures.reason, figures.last_picture) == ("connecting", "", None)
         go.set()
@@ -44,7 +44,7 @@ def test_from_connecting_to_the_end(pictures):
 
 def test_the_reason_is_the_newest(pictures):
     go = threading.Event()
-    source = Scripted([pictures[0], go.wait, SourceError("silent for 30 s")], live=True)
+    source = Scripted([pictures[0], go, SourceError("silent for 30 s")], live=True)
     with Capture(source, policy="every") as capture:
         capture.latest(PATIENCE).release()
         source.open_errors = [SourceError("connection refused")] * 100_000
