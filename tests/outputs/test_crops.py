@@ -252,7 +252,7 @@ def test_a_slow_decoder_never_holds_up_a_live_pipeline() -> None:
 def test_a_face_that_is_being_taken_while_the_camera_is_removed_is_written() -> None:
     kept: list[Crop] = []
     writer = CropWriter(lambda crop: kept.append(crop))
-    taken, closing = writer._due, threading.Thread(target=writer.close)
+    taken, closing = writer._due, threading.Thread(target=writer.close, daemon=True)
 
     def close_meanwhile(*args: Any) -> list[Any]:
         closing.start()
@@ -261,7 +261,7 @@ def test_a_face_that_is_being_taken_while_the_camera_is_removed_is_written() -> 
 
     writer._due = close_meanwhile  # type: ignore[method-assign]
     feed(writer, 1)
-    closing.join()
+    closing.join(PATIENCE)
     assert len(kept) == 1
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from time import thread_time
 
 import numpy as np
 import pytest
 import simplejpeg
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from saccade.errors import JpegError
 from saccade.frame import Frame
 from saccade.outputs import display as display_module
@@ -61,22 +62,20 @@ def test_viewers_of_one_size_share_a_picture() -> None:
             while (made := viewer.next(PATIENCE)) is not None:
                 mine.append(made.frame)
 
-    threads = [threading.Thread(target=watch, args=(mine,)) for mine in seen]
-    for thread in threads:
-        thread.start()
-    for number in range(8):
-        wait_for(lambda: len(display._waiting) == 2)
-        display.accept(Frame.from_bgr(picture(), sequence=number), faces_result(number, 0.0, []))
-        wait_for(lambda number=number: [len(mine) for mine in seen] == [number + 1] * 2)
-    display.close()
-    for thread in threads:
-        thread.join()
+    with meanwhile(*(partial(watch, mine) for mine in seen)):
+        for number in range(8):
+            wait_for(lambda: len(display._waiting) == 2)
+            display.accept(Frame.from_bgr(picture(), sequence=number), faces_result(number, 0.0, []))
+            wait_for(lambda number=number: [len(mine) for mine in seen] == [number + 1] * 2)
+        display.close()
     assert display.statistics().encoded == 8
     assert seen == [list(range(8))] * 2
 
 
 @pytest.mark.parametrize(("rate", "limit", "expected"), [(90, 20, 20), (25, 25, 25)])
-def test_rate(rate: float, limit: float, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_encoded_than_the_rate_allows(
+    rate: float, limit: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four seconds of a clock that the test moves."""
     now = [0.0]
     monkeypatch.setattr(display_module, "monotonic", lambda: now[0])
@@ -87,16 +86,14 @@ def test_rate(rate: float, limit: float, expected: float, monkeypatch: pytest.Mo
             while (shown := viewer.next(PATIENCE)) is not None:
                 made.append(shown.frame)
 
-    watching = threading.Thread(target=watch)
-    watching.start()
     frame, result = Frame.from_bgr(picture()), faces_result(0, 0.0, [])
-    for number in range(int(4 * rate)):
-        now[0] = 100 + number / rate
-        wait_for(lambda: display._waiting)
-        display.accept(frame, result)
-        wait_for(lambda number=number: len(made) + display.statistics().skipped == number + 1)
-    display.close()
-    watching.join()
+    with meanwhile(watch):
+        for number in range(int(4 * rate)):
+            now[0] = 100 + number / rate
+            wait_for(lambda: display._waiting)
+            display.accept(frame, result)
+            wait_for(lambda number=number: len(made) + display.statistics().skipped == number + 1)
+        display.close()
     assert len(made) / 4 == pytest.approx(expected, rel=0.05)
 
 
@@ -116,14 +113,11 @@ def test_a_viewer_never_sees_a_frame_from_before_it_asked() -> None:
 def test_holds_one_frame_and_releases_it() -> None:
     display = Display()
     gone = []
-    with display.watch() as viewer:
-        waiting = threading.Thread(target=viewer.next, args=(5,))
-        waiting.start()
+    with display.watch() as viewer, meanwhile(partial(viewer.next, PATIENCE)):
         wait_for(lambda: display._waiting)
         frame = Frame(width=64, height=48, planes=(picture(width=640, height=480),), on_release=lambda: gone.append(1))
         display.accept(frame, faces_result(0, 0.0, [], size=(64, 48)))
         frame.release()
-        waiting.join()
     display.close()
     assert gone == [1]
 
@@ -136,9 +130,7 @@ def test_a_slow_encoder_does_not_hold_up_the_pipeline() -> None:
         return picture()
 
     display = Display()
-    with display.watch() as viewer:
-        waiting = threading.Thread(target=viewer.next, args=(PATIENCE,))
-        waiting.start()
+    with display.watch() as viewer, meanwhile(partial(viewer.next, PATIENCE)):
         wait_for(lambda: display._waiting)
         for number in range(60):
             frame = Frame(
@@ -149,7 +141,6 @@ def test_a_slow_encoder_does_not_hold_up_the_pipeline() -> None:
         assert display.statistics().skipped == 59
         assert display.statistics().encoded == 0
         decoded.set()
-        waiting.join()
     display.close()
     assert display.statistics().failed == 0
 
@@ -159,10 +150,8 @@ def test_a_damaged_picture_is_counted_and_told_once(caplog: pytest.LogCaptureFix
         raise JpegError("picture 3 is cut short: 200 of 9000 bytes")
 
     display = Display(rate=1000)
-    with display.watch() as viewer:
-        shown: list[object] = []
-        waiting = threading.Thread(target=lambda: shown.append(viewer.next(PATIENCE)))
-        waiting.start()
+    shown: list[object] = []
+    with display.watch() as viewer, meanwhile(lambda: shown.append(viewer.next(PATIENCE))):
         wait_for(lambda: display._waiting)
         for number in range(3):
             bad = Frame(width=640, height=480, planes=(np.zeros((9, 12, 3), np.uint8),), decode=decode, sequence=number)
@@ -170,8 +159,8 @@ def test_a_damaged_picture_is_counted_and_told_once(caplog: pytest.LogCaptureFix
             bad.release()
             wait_for(lambda number=number: display.statistics().failed == number + 1)
         with Feeder(display.accept):
-            waiting.join()
-        assert shown[0] is not None
+            wait_for(lambda: shown)
+    assert shown[0] is not None
     display.close()
     assert display.statistics().failed == 3
     assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
@@ -182,11 +171,9 @@ def test_close_lets_waiting_viewers_go() -> None:
     display = Display()
     viewer = display.watch()
     answer: list[object] = []
-    waiting = threading.Thread(target=lambda: answer.append(viewer.next(PATIENCE)))
-    waiting.start()
-    wait_for(lambda: display._waiting)
-    display.close()
-    waiting.join(PATIENCE)
+    with meanwhile(lambda: answer.append(viewer.next(PATIENCE))):
+        wait_for(lambda: display._waiting)
+        display.close()
     assert answer == [None]
     assert viewer.next(PATIENCE) is None
     display.accept(Frame.from_bgr(picture()), faces_result(0, 0.0, []))

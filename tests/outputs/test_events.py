@@ -5,14 +5,13 @@ import os
 import select
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from time import sleep
 
 import numpy as np
 import pytest
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from saccade.errors import OutputError
 from saccade.frame import Frame
 from saccade.outputs.events import EventStatistics, EventWriter, to_json
@@ -110,13 +109,11 @@ def test_a_slow_reader_loses_no_line_and_cuts_none(frame: Frame) -> None:
             received += piece
             sleep(0.001)
 
-    thread = threading.Thread(target=read)
-    thread.start()
     many = [(float(i), 0.0, float(i + 5), 9.0) for i in range(150)]  # a line of more than a pipe's atomic 4096 bytes
-    for n in range(40):
-        writer.accept(frame, faces_result(n, 0.0, many))
-    writer.close()
-    thread.join()
+    with meanwhile(read):
+        for n in range(40):
+            writer.accept(frame, faces_result(n, 0.0, many))
+        writer.close()
     os.close(reader)
     assert [json.loads(line)["frame"] for line in received.splitlines()] == list(range(40))
 
@@ -124,13 +121,10 @@ def test_a_slow_reader_loses_no_line_and_cuts_none(frame: Frame) -> None:
 def test_close_while_the_reader_takes_nothing(frame: Frame) -> None:
     reader, pipe = os.pipe()
     writer = EventWriter(f"/dev/fd/{pipe}")
-    stuck = threading.Thread(target=lambda: [writer.accept(frame, faces_result(n, 0.0, [])) for n in range(3000)])
-    stuck.start()
-    wait_for(lambda: not select.select([], [pipe], [], 0)[1])  # no line has room
-    os.close(pipe)
-    writer.close()
-    stuck.join(PATIENCE)
-    assert not stuck.is_alive(), "it waits for the reader"
+    with meanwhile(lambda: [writer.accept(frame, faces_result(n, 0.0, [])) for n in range(3000)]):
+        wait_for(lambda: not select.select([], [pipe], [], 0)[1])  # no line has room
+        os.close(pipe)
+        writer.close()
     assert writer.statistics().lost > 0
     os.close(reader)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conditions import PATIENCE
 from saccade.config import RunConfig
 from saccade.outputs.opening import Outputs
 from saccade.storage.spool import Spool, SpoolStatistics
@@ -27,7 +28,7 @@ def test_what_is_durable_has_each_frame_and_is_closed_before_what_may_hang(tmp_p
 def test_figures_are_asked_for_while_another_thread_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = Outputs(RunConfig(source="demo:", name="door", spool=str(tmp_path), spool_free=0))
     outputs.open("faces", wait=False, objects=True)
-    of_spool, closing = Spool.statistics, threading.Thread(target=outputs.close)
+    of_spool, closing = Spool.statistics, threading.Thread(target=outputs.close, daemon=True)
 
     def statistics(spool: Spool) -> SpoolStatistics:
         if closing.ident is None:
@@ -37,7 +38,7 @@ def test_figures_are_asked_for_while_another_thread_closes(tmp_path: Path, monke
 
     monkeypatch.setattr(Spool, "statistics", statistics)
     before = outputs.statistics()
-    closing.join()
+    closing.join(PATIENCE)
     assert before["spool"] == outputs.statistics()["spool"]
     for output in outputs.by_name.values():
         output.close()
