@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from conditions import PATIENCE
 from saccade.outputs.display import Display
 from saccade.service.page import LivePage
 from scenes import Feeder
@@ -34,7 +35,7 @@ def fetched(
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Status, headers and content of an answer, whatever it is."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, dict(headers or {}))) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, dict(headers or {})), timeout=PATIENCE) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 import simplejpeg
 
 from browsing import MARKS, keep, looking, until
-from conditions import wait_for
+from conditions import meanwhile, wait_for
 from lengths import EXHAUSTIVE
 from local_s3 import free_port
 from saccade.apps.cameras_file import CamerasFile
@@ -48,11 +47,9 @@ def fleet(folder: Path) -> Iterator[Fleet]:
         patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
         patch.setattr("saccade.apps.costs.cache_dir", lambda: folder)
         fleet = open_fleet(CamerasFile(str(file)))
-        thread = threading.Thread(target=fleet.run)
-        thread.start()
-        yield fleet
-        fleet.stop()
-        thread.join()
+        with meanwhile(fleet.run):
+            yield fleet
+            fleet.stop()
 
 
 @pytest.fixture(autouse=True)

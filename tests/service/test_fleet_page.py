@@ -7,7 +7,6 @@ import os
 import socket
 import stat
 import subprocess
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import simplejpeg
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from saccade.apps.cameras_file import CamerasFile
 from saccade.apps.fleet import Fleet
 from saccade.cli import main
@@ -40,11 +39,9 @@ def fleet(tmp_path: Path, own_costs: None, monkeypatch: pytest.MonkeyPatch) -> I
         '[[camera]]\nname = "a"\nsource = "demo:"\n[[camera]]\nname = "b"\nsource = "demo:"\n'
     )
     fleet = open_fleet(CamerasFile(str(file)))
-    thread = threading.Thread(target=fleet.run)
-    thread.start()
-    yield fleet
-    fleet.stop()
-    thread.join()
+    with meanwhile(fleet.run):
+        yield fleet
+        fleet.stop()
     assert not list(run_folder().iterdir()), "the run takes its word back"
 
 
@@ -127,7 +124,7 @@ def test_anybody_here_looks_and_only_the_token_changes(fleet: Fleet) -> None:
 
 def test_the_word_of_a_run_that_was_killed_is_no_run(fleet: Fleet) -> None:
     killed = subprocess.Popen(["true"])
-    killed.wait()
+    killed.wait(PATIENCE)
     word = run_folder() / f"{killed.pid}.json"
     word.write_text(json.dumps({"pid": killed.pid, "url": "http://127.0.0.1:9", "token": "t", "config": "c.toml"}))
     assert [found["pid"] for found in running()] == [os.getpid()]

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, meanwhile, wait_for
 from lengths import length
 from saccade.outputs.display import Display
 from saccade.predict import open_predictor
@@ -346,11 +346,9 @@ def test_bodies_that_drip_and_keep_alive_that_idles_end() -> None:
                     while not stop.wait(0.05):
                         dripping.sendall(b"x")
 
-            thread = threading.Thread(target=drip)
-            thread.start()
-            assert status(answer(dripping)) == 408
-            stop.set()
-            thread.join()
+            with meanwhile(drip):
+                assert status(answer(dripping)) == 408
+                stop.set()
             assert status(answer(silent)) == 408
             assert status(answer(idle)) == 200
 
@@ -435,10 +433,11 @@ def test_a_crowd_that_wants_all_gets_little(kind: str, tmp_path: Path) -> None:
         bodies = [connect(where) for _ in range(40)]
         clients += bodies
         threads += [
-            threading.Thread(target=pour, args=(client, head % (path, 24 << 20), 23, stop)) for client in bodies
+            threading.Thread(target=pour, args=(client, head % (path, 24 << 20), 23, stop), daemon=True)
+            for client in bodies
         ]
         clients.append(connect(where))
-        threads.append(threading.Thread(target=drip_on, args=(clients[-1], stop)))
+        threads.append(threading.Thread(target=drip_on, args=(clients[-1], stop), daemon=True))
         if kind == "run":
             for _ in range(20):
                 clients.append(connect(where))
@@ -462,7 +461,7 @@ def test_a_crowd_that_wants_all_gets_little(kind: str, tmp_path: Path) -> None:
         for client in clients:
             client.close()
         for thread in threads:
-            thread.join()
+            thread.join(PATIENCE)
         process.kill()
         said = process.stdout.read()
         process.stdout.close()
@@ -486,7 +485,7 @@ def pour(client: socket.socket, head: bytes, megabytes: int, stop: threading.Eve
         client.sendall(head)
         for _ in range(megabytes):
             client.sendall(bytes(1 << 20))
-    stop.wait()
+    stop.wait(PATIENCE)
 
 
 def drip_on(client: socket.socket, stop: threading.Event) -> None:

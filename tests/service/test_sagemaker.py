@@ -26,7 +26,7 @@ import pytest
 from numpy.typing import NDArray
 
 import saccade
-from conditions import PATIENCE
+from conditions import PATIENCE, answering
 from local_s3 import free_port
 from saccade.cli import main
 from saccade.config import RunConfig
@@ -63,7 +63,7 @@ class Endpoint(BaseHTTPRequestHandler):
             said = {"OriginalStatusCode": 503, "OriginalMessage": "too many requests wait"}
             return self.refuse(424, "ModelError", "Received server error (503) from all", **said)
         if fault == "silent":
-            self.server.ended.wait()
+            self.server.ended.wait(PATIENCE)
             self.close_connection = True
             return None
         if name is None or name[1] != "saccade-spots":
@@ -71,7 +71,7 @@ class Endpoint(BaseHTTPRequestHandler):
         passed = {key: value for key in PASSED_ON if (value := self.headers.get(key))}
         request = urllib.request.Request(f"{self.server.container}/invocations", body, passed)
         try:
-            with urllib.request.urlopen(request) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return self.answer(200, answer.read(), {"Content-Type": answer.headers["Content-Type"]})
         except urllib.error.HTTPError as error:
             with error:
@@ -142,14 +142,10 @@ def service(container: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    with Service(container) as service:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", f"http://127.0.0.1:{service.server_port}")
-        thread = threading.Thread(target=service.serve_forever, args=(0.01,))
-        thread.start()
+    with answering(service := Service(container)) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", url)
         yield service
         service.ended.set()
-        service.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

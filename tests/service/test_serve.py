@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ import pytest
 from numpy.typing import NDArray
 from pages import fetched
 
-from conditions import PATIENCE
+from conditions import PATIENCE, answering, meanwhile, wait_for
 from saccade.config import RunConfig
 from saccade.errors import ConfigError, DeviceError, ModelError
 from saccade.networks import catalogue, open_network
@@ -178,12 +179,11 @@ def test_the_rules_of_http(server: Server) -> None:
 def test_beyond_the_queue_come_again(local: Predictor, portrait: NDArray[np.uint8]) -> None:
     with Server(Service(local, requests=1, waiting=2), ("127.0.0.1", 0)) as server:
         held = threading.Event()
-        server.service._threads.submit(held.wait)
+        server.service._threads.submit(held.wait, PATIENCE)
         body = cv2.imencode(".jpg", portrait)[1].tobytes()
         with ThreadPoolExecutor(8) as threads:
             answers = [threads.submit(post, server, body, "image/jpeg") for _ in range(8)]
-            while server.service.statistics().refused < 5:
-                pass
+            wait_for(lambda: server.service.statistics().refused == 5)
             held.set()
             codes = sorted(answer.result()[0] for answer in answers)
         assert codes == [200] * 3 + [503] * 5
@@ -199,25 +199,18 @@ def test_a_stopped_server_finishes_what_it_has(tmp_path: Path, portrait: NDArray
     assert process.stdout is not None
     url = process.stdout.readline().split(" at ")[1].strip()
     batch = npy(np.stack([portrait] * 24))
+    sent: list[int] = []
     answers: list[int] = []
 
     def ask() -> None:
-        request = urllib.request.Request(url + "/invocations", batch, {"Content-Type": "application/x-npy"})
-        with urllib.request.urlopen(request) as answer:
-            answers.append(len(json.loads(answer.read())["predictions"]))
+        with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)) as line:
+            line.request("POST", "/invocations", batch, {"Content-Type": "application/x-npy"})
+            sent.append(len(batch))
+            answers.append(len(json.loads(line.getresponse().read())["predictions"]))
 
-    with urllib.request.urlopen(url + "/ping") as ping:
-        assert ping.status == 200
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    while json.loads(urllib.request.urlopen(url + "/statistics.json").read())["infer"]["p50_ms"] == 0:
-        pass
-    for thread in threads[:1]:
-        thread.join()
-    process.send_signal(signal.SIGTERM)
-    for thread in threads:
-        thread.join()
+    with meanwhile(*[ask] * 4):
+        wait_for(lambda: len(sent) == 4)
+        process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
     assert answers == [24] * 4
     assert "4 requests, 96 pictures, 0 refused" in process.stdout.read()
@@ -338,10 +331,8 @@ class Flaky(threading.Thread):
 
     def _hand_on(self, line: socket.socket) -> None:
         with line, socket.create_connection(self._target) as server:
-            back = threading.Thread(target=self._pump, args=(server, line), daemon=True)
-            back.start()
-            self._pump(line, server)
-            back.join()
+            with meanwhile(partial(self._pump, server, line)):
+                self._pump(line, server)
 
     @staticmethod
     def _pump(source: socket.socket, sink: socket.socket) -> None:
@@ -434,19 +425,18 @@ class Crowd(BaseHTTPRequestHandler):
 
 
 def test_connections_that_a_server_has_left_cost_one_try_and_not_one_each() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Crowd)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    line = remote_module._HttpLine("http", f"127.0.0.1:{server.server_port}", "", 20.0)
-    with ThreadPoolExecutor(4) as threads:
-        assert [status for status, _ in threads.map(lambda _: line.post(b"", "a/b", "a/b", 99), range(4))] == [200] * 4
-    for connection in Crowd.lines:
-        connection.shutdown(socket.SHUT_RDWR)
-    with pytest.raises((OSError, http.client.HTTPException)):
-        line.post(b"", "a/b", "a/b", 99)
-    assert line.post(b"", "a/b", "a/b", 99) == (200, b"")
-    line.close()
-    server.shutdown()
-    server.server_close()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Crowd)) as url:
+        line = remote_module._HttpLine("http", url.removeprefix("http://"), "", PATIENCE)
+        with ThreadPoolExecutor(4) as threads:
+            assert [status for status, _ in threads.map(lambda _: line.post(b"", "a/b", "a/b", 99), range(4))] == [
+                200
+            ] * 4
+        for connection in Crowd.lines:
+            connection.shutdown(socket.SHUT_RDWR)
+        with pytest.raises((OSError, http.client.HTTPException)):
+            line.post(b"", "a/b", "a/b", 99)
+        assert line.post(b"", "a/b", "a/b", 99) == (200, b"")
+        line.close()
 
 
 @pytest.mark.parametrize(
@@ -507,15 +497,11 @@ DESCRIBED = {
 def test_another_server_is_told_apart(says: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A web server that answers everything with its page, or says what no server of ours would."""
     monkeypatch.setattr(Page, "says", says)
-    with HTTPServer(("127.0.0.1", 0), Page) as pages:
-        thread = threading.Thread(target=pages.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            with pytest.raises(ModelError, match="is not a saccade server"):
-                RemoteModel(f"http://127.0.0.1:{pages.server_port}")
-        finally:
-            pages.shutdown()
-            thread.join()
+    with (
+        answering(HTTPServer(("127.0.0.1", 0), Page)) as url,
+        pytest.raises(ModelError, match="is not a saccade server"),
+    ):
+        RemoteModel(url)
 
 
 def test_the_command_takes_a_bad_address_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from conditions import answering
 from saccade.config import RunConfig
 from saccade.service.session import open_session
 from saccade.service.telemetry import telemetry
@@ -23,7 +23,6 @@ class Collector(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[tuple[str, bytes]] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -40,9 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with Collector() as server:
+    with answering(server := Collector()):
         yield server
-        server.shutdown()
 
 
 def test_a_run_sends_its_figures(collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
