@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conditions import answering
 from local_s3 import CREDENTIALS
 
 pytest.importorskip("pyarrow")
@@ -28,15 +28,13 @@ from saccade.errors import ConfigError, OutputError, SourceError
 
 
 @contextlib.contextmanager
-def answering(handler: type[http.server.BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}).items():
+def bucket_of(handler: type[http.server.BaseHTTPRequestHandler], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": url}).items():
             monkeypatch.setenv(name, value)
         places.s3_client.cache_clear()
         yield
         places.s3_client.cache_clear()
-        server.shutdown()
 
 
 class Closed(http.server.BaseHTTPRequestHandler):
@@ -60,7 +58,7 @@ class Closed(http.server.BaseHTTPRequestHandler):
 def test_a_bucket_without_rights_says_which_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = tmp_path / "part"
     part.write_bytes(b"rows")
-    with answering(Closed, monkeypatch):
+    with bucket_of(Closed, monkeypatch):
         with pytest.raises(Unavailable, match=r"s3://b/a.jpg: AccessDenied: .* s3:GetObject"):
             read_version("s3://b/a.jpg", '"x"', 100)
         with pytest.raises(OutputError, match="s3:ListBucket"):
@@ -102,7 +100,7 @@ def test_settings_of_aws_that_are_none_are_said_in_one_line(
 
 
 def test_a_body_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(BreaksOff, monkeypatch):
+    with bucket_of(BreaksOff, monkeypatch):
         assert read_version("s3://b/a.jpg", '"x"', 100) == b"0123456789"
         BreaksOff.count = -10
         with pytest.raises(Unavailable, match=r"b/a\.jpg: "):
@@ -129,7 +127,7 @@ def test_a_name_that_another_writes_just_now_is_waited_for(tmp_path: Path, monke
     part, pauses = tmp_path / "part", []
     part.write_bytes(b"rows")
     monkeypatch.setattr(places.time, "sleep", pauses.append)
-    with answering(Busy, monkeypatch):
+    with bucket_of(Busy, monkeypatch):
         assert Bucket("s3://b/out").add("parts/x", part)
     assert pauses == [0.1, 0.2, 0.4]
 

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import pytest
 from faults import Faults
 
 from commands import told
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, answering, wait_for
 from lengths import length
 from local_s3 import CREDENTIALS, client, moto_server, versioned_bucket, versions
 from small_networks import spots_network
@@ -160,7 +159,7 @@ def test_kills_lose_nothing_and_write_nothing_twice(
             worker.kill()
             worker = psutil.Process(faults.waiting())
         process.kill()
-        _, said = process.communicate()
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == -signal.SIGKILL
         assert ("05-wait.png: workers were killed at it (SIGKILL)" in said) == (whom == "worker")
         wait_for(lambda: not worker.is_running() or worker.status() == "zombie")
@@ -321,7 +320,7 @@ def test_ctrl_c_keeps_what_is_done_and_repeats_what_was_in_flight(tmp_path: Path
     )
     worker = psutil.Process(faults.waiting())  # in the third task, of which the first picture is done
     process.send_signal(signal.SIGINT)
-    told, said = process.communicate()
+    told, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert "stopped; the same command goes on from here" in said
     assert told.startswith("2 of 6 tasks done, 4 frames")
@@ -359,11 +358,9 @@ class _Refuses(http.server.BaseHTTPRequestHandler):
 )
 def test_a_bucket_that_refuses_says_why(tmp_path: Path, code: str, hint: str) -> None:
     handler = type("Handler", (_Refuses,), {"code": code})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
+    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL": url}
         said = saccade("plan", "s3://bucket/in", "-o", tmp_path / "m.parquet", status=2, env=environment).stderr
-        server.shutdown()
     assert hint in said
     assert len(said.splitlines()) == 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -18,8 +17,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from browsing import MARKS, open_browser
-from conditions import PATIENCE
+from browsing import MARKS, open_browser, until
+from conditions import PATIENCE, wait_for
 from saccade.deploy.demo import CloudDemo, EdgeProcess
 from saccade.networks.catalogue import pull
 
@@ -46,25 +45,27 @@ def portrait(name: str) -> bytes:
 
 def data(demo: CloudDemo) -> dict[str, Any]:
     assert demo.dashboard is not None
-    with urllib.request.urlopen(demo.dashboard.url + "data.json") as answer:
+    with urllib.request.urlopen(demo.dashboard.url + "data.json", timeout=PATIENCE) as answer:
         return dict(json.loads(answer.read()))
 
 
-def wait_for(demo: CloudDemo, faces: int) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = data(demo)
-        if found["counts"]["faces"] >= faces and any(found["emotions"].values()):
-            return found
-        assert time.monotonic() < deadline, found["counts"]
-        time.sleep(0.1)
+def data_of(demo: CloudDemo, faces: int) -> dict[str, Any]:
+    """Once there are so many faces."""
+    found: dict[str, Any] = {}
+
+    def is_there() -> bool:
+        found.update(data(demo))
+        return found["counts"]["faces"] >= faces and any(found["emotions"].values())
+
+    wait_for(is_there, pause=0.1)
+    return found
 
 
 def test_crops_become_faces_lines_and_pictures(demo: CloudDemo) -> None:
     for number in range(3):
         for name in ("demo-astronaut", "demo-hopper"):
             put(demo.aws, f"faces/door/{number}_{name}.jpg", portrait(name))
-    found = wait_for(demo, 6)
+    found = data_of(demo, 6)
     assert found["counts"]["faces"] == found["counts"]["pictures"] == 6
     assert found["counts"]["waiting"] == found["counts"]["dead"] == 0
     assert "estimate" in found["source"] or "network" in found["source"]
@@ -79,7 +80,7 @@ def test_two_cameras_of_one_stack_spool_send_and_are_counted_apart(demo: CloudDe
     before = data(demo)["counts"]["faces"]
     device = demo.device = EdgeProcess(demo.aws, tmp_path, {"left": "demo:", "right": "demo:"}, 2.0)
     try:
-        wait_for(demo, before + 2)
+        data_of(demo, before + 2)
         assert device.running
     finally:
         device.close()
@@ -92,7 +93,7 @@ def test_two_cameras_of_one_stack_spool_send_and_are_counted_apart(demo: CloudDe
         assert camera["left"] == 0
         assert camera["spooled"] == camera["in_bucket"] > 0
     assert summary["messages_left"] == 0
-    found = wait_for(demo, before + sum(camera["in_bucket"] for camera in cameras))
+    found = data_of(demo, before + sum(camera["in_bucket"] for camera in cameras))
     keys = [shot["face"] for shot in found["crops"]]
     assert all(re.match(r"faces/(left|right)/\d+_\d+/\d+_\d+/\d+_\d{12}\.jpg#", key) for key in keys[:4])
 
@@ -134,20 +135,12 @@ def test_a_photo_is_zipped_by_the_function_in_its_own_runtime(
         demo.aws.client("lambda").invoke(FunctionName=demo.aws.outputs["FacesZipName"], Payload=b"[")
 
 
-def wait(page: Any, condition: str) -> None:
-    """Until a JavaScript expression is true; the page's own policy forbids Playwright's way of waiting."""
-    deadline = time.monotonic() + PATIENCE
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, condition
-        page.wait_for_timeout(50)
-
-
 @MARKS[0]
 @MARKS[1]
 def test_the_page_in_a_browser(demo: CloudDemo) -> None:
     assert demo.dashboard is not None
     put(demo.aws, "faces/first.jpg", portrait("demo-astronaut"))
-    before = wait_for(demo, 1)["counts"]["faces"]
+    before = data_of(demo, 1)["counts"]["faces"]
     with open_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(PATIENCE * 1000)
@@ -160,9 +153,9 @@ def test_the_page_in_a_browser(demo: CloudDemo) -> None:
         page.wait_for_selector("polyline[data-emotion=HAPPY]", state="attached")
         line = page.get_attribute("polyline[data-emotion=HAPPY]", "points")
         put(demo.aws, "faces/<img src=x onerror=alert(1)>.jpg", portrait("demo-hopper"))  # a name is only text
-        wait(page, "[...document.querySelectorAll('.crops figure')].some(crop => crop.dataset.face.includes('<img'))")
-        wait(page, f"document.querySelector('polyline[data-emotion=HAPPY]').getAttribute('points') !== '{line}'")
-        wait(page, "[...document.querySelectorAll('.crops img')].every(image => image.complete && image.naturalWidth)")
+        until(page, "[...document.querySelectorAll('.crops figure')].some(crop => crop.dataset.face.includes('<img'))")
+        until(page, f"document.querySelector('polyline[data-emotion=HAPPY]').getAttribute('points') !== '{line}'")
+        until(page, "[...document.querySelectorAll('.crops img')].every(image => image.complete && image.naturalWidth)")
         assert int(page.inner_text("#faces")) > before
         assert demo.analyst.emotion_source in page.inner_text("#source")
         if target := os.environ.get("SACCADE_SCREENSHOT"):
@@ -170,7 +163,7 @@ def test_the_page_in_a_browser(demo: CloudDemo) -> None:
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": 390, "height": 844})
-            wait(page, "document.querySelector('#graph').getAttribute('viewBox').startsWith('0 0 3')")
+            until(page, "document.querySelector('#graph').getAttribute('viewBox').startsWith('0 0 3')")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             assert page.evaluate("document.documentElement.scrollHeight") < 1900
             assert page.evaluate("document.querySelector('.crops figure').clientWidth") > 90

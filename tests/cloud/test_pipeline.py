@@ -287,7 +287,7 @@ def test_a_message_on_its_way_to_the_dead_letters_is_in_one_of_the_queues(
     monkeypatch.setattr(Queue, "add_message", adding)
     receive = partial(aws.client("sqs").receive_message, QueueUrl=aws.outputs["FacesQueueUrl"], VisibilityTimeout=0)
     assert [len(receive().get("Messages", ())) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
-    counting.join()
+    counting.join(PATIENCE)
     assert found == [(0, 1)]
 
 

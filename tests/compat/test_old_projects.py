@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ import tiny_models
 from script_runs import Device, Run
 
 import local_s3
-from conditions import PATIENCE
+from conditions import answering, meanwhile
 from lengths import EXHAUSTIVE
 
 PROJECTS = Path(__file__).parent / "projects"
@@ -97,11 +96,9 @@ def test_alarm(device: Device) -> None:
 
     with udp, tcp:
         udp.bind(("127.0.0.1", 0))
-        server = threading.Thread(target=serve)
-        server.start()
         device.environment = {"ALARM": f"127.0.0.1:{udp.getsockname()[1]}:{tcp.getsockname()[1]}"}
-        run = start(device, "alarm", frames=3)
-        server.join(PATIENCE)
+        with meanwhile(serve):
+            run = start(device, "alarm", frames=3)
         datagrams = [udp.recv(100) for _ in range(3)]
     parts = bytes(received).split(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: ")[1:]
     assert run.out.splitlines() == [f"WELCOME {n} True True 'JPEG' True" for n in (1, 2, 3)]
@@ -193,11 +190,9 @@ def test_hook(device: Device) -> None:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        device.environment = {"HOOK": f"http://127.0.0.1:{server.server_port}"}
+    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        device.environment = {"HOOK": url}
         run = start(device, "hook", frames=1)
-        server.shutdown()
     form, posted, put, missing = seen
     assert form[:3] == ("POST", "/", "application/x-www-form-urlencoded")
     assert form[3] == b"payload=%7B%22text%22%3A+%22frame+1%22%7D"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import threading
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from conditions import meanwhile
 from lengths import length
 
 EXAMPLES = length(40, 200, "SACCADE_EXAMPLES")
@@ -348,11 +349,8 @@ class TestPlan:
                 if not np.array_equal(plan(frame, out), want):
                     wrong.append(1)
 
-        threads = [threading.Thread(target=work, args=pair) for pair in zip(frames, wants, strict=True)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with meanwhile(*(partial(work, *pair) for pair in zip(frames, wants, strict=True))):
+            pass
         assert not wrong
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from conditions import PATIENCE
+from conditions import PATIENCE, answering
 from saccade.config import cache_dir
 from saccade.errors import DownloadError, ModelError
 from saccade.networks import catalogue
@@ -76,12 +76,8 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(catalogue, "_TIMEOUT", 2)
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, name="test-http", args=(0.05,))
-        thread.start()
+    with answering(server := Server()):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def promised(server: Server, digest: str = "sha384", size: int | None = None, content: bytes = CONTENT) -> File:

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from conditions import meanwhile
 from saccade.storage import atomic
 
 WRITER = textwrap.dedent("""
@@ -88,13 +89,8 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
-    threads = [
-        threading.Thread(target=lambda i=i: atomic.add(tmp_path / "face.jpg", b"%d" % i)) for i in range(8)
-    ]  # fmt: skip
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with meanwhile(*(partial(atomic.add, tmp_path / "face.jpg", b"%d" % i) for i in range(8))):
+        pass
     found = sorted(tmp_path.iterdir())
     assert {path.name for path in found} == {"face.jpg", *(f"face-{n}.jpg" for n in range(2, 9))}
     assert sorted(path.read_bytes() for path in found) == [b"%d" % i for i in range(8)]

@@ -13,14 +13,13 @@ import struct
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conditions import PATIENCE
+from conditions import PATIENCE, meanwhile
 from saccade.errors import ConfigError, OutputError
 from saccade.storage import atomic
 from saccade.storage import spool as module
@@ -424,14 +423,8 @@ def test_use_after_close(tmp_path: Path) -> None:
 
 def test_threads_share_a_spool(tmp_path: Path) -> None:
     with make(tmp_path) as spool:
-        threads = [
-            threading.Thread(target=lambda t=t: [spool.put(f"{t} {i}".encode(), KEY) for i in range(25)])
-            for t in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with meanwhile(*(lambda t=t: [spool.put(f"{t} {i}".encode(), KEY) for i in range(25)] for t in range(4))):
+            pass
         entries = [read_entry(path) for path in spool.entries()]
         assert spool.statistics().pending == len(entries) == 100
     assert [e.number for e in entries] == sorted({e.number for e in entries})

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import local_s3
-from conditions import PATIENCE, wait_for
+from conditions import PATIENCE, answering, meanwhile, wait_for
 from lengths import length
 from saccade.errors import ConfigError, OutputError
 from saccade.storage.spool import Spool
@@ -240,18 +239,15 @@ class KeepAlive(BaseHTTPRequestHandler):
 
 
 def test_one_connection_carries_all(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), KeepAlive) as web, Spool(tmp_path, min_free=0) as spool:
-        thread = threading.Thread(target=web.serve_forever, args=(0.05,))
-        thread.start()
-        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{web.server_port}")
+    web = ThreadingHTTPServer(("127.0.0.1", 0), KeepAlive)
+    with answering(web) as url, Spool(tmp_path, min_free=0) as spool:
+        environment.setenv("AWS_ENDPOINT_URL", url)
         for i in range(20):
             spool.put(b"%d" % i, KEY)
         client = s3_client()
         up = Uploader(spool, "some-bucket", client=client)
         assert up.flush(PATIENCE)
         client.close()
-        web.shutdown()
-        thread.join()
     assert up.statistics().uploaded == 20
     assert KeepAlive.connections == 1
 
@@ -287,13 +283,9 @@ def test_kill_at_random_moments(tmp_path: Path, s3: Any, bucket: str, s3_server:
             device = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
             assert device.stdout is not None
             lines: list[str] = [device.stdout.readline()]
-            reader = threading.Thread(target=lambda d=device, into=lines: into.extend(d.stdout))
-            reader.start()
-            time.sleep(chance.uniform(0.0, 1.5))
-            device.kill()
-            device.wait()
-            reader.join()
-            device.stdout.close()
+            with device, meanwhile(lambda d=device, into=lines: into.extend(d.stdout)):
+                time.sleep(chance.uniform(0.0, 1.5))
+                device.kill()
             counted += [line.strip() for line in lines if line.endswith("\n")]
     with Spool(tmp_path, min_free=0) as spool:
         assert uploader(spool, bucket, s3_server).flush(PATIENCE)
