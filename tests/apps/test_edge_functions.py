@@ -242,7 +242,7 @@ def test_what_nobody_has_thought_of_is_told_and_fails_the_function(
     assert "classify: failed" in caplog.text
 
 
-def test_classify(tmp_path: Path) -> None:
+def test_the_best_classes_are_published_by_their_labels(tmp_path: Path) -> None:
     import openvino as ov
     from openvino import opset13 as ops
 
@@ -310,7 +310,7 @@ def test_several_cameras_of_one_function_share_its_topic_and_say_which_they_are(
     ],
 )
 @pytest.mark.usefixtures("own_signals")
-def test_bad_settings(
+def test_a_bad_setting_is_named_and_ends_the_run(
     tmp_path: Path, settings: dict[str, str], status: int, says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     usual = {"SACCADE_SOURCE": "demo:", "SACCADE_FRAMES": "3", "SACCADE_SPOOL": str(tmp_path / "spool")}
@@ -357,7 +357,7 @@ def test_settings_are_typed_and_a_function_waits_for_its_camera(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_recipe(function: str) -> None:
+def test_a_recipe_uses_each_of_its_settings_with_defaults_that_are_taken(function: str) -> None:
     recipe = yaml.safe_load((LAMBDAS / function / "recipe.yaml").read_text())
     jsonschema.validate(lowered(recipe), RECIPE)
     published = os.environ.get("SACCADE_RECIPE_SCHEMA")
@@ -451,7 +451,7 @@ def _enforce(server: str, after: int) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_unit(function: str) -> None:
+def test_a_unit_starts_the_function_and_is_sound_for_systemd(function: str) -> None:
     path = LAMBDAS / function / f"saccade-{function.replace('_', '-')}.service"
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
