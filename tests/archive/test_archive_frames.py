@@ -127,7 +127,7 @@ def test_segments_of_key_frames_at_a_rate(tmp_path: Path) -> None:
         assert whole == [frame for part in parts for frame in part]
 
 
-def test_motion_jpeg(tmp_path: Path) -> None:
+def test_segments_of_motion_jpeg_make_up_the_whole(tmp_path: Path) -> None:
     path = numbered_avi(tmp_path / "old.avi", 100, (48, 64))
     assert union(path, 0.8) >= 3
     # Pictures one behind the other, without a container, have the times of a rate that is supposed.
