@@ -135,7 +135,7 @@ def http_camera(corpus) -> Iterator[str]:
     ("login", "path"), [("", "/plain"), ("admin:secret@", "/digest256"), ("admin:secret@", "/redirect"),
                         ("admin:secret@", "/basic"), ("", "/one"), ("", "/noeoi")],
 )  # fmt: skip
-def test_http_cameras(cases, http_camera, login, path):
+def test_a_stream_of_http_cameras_comes_undamaged_however_it_is_asked_for(cases, http_camera, login, path):
     pictures, _, figures = shown(f"http://{login}{http_camera}{path}", 3, realtime=False)
     assert [near(picture, cases / "jpeg" / "plain.png") for picture in pictures] == [True] * 3
     assert figures.damaged == 0
@@ -150,12 +150,12 @@ def test_http_over_tls(cases, http_camera):
     assert near(pictures[0], cases / "jpeg" / "plain.png")
 
 
-def test_http_snapshots(http_camera):
+def test_http_snapshots_are_of_any_kind_and_upright(http_camera):
     assert [picture.shape for picture in shown(f"http://{http_camera}/png", realtime=False)[0]] == [(48, 64, 3)]
     assert [picture.shape for picture in shown(f"http://{http_camera}/exif", realtime=False)[0]] == [(128, 96, 3)]
 
 
-def test_http_garbage(http_camera, caplog):
+def test_http_garbage_is_counted_and_told_once(http_camera, caplog):
     with Capture(open_source(f"http://{http_camera}/garbage")) as capture:
         wait_for(lambda: capture.statistics().damaged >= 3)
     assert sum("garbage" in record.getMessage() for record in caplog.records if record.levelname == "WARNING") == 1

@@ -45,7 +45,7 @@ def test_without_the_portraits_the_error_says_what_to_do(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_demos():
+def test_an_unknown_demo_is_refused_with_those_there_are():
     with pytest.raises(SourceError, match="demo:4mp"):
         open_source("demo:8k")
 

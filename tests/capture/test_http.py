@@ -107,7 +107,7 @@ def test_credentials_stay_with_the_host(camera, pictures, code, inner):
     assert shown(camera.url("/old", LOGIN), 2) == [0, 1]
 
 
-def test_relative_redirects(camera, pictures):
+def test_relative_redirects_are_followed(camera, pictures):
     camera.paths["/a/old"] = redirect("new?x=1")
     camera.paths["/a/new?x=1"] = basic(stream(pictures))
     assert shown(camera.url("/a/old", LOGIN)) == [0]

@@ -212,7 +212,7 @@ def camera(pictures) -> Iterator[tuple[type[Camera], str]]:
 
 
 @pytest.mark.parametrize("path", ["/stream", "/chunked"])
-def test_http_multipart(camera, path, pictures):
+def test_each_part_of_an_http_stream_is_a_frame_as_it_came(camera, path, pictures):
     with Capture(open_source(camera[1] + path, realtime=False), size=(90, 160)) as capture:
         for index in range(20):
             with capture.latest(PATIENCE) as frame:
@@ -325,7 +325,7 @@ def rtsp() -> Iterator[RtspServer]:
 
 
 @pytest.mark.parametrize("path", ["mjpeg", "h264"])
-def test_rtsp(rtsp, path):
+def test_frames_of_rtsp_are_dated_and_as_they_were_sent(rtsp, path):
     with Capture(open_source(f"rtsp://127.0.0.1:{rtsp.port}/{path}")) as capture:
         for _ in range(15):
             with capture.latest(PATIENCE) as frame:

@@ -319,7 +319,7 @@ def test_one_damaged_picture_is_an_error(tmp_path):
         capture.latest()
 
 
-def test_one_picture(tmp_path):
+def test_one_picture_is_a_video_of_one_frame(tmp_path):
     path = tmp_path / "one.jpg"
     path.write_bytes(jpeg.encode(scene(120, 160, 4)))
     with Capture(open_source(path)) as capture:
