@@ -45,7 +45,7 @@ def test_names_exist_only_when_installed(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
-def test_classification(installed: Any) -> None:
+def test_classes_are_counted_from_1_best_first(installed: Any) -> None:
     tiny_models.classifier(installed.artifacts / "mxnet_pets_FP32_FUSED.xml", classes=5, size=20)
     model = awscam().Model("/opt/awscam/artifacts/mxnet_pets_FP32_FUSED.xml", {"GPU": 1})
     picture = np.zeros((20, 20, 3), np.uint8)
@@ -84,7 +84,7 @@ def test_pictures_reach_the_network_as_they_are(installed: Any, nhwc: bool, dtyp
     np.testing.assert_array_equal(kept, first)
 
 
-def test_ssd(installed: Any) -> None:
+def test_boxes_are_in_pixels_of_the_input(installed: Any) -> None:
     tiny_models.ssd(installed.artifacts / "mxnet_deploy_ssd_FP16_FUSED.xml", size=100)
     model = awscam().Model("/opt/awscam/artifacts/mxnet_deploy_ssd_FP16_FUSED.xml", {"GPU": 1})
     raw = model.doInference(np.zeros((100, 100, 3), np.uint8))
@@ -115,7 +115,7 @@ def test_the_separate_outputs_of_tensorflows_detectors_are_objects_too(installed
     )
 
 
-def test_segmentation(installed: Any) -> None:
+def test_each_class_seen_has_its_mask(installed: Any) -> None:
     tiny_models.segmenter(installed.artifacts / "s.xml")
     model = awscam().Model(str(installed.artifacts / "s.xml"), {"GPU": 0})
     picture = np.zeros((32, 32, 3), np.uint8)
@@ -132,7 +132,7 @@ def test_other_forms_of_an_artifact(installed: Any) -> None:
     awscam().Model("/opt/awscam/artifacts/mxnet_pets_FP16_FUSED.xml", {"GPU": 1})
 
 
-def test_substitutes(installed: Any, tmp_path: Path) -> None:
+def test_a_substitute_answers_under_the_names_of_the_model(installed: Any, tmp_path: Path) -> None:
     other = tiny_models.classifier(tmp_path / "elsewhere.xml", size=16)
     installed.models = {"pets": str(other)}
     notes: list[str] = []
@@ -184,7 +184,7 @@ def test_bad_pictures_and_types(installed: Any) -> None:
         model.parseResult("ssd", good)
 
 
-def test_frames(installed: Any) -> None:
+def test_each_frame_is_the_scripts_own_to_write_to(installed: Any) -> None:
     ok, frame = awscam().getLastFrame()
     assert ok is True
     assert frame.dtype == np.uint8
@@ -199,7 +199,7 @@ def test_frames(installed: Any) -> None:
     assert awscam().getLastFrame() == (False, None)
 
 
-def test_publishing(installed: Any, tmp_path: Path) -> None:
+def test_what_is_published_comes_out_by_topic(installed: Any, tmp_path: Path) -> None:
     greengrasssdk = importlib.import_module("greengrasssdk")
     client = greengrasssdk.client("iot-data")
     client.publish(topic="$aws/things/deeplens/infer", payload='{"cat": 0.5}')
@@ -215,7 +215,7 @@ def test_publishing(installed: Any, tmp_path: Path) -> None:
         greengrasssdk.client("lambda")
 
 
-def test_shadows(installed: Any) -> None:
+def test_a_shadow_keeps_what_it_is_told(installed: Any) -> None:
     greengrasssdk = importlib.import_module("greengrasssdk")
     client = greengrasssdk.client("iot-data")
 

@@ -41,7 +41,7 @@ def test_an_early_end_is_said_with_the_error_that_the_script_caught(device: Devi
     assert run.report["ended"].endswith("script.py, line 6: ValueError: too dark")
 
 
-def test_nothing_ran(device: Device) -> None:
+def test_a_script_that_takes_no_frame_is_told_so(device: Device) -> None:
     run = device.run(device.script("import awscam\nprint 'hello'\n"), status=1)
     assert last(run.err) == "saccade run-script: no frame was taken"
     assert run.out == "hello\n"

@@ -191,7 +191,7 @@ def test_outputs_from_within_and_layers(ie: Any, adder: Path) -> None:
         net.add_outputs([("x", 0)])
 
 
-def test_errors(ie: Any, adder: Path, tmp_path: Path) -> None:
+def test_errors_name_what_is_wrong(ie: Any, adder: Path, tmp_path: Path) -> None:
     core = ie.IECore()
     with pytest.raises(ModelError, match="--model gone=PATH"):
         core.read_network("models/gone.xml", "models/gone.bin")

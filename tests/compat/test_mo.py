@@ -96,7 +96,7 @@ def test_spellings_of_mxnet(platform: str, artifacts: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", ["caffe", "Caffe", "CAFFE"])
-def test_caffe(platform: str, artifacts: Path) -> None:
+def test_caffe_takes_the_size_that_is_asked_for_or_its_own(platform: str, artifacts: Path) -> None:
     caffe_model(artifacts)
     error, path = mo.optimize("net", 5, 5, platform)
     assert (error, Model(path, precision="f32").inputs[0].shape) == (0, (1, 3, 5, 5))
@@ -105,7 +105,7 @@ def test_caffe(platform: str, artifacts: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", ["tf", "TF", "TensorFlow", "tensorflow"])
-def test_tensorflow(platform: str, artifacts: Path) -> None:
+def test_tensorflow_takes_the_size_or_the_shape_that_is_asked_for(platform: str, artifacts: Path) -> None:
     tensorflow_model(artifacts)
     error, path = mo.optimize("frozen_model", 84, 48, platform)
     assert (error, Model(path, precision="f32").inputs[0].shape) == (0, (1, 48, 84, 3))
@@ -114,7 +114,7 @@ def test_tensorflow(platform: str, artifacts: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", ["keras", "", None, 7, "mxnet2"])
-def test_unknown_platforms(platform: Any, artifacts: Path) -> None:
+def test_unknown_platforms_are_error_1(platform: Any, artifacts: Path) -> None:
     mxnet_model(artifacts)
     assert mo.optimize("net", 8, 6, platform) == (1, "")
 
@@ -140,7 +140,9 @@ def test_failures_are_numbers_and_leave_nothing(name: Any, width: Any, height: A
 
 
 @pytest.mark.parametrize("damage", ["symbol", "params", "cut", "other"])
-def test_damaged_models(damage: str, artifacts: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_models_are_one_error_and_leave_nothing(
+    damage: str, artifacts: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = mxnet_model(artifacts)
     weights = artifacts / "net-0000.params"
     if damage == "symbol":
@@ -183,7 +185,7 @@ def test_unknown_options_warn(artifacts: Path, caplog: pytest.LogCaptureFixture)
     assert "'--speed' is not known" in caplog.text
 
 
-def test_other_folders(artifacts: Path, tmp_path: Path) -> None:
+def test_models_and_results_may_lie_in_other_folders(artifacts: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "models", tmp_path / "out" / "deep"
     source.mkdir()
     mxnet_model(source)
@@ -208,7 +210,7 @@ def test_other_folders_than_the_devices_own(form: str, tmp_path: Path) -> None:
         compat.uninstall()
 
 
-def test_prototxt_elsewhere(artifacts: Path) -> None:
+def test_a_prototxt_elsewhere_is_taken_where_it_is_named(artifacts: Path) -> None:
     path = caffe_model(artifacts)
     path.rename(artifacts / "deploy.prototxt")
     assert mo.optimize("net", 5, 5, "caffe")[0] == 2
@@ -216,7 +218,7 @@ def test_prototxt_elsewhere(artifacts: Path) -> None:
     assert mo.optimize("net", 5, 5, "caffe", {"--input-proto": "deploy.prototxt"})[0] == 0
 
 
-def test_text_graphs(artifacts: Path) -> None:
+def test_text_graphs_are_taken_whether_said_to_be_text_or_not(artifacts: Path) -> None:
     tensorflow_model(artifacts, "other.pb")
     (artifacts / "graph.pbtxt").write_text(
         'node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } attr { key: "shape" value '
@@ -227,7 +229,7 @@ def test_text_graphs(artifacts: Path) -> None:
     assert mo.optimize("graph", 8, 6, "tf")[0] == 0
 
 
-def test_converts_once(artifacts: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_what_has_changed_is_converted_again(artifacts: Path, caplog: pytest.LogCaptureFixture) -> None:
     mxnet_model(artifacts)
     assert mo.optimize("net", 8, 6)[0] == 0
     first = conversions(artifacts)

@@ -48,7 +48,7 @@ def start(device: Device, name: str, *options: str, **named: Any) -> Run:
     return device.run(project(device, name), *options, **named)
 
 
-def test_counter(device: Device) -> None:
+def test_objects_are_counted_with_two_models(device: Device) -> None:
     tiny_models.ssd(device.artifacts / "people.xml")
     tiny_models.classifier(device.artifacts / "kinds.xml", size=16, classes=3)
     run = start(device, "counter", frames=3)
@@ -64,7 +64,7 @@ def test_counter(device: Device) -> None:
     assert "settings.py" not in run.adapted or "Python 2" in run.adapted
 
 
-def test_doorbell(device: Device) -> None:
+def test_a_viewer_of_the_fifo_sees_only_what_was_announced(device: Device) -> None:
     """Each picture that a viewer of the FIFO sees is one that the script announced."""
     with device.watched() as got:
         run = start(device, "doorbell", frames=8)
@@ -81,7 +81,7 @@ def test_doorbell(device: Device) -> None:
         assert decoded.shape == (135, 240, 3)
 
 
-def test_alarm(device: Device) -> None:
+def test_pictures_go_out_by_tcp_and_datagrams_by_udp(device: Device) -> None:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     tcp = socket.create_server(("127.0.0.1", 0))
     received = bytearray()
@@ -110,7 +110,7 @@ def test_alarm(device: Device) -> None:
         assert datagram == struct.pack(">4sIII", b"JPEG", n, len(jpeg), zlib.crc32(jpeg)) + jpeg[:8]
 
 
-def test_motion(device: Device) -> None:
+def test_differences_of_frames_are_pythons_and_numpys_of_the_time(device: Device) -> None:
     run = start(device, "motion", frames=4)
     messages = [json.loads(payload) for payload in run.payloads]
     assert len(messages) == 3
@@ -124,7 +124,7 @@ def test_motion(device: Device) -> None:
         assert message["sum"] >= 0
 
 
-def test_picture_log(device: Device) -> None:
+def test_pictures_are_written_beside_the_script_and_logged(device: Device) -> None:
     run = start(device, "picture_log", frames=2)
     folder = device.folder / "picture_log"
     pictures = [json.loads(m["payload"]) for m in run.messages if m["topic"] == "pictures"]
@@ -146,7 +146,7 @@ def test_picture_log(device: Device) -> None:
     ]
 
 
-def test_table(device: Device, aws_server: str) -> None:
+def test_rows_go_to_a_table_and_pictures_to_a_bucket(device: Device, aws_server: str) -> None:
     import boto3
 
     device.environment = local_s3.CREDENTIALS | {"AWS_ENDPOINT_URL": aws_server}
@@ -170,7 +170,7 @@ def test_table(device: Device, aws_server: str) -> None:
     assert "ACL='public-read' was left out" in run.adapted
 
 
-def test_hook(device: Device) -> None:
+def test_messages_go_to_a_web_hook(device: Device) -> None:
     seen: list[tuple[str, str, str, bytes]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -203,7 +203,7 @@ def test_hook(device: Device) -> None:
     assert run.out.splitlines() == ["got 41 6 True", "200 text/plain frame", f"200 got {len(put[3])}", "404 got 0"]
 
 
-def test_state(device: Device) -> None:
+def test_state_is_kept_from_run_to_run(device: Device) -> None:
     script = project(device, "state")
     assert device.run(script, frames=2).payloads == [
         "1 ['FRAME001', 'start'] [0, None, u'x', 8L]", "2 ['FRAME001', 'FRAME002', 'start'] [1, None, u'x', 8L]",
@@ -211,11 +211,11 @@ def test_state(device: Device) -> None:
     assert device.run(script, frames=1).payloads[0].startswith("3 ['FRAME001', 'FRAME002', 'FRAME003', 'start'] [1,")
 
 
-def test_stream(device: Device) -> None:
+def test_a_server_of_the_scripts_own_streams_its_pictures(device: Device) -> None:
     assert start(device, "stream", frames=2).payloads == ["True 2 True --frame"] * 2
 
 
-def test_rules(device: Device) -> None:
+def test_python_that_is_read_when_it_runs_is_python_2_too(device: Device) -> None:
     run = start(device, "rules", frames=3)
     assert run.out.splitlines() == ["rules 3"]
     assert run.payloads == [
@@ -269,7 +269,7 @@ def _cases(corpus: Path) -> Path:
 
 
 @pytest.mark.corpus
-def test_idioms(device: Device, corpus: Path) -> None:
+def test_idioms_of_the_time_complete(device: Device, corpus: Path) -> None:
     """All that complete under CPython 2.7; Haar cascades are refused by name."""
     device.environment = {"IDIOMS_OUT": str(device.folder / "idioms")}
     script = device.folder / "idioms.py"
@@ -290,7 +290,7 @@ LANGUAGE = """blob_parameter cmp_method comprehension_variable contours contours
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("names", LANGUAGE.split() if EXHAUSTIVE else [LANGUAGE])
-def test_cases(device: Device, corpus: Path, names: str) -> None:
+def test_cases_of_the_language_complete(device: Device, corpus: Path, names: str) -> None:
     """As modules of one script, which are read as it is itself; in the exhaustive form each in a run of its own."""
     for name in names.split():
         shutil.copy(_cases(corpus) / f"{name}.py", device.folder)
@@ -301,7 +301,7 @@ def test_cases(device: Device, corpus: Path, names: str) -> None:
     assert run.report["frames"] == len(names.split())
 
 
-def test_sorter(device: Device) -> None:
+def test_the_converted_form_alone_is_enough(device: Device) -> None:
     """A model of which only the converted form is left, and Pillow as it was."""
     tiny_models.classifier(device.artifacts / "image-classification.xml", classes=3)
     run = start(device, "sorter", frames=3)
@@ -316,7 +316,7 @@ def test_sorter(device: Device) -> None:
     assert "image-classification.xml was taken for image-classification: what it was made from" in run.adapted
 
 
-def test_reader(device: Device) -> None:
+def test_a_camera_in_a_process_of_its_own_gives_each_frame_once(device: Device) -> None:
     """The camera in a process of its own, as scripts have it that fork: each frame once, and counted."""
     run = start(device, "reader", frames=6)
     assert run.report["frames"] == 6

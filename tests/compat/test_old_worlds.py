@@ -96,7 +96,7 @@ def test_layers_of_yolo(device: Device, corpus: Path) -> None:
     assert "MYRIAD is not here" in done.stderr
 
 
-def test_attendance(device: Device) -> None:
+def test_a_project_of_two_models_runs_whole(device: Device) -> None:
     """Two models, two tables, a package beside the script, labels among the artifacts, and a viewer."""
     package = device.folder / "attendance_lib"
     package.mkdir()
@@ -179,7 +179,7 @@ ABSENT = {
 }
 
 
-def test_absent_worlds(device: Device) -> None:
+def test_modules_of_absent_worlds_are_named_with_what_to_do(device: Device) -> None:
     installed = importlib.metadata.packages_distributions()  # a folder of tests may have the name too
     absent = {
         statement: says for statement, says in ABSENT.items() if statement.split()[1].partition(".")[0] not in installed

@@ -38,7 +38,7 @@ def run(source: str, version: python2.Version = "auto") -> dict[str, Any]:
         ("from __future__ import print_function\nprint('x', flush=True)\n", 3),
     ],
 )  # fmt: skip
-def test_version(source: str, version: int) -> None:
+def test_the_version_is_told_from_the_source(source: str, version: int) -> None:
     converted = python2.convert(source.encode(), "x.py")
     assert converted.version == version
     assert converted.why
@@ -165,7 +165,7 @@ n = A().run()
     assert scope["said"] == ["value", "holder", "key"]
 
 
-def test_old_bytes() -> None:
+def test_old_bytes_are_text_too() -> None:
     data = old_python.OldBytes(b"ab c")
     assert data == "ab c"
     assert data + "d" == "ab cd"
@@ -209,7 +209,7 @@ EXTREMES = [b"(" * 5000, b"x = " + b"-" * 20000 + b"1", b"'" * 3, b"if x:\n" * 2
 
 
 @pytest.mark.parametrize("source", EXTREMES, ids=["brackets", "minus", "quotes", "ifs", "backslash", "mark"])
-def test_extremes(source: bytes) -> None:
+def test_extremes_are_converted_or_refused_in_one_line(source: bytes) -> None:
     assert "\n" not in refused(source)
 
 

@@ -55,11 +55,11 @@ OUTPUT = [case for name in ("expressions", "statements", "order", "modules", "wi
 
 
 @pytest.mark.parametrize(("source", "out"), OUTPUT)
-def test_output(source: str, out: str) -> None:
+def test_a_source_prints_what_python_2_printed(source: str, out: str) -> None:
     assert printed("# -*- coding: utf-8 -*-\n" + source).rstrip("\n") == out.rstrip("\n")
 
 
-def test_files(tmp_path: Path) -> None:
+def test_files_hold_the_bytes_that_python_2_wrote(tmp_path: Path) -> None:
     out = printed(
         """
 import csv, imp
@@ -88,7 +88,7 @@ print imp.load_source('d', D + 'd.py').z
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.parametrize(("source", "out"), cases("numpy"))
-def test_numpy_1(source: str, out: str) -> None:
+def test_numpy_gives_what_1_16_gave(source: str, out: str) -> None:
     head = (
         "import numpy as np, json\ndef t(x):\n    x = np.asarray(x)\n    return x.tolist(), x.dtype.name\n"
         "a = np.array([250, 5], np.uint8)\nv = a[0]\nf = np.array([1, 2], np.float32)\n"
@@ -121,7 +121,7 @@ c += 100
     assert int(scope["c"]) == 300
 
 
-def test_opencv_3() -> None:
+def test_opencv_gives_what_3_4_gave() -> None:
     scope, out = run("""
 import cv2, numpy as np
 g = np.zeros((60, 80), np.uint8)

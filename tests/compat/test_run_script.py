@@ -128,7 +128,7 @@ def test_tutorial_faces_with_a_real_detector(device: Device, corpus: Path, s3: A
 # Others
 
 
-def test_object_detection(device: Device) -> None:
+def test_boxes_are_scaled_as_python_2_divides(device: Device) -> None:
     tiny_models.ssd(device.artifacts / "mxnet_deploy_ssd_resnet50_300_FP16_FUSED.xml")
     run = device.sample("object_detection")
     results = [json.loads(payload) for payload in run.payloads[2:]]
@@ -138,7 +138,7 @@ def test_object_detection(device: Device) -> None:
     assert "is no Python 3" in run.err
 
 
-def test_labels_file(device: Device) -> None:
+def test_labels_are_read_from_the_file_of_the_script(device: Device) -> None:
     tiny_models.classifier(device.artifacts / "squeezenet_v1.1.xml", size=227, classes=3)
     (device.artifacts / "synset.txt").write_text("cat\ndog\nm\u00f6we\n", encoding="utf-8")
     run = device.sample("labels_file")
@@ -147,7 +147,7 @@ def test_labels_file(device: Device) -> None:
     assert run.out.splitlines() == run.payloads
 
 
-def test_hotdog(device: Device) -> None:
+def test_words_of_a_classifier_are_drawn_and_published(device: Device) -> None:
     tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
     run = device.sample("hotdog")
     results = [json.loads(p) for p in run.payloads if p.startswith("{")]
@@ -157,7 +157,7 @@ def test_hotdog(device: Device) -> None:
     assert not any("failed" in p for p in run.payloads)
 
 
-def test_bird(device: Device) -> None:
+def test_messages_of_unicode_keep_their_letters(device: Device) -> None:
     tiny_models.classifier(device.artifacts / "birds.xml", size=112, classes=3)
     run = device.sample("bird")
     assert [m["topic"] for m in run.messages] == ["birds/deeplens"] * 4
@@ -183,7 +183,7 @@ def test_face_detection_with_mo(device: Device) -> None:
     assert run.out.splitlines() == ["2 faces"] * 3
 
 
-def test_upload_queue(device: Device, s3: Any) -> None:
+def test_a_queue_of_uploads_reaches_the_bucket(device: Device, s3: Any) -> None:
     run = device.sample("upload_queue")
     keys = sorted(item["Key"] for item in s3.list_objects_v2(Bucket="your-bucket")["Contents"])
     assert len(keys) == 4
@@ -255,7 +255,7 @@ def test_base64_in_json(device: Device) -> None:
     assert re.fullmatch("[0-9a-f]{8}", messages[0]["device"])
 
 
-def test_old_habits(device: Device) -> None:
+def test_tabs_and_old_division_run_as_they_did(device: Device) -> None:
     run = device.sample("old_habits", frames=2)
     assert run.out.splitlines() == [
         "1; 2500 3 548 a-b (0, 50) 3 -4 3.5", "2; 2500 6 548 a-b (0, 50) 3 -4 3.5",
@@ -264,7 +264,7 @@ def test_old_habits(device: Device) -> None:
     assert "tabs in the indentation" in run.adapted
 
 
-def test_handler_only(device: Device) -> None:
+def test_a_handler_alone_is_called_as_the_device_did(device: Device) -> None:
     run = device.sample("handler_only")
     assert run.payloads == ["(1080, 1920, 3)"] * 4
     assert "lambda_handler({}, None) was called" in run.adapted
@@ -305,7 +305,7 @@ def test_a_script_that_catches_everything_is_ended(device: Device) -> None:
         (["--events", "http://x"], "expected mqtt://HOST"),
     ],
 )
-def test_bad_options(device: Device, options: list[str], says: str) -> None:
+def test_bad_options_are_one_line(device: Device, options: list[str], says: str) -> None:
     run = device.run(device.copy("handler_only"), *options, status=2)
     assert says in run.err
     assert len(run.err.strip().splitlines()) == 1
@@ -367,7 +367,7 @@ def test_stops_when_told(device: Device) -> None:
     assert "frames in" in err
 
 
-def test_seconds(device: Device) -> None:
+def test_a_run_may_be_limited_in_seconds(device: Device) -> None:
     run = device.run(device.copy("handler_only"), "--seconds", "1", frames=10**6)
     assert run.payloads
 
@@ -460,7 +460,7 @@ def test_players_come_die_and_return(device: Device, player: str) -> None:
     assert not any("failed" in line["payload"] for line in lines)
 
 
-def test_more_habits(device: Device) -> None:
+def test_packages_logs_and_processes_of_the_time_work(device: Device) -> None:
     package = device.folder / "shapes"
     package.mkdir()
     (package / "__init__.py").write_text("from plane import area\n")
@@ -475,7 +475,7 @@ def test_more_habits(device: Device) -> None:
     ]  # fmt: skip
 
 
-def test_live_page(device: Device) -> None:
+def test_the_live_page_of_a_script_comes_with_its_stream(device: Device) -> None:
     tiny_models.classifier(device.artifacts / "mxnet_hotdog_FP32_FUSED.xml")
     command = device.command(device.copy("hotdog"), "--realtime", "--view", "127.0.0.1:0")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -80,7 +80,7 @@ def test_each_result_has_its_own_table() -> None:
     assert names_at(text, line=5) == {0: "sad", 1: "glad"}
 
 
-def test_label_files(tmp_path: Path) -> None:
+def test_names_are_those_of_the_label_file_that_is_indexed(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     (tmp_path / "notes.txt").write_text("a\nb\nc\n")
     text = "labels = [l.strip() for l in open('labels.txt')]\nopen('notes.txt')\n" + PARSE + "labels[n]\n"
@@ -165,7 +165,7 @@ def test_names_in_a_module_beside_the_script(device: Device) -> None:
         ("try:\n    awscam.Model('x/herd.xml', {'GPU': 1})\nexcept Exception as e:\n    print undefined\n", "herd"),
     ],
 )
-def test_no_model(device: Device, how: str, name: str) -> None:
+def test_a_model_that_is_not_there_is_named_with_what_to_do(device: Device, how: str, name: str) -> None:
     run = device.run(device.script(HEAD + how), status=1 if "raise" in how else 2)
     line = run.err.strip().splitlines()[-1]
     assert f"--model {name}=PATH" in line

@@ -212,7 +212,7 @@ def test_cameras_wait_for_a_slow_reader_and_the_others_do_not(
         monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.2)
     slow = {f"slow{i}": SlowReader() for i in range(3)}
     cameras = [camera(name, model, lambda name=name: Live(name, steady()), keep) for name, keep in slow.items()]
-    with Run(Engine([*cameras, camera("good", model, lambda: Live("good", steady()))], workers=2)) as engine:
+    with running(Engine([*cameras, camera("good", model, lambda: Live("good", steady()))], workers=2)) as engine:
         try:
             wait_for(lambda: all(engine.state(name) in ("held", "hung") for name in slow))
             before = served(engine, "good")
@@ -244,7 +244,7 @@ def test_what_came_while_a_camera_was_held_is_served_without_another_picture(
     monkeypatch.setattr("saccade.pipeline.engine.OUTPUT_PATIENCE", 0.05)
     slow, more = SlowReader(), threading.Event()
     play = chain([SMALL, more, SMALL], repeat(PATIENCE))
-    with Run(Engine([camera("slow", model, lambda: Live("slow", play), slow)], workers=1)) as engine:
+    with running(Engine([camera("slow", model, lambda: Live("slow", play), slow)], workers=1)) as engine:
         wait_for(lambda: engine.state("slow") == "held")
         more.set()
         wait_for(lambda: engine.statistics().cameras["slow"].run.captured == 2)
@@ -259,7 +259,7 @@ def test_a_file_waits_for_a_slow_reader_to_its_last_picture(
         monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.1)
     slow = SlowReader()
     engine = Engine([camera("file", model, lambda: open_source(numbered_avi(tmp_path / "v.avi", 5)), slow)], workers=3)
-    with Run(engine):
+    with running(engine):
         wait_for(lambda: engine.state("file") == "held")
         slow.read.set()
         wait_for(lambda: engine.statistics().cameras["file"].run.frames == 5)
