@@ -363,7 +363,9 @@ def test_snapshots_are_asked_for_at_the_rate(
     assert many.frames()[:2] == [0, 1]
 
 
-def test_certificates(run: Callable[..., Run], tmp_path: Path, pictures: list[bytes]) -> None:
+def test_an_unknown_certificate_is_refused_unless_it_is_vouched_for(
+    run: Callable[..., Run], tmp_path: Path, pictures: list[bytes]
+) -> None:
     certificate, key = http_cameras.self_signed(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
