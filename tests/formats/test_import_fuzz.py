@@ -140,7 +140,7 @@ def mxnet_network(folder: Path, key: str) -> Path:
 
 
 @pytest.mark.parametrize("form", ["legacy", "v2"])
-def test_mxnet(form: str, tmp_path: Path) -> None:
+def test_damaged_mxnet_is_read_or_refused(form: str, tmp_path: Path) -> None:
     path = mxnet_network(tmp_path, "param" if form == "legacy" else "attrs")
     assert len(mxnet.read(path).outputs) == 2
     weights = tmp_path / "net-0000.params"
@@ -175,7 +175,7 @@ layer { name: "ip" type: "InnerProduct" bottom: "it" top: "ip"
 
 
 @pytest.mark.parametrize("form", ["packed", "single", "old"])
-def test_caffe(form: str, tmp_path: Path) -> None:
+def test_damaged_caffe_is_read_or_refused(form: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     blobs = {
         "c": [(4, 3, 3, 3), (4,)], "bn": [(4,), (4,), (1,)], "sc": [(4,), (4,)], "n": [(4,)],
@@ -190,7 +190,7 @@ def test_caffe(form: str, tmp_path: Path) -> None:
     assert ends["read"] > COUNT // 20
 
 
-def test_tensorflow(tmp_path: Path) -> None:
+def test_damaged_tensorflow_is_read_or_refused(tmp_path: Path) -> None:
     """Only what saccade itself does with the bytes; the graph's reading is OpenVINO's."""
     graph = tensorflow_files.Graph()
     field = tensorflow_files.field
@@ -213,7 +213,7 @@ def test_tensorflow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quantised", [False, True])
-def test_tflite(quantised: bool, tmp_path: Path) -> None:
+def test_damaged_tflite_is_read_or_refused(quantised: bool, tmp_path: Path) -> None:
     """A detector whose last operator saccade decodes itself, with an archive behind it."""
     path = tmp_path / "net.tflite"
     tflite_files.ssd(np.full((20, 4), 0.25, np.float32), 6, quantised=quantised).save(path)

@@ -28,7 +28,7 @@ def ir(tmp_path: Path) -> Path:
     return path
 
 
-def test_ir(ir: Path) -> None:
+def test_an_ir_gives_what_openvino_gives(ir: Path) -> None:
     assert identify(ir).format == "ir"
     assert identify(ir).version == 11
     x = np.random.default_rng(1).random((1, 3, 16, 16), dtype=np.float32)
@@ -57,13 +57,13 @@ def test_content_wins_over_suffix(ir: Path) -> None:
     assert identify(renamed).format == "ir"
 
 
-def test_onnx(tmp_path: Path) -> None:
+def test_onnx_is_run(tmp_path: Path) -> None:
     path = onnx_relu(tmp_path / "relu.onnx", (1, 4))
     out = Model(path, precision="f32").infer(np.array([[-1, 0, 1, 2]], np.float32))
     np.testing.assert_array_equal(out["y"], [[0, 0, 1, 2]])
 
 
-def test_tensorflow(tmp_path: Path) -> None:
+def test_inputs_of_tensorflow_have_plain_names(tmp_path: Path) -> None:
     path = tensorflow_relu(tmp_path / "relu.pb")
     model = Model(path, precision="f32")
     assert [port.name for port in model.inputs] == ["x"]  # not x:0
@@ -234,7 +234,7 @@ def test_names_that_no_file_can_have(tmp_path: Path) -> None:
             Model(path)
 
 
-def test_describe(ir: Path) -> None:
+def test_a_description_is_of_ports_layers_weights_and_task(ir: Path) -> None:
     facts = describe(ir)
     assert facts["runs"]
     assert facts["format"] == "OpenVINO IR v11"

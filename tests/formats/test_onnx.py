@@ -71,7 +71,7 @@ def test_an_operation_without_its_inputs(tmp_path: Path) -> None:
         read_model(write(tmp_path / "m.onnx", node("x", "y", "BatchNormalization")))
 
 
-def test_weights_outside(tmp_path: Path) -> None:
+def test_weights_outside_are_asked_for_by_name(tmp_path: Path) -> None:
     add = node("x", "y", "Add", "w")
     path = write(tmp_path / "m.onnx", add, weights=external("w.data", offset=16, length=16))
     with pytest.raises(ModelError, match=r"needs its weights, but 'w\.data' is missing; put it beside the \.onnx"):
@@ -101,7 +101,7 @@ def test_weights_from_elsewhere(tmp_path: Path, place: str) -> None:
         read_model(path)
 
 
-def test_cut_within(tmp_path: Path) -> None:
+def test_a_cut_within_the_graph_is_refused(tmp_path: Path) -> None:
     """Top-level fields end where the file ends, but the graph's own do not."""
     path = onnx_relu(tmp_path / "m.onnx", (1, 4))
     whole = path.read_bytes()

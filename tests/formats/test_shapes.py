@@ -185,7 +185,7 @@ def named(*names: str) -> ov.Model:
     return ov.Model([y], [x], "named")
 
 
-def test_several_names() -> None:
+def test_of_several_names_the_declared_or_the_first_is_taken() -> None:
     assert output_names(named("b", "a", "c")) == ["a"]
     model = named("b", "a")
     declare_output_names(model, ["b"])

@@ -20,7 +20,7 @@ WEIGHTS = {
 
 @pytest.mark.parametrize("generation", [1, 2])
 @pytest.mark.parametrize("form", ["packed", "single", "double", "old"])
-def test_every_form(form: str, generation: int) -> None:
+def test_weights_are_read_in_every_form(form: str, generation: int) -> None:
     read = parse_caffemodel(caffemodel(WEIGHTS, form, generation))
     assert list(read) == ["conv", "ip"]
     for name, arrays in WEIGHTS.items():
@@ -65,7 +65,7 @@ def layer(blob_bytes: bytes) -> bytes:
         (layer(b"\x2d\0\0"), "cut off|within a number"),
     ],
 )
-def test_damaged(data: bytes, message: str, tmp_path: Path) -> None:
+def test_damage_is_named(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.caffemodel"
     path.write_bytes(data)
     with pytest.raises(ModelError, match=message) as caught:
@@ -85,6 +85,6 @@ def test_larger_than_any_message(tmp_path: Path) -> None:
         read_caffemodel(path)
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         read_caffemodel(tmp_path / "none.caffemodel")

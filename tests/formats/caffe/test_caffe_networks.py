@@ -61,7 +61,7 @@ def test_phases_losses_and_labels_are_left_out(tmp_path: Path) -> None:
     assert [port.any_name for port in model.outputs] == ["s"]
 
 
-def test_first_generation(tmp_path: Path) -> None:
+def test_networks_of_the_first_generation_are_read(tmp_path: Path) -> None:
     text = (
         INPUT
         + """
@@ -97,7 +97,7 @@ def test_inputs_are_for_one_picture_unless_asked(head: str, tmp_path: Path) -> N
     assert Model(path, precision="f32", input_shapes=(1, 2, 5, 5)).inputs[0].shape == (1, 2, 5, 5)
 
 
-def test_several_inputs(tmp_path: Path) -> None:
+def test_each_input_keeps_its_name_and_size(tmp_path: Path) -> None:
     text = (
         INPUT
         + """
@@ -143,7 +143,7 @@ LAYER = 'layer { name: "a" type: "AbsVal" bottom: "data" top: "a" }'
         (INPUT + LAYER.replace("}", "include { phase: NOW } }"), "one of TRAIN, TEST"),
     ],
 )
-def test_bad_networks(text: str, message: str, tmp_path: Path) -> None:
+def test_bad_networks_are_named(text: str, message: str, tmp_path: Path) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ModelError, match=message) as caught:
         caffe.read(path)
@@ -162,7 +162,7 @@ def test_unknown_layers_are_all_named_at_once(tmp_path: Path) -> None:
         caffe.read(write(tmp_path, text))
 
 
-def test_weights_file(tmp_path: Path) -> None:
+def test_the_weights_beside_are_taken_if_they_are_the_only_ones(tmp_path: Path) -> None:
     path = write(tmp_path, INPUT + LAYER)
     path.with_suffix(".caffemodel").rename(tmp_path / "other.caffemodel")
     assert caffe.weights_file(path).name == "other.caffemodel"
@@ -205,7 +205,7 @@ def with_outputs(model: ov.Model, names: set[str]) -> ov.Model:
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", REAL)
-def test_real_networks(name: str, corpus: Path) -> None:
+def test_real_networks_give_what_caffe_gave(name: str, corpus: Path) -> None:
     path = corpus / "corpus" / "caffe" / f"{name}.prototxt"
     with np.load(path.with_name(REAL[name])) as file:
         x = file["in:data"]

@@ -96,7 +96,7 @@ def within(x: np.ndarray, size: int, alpha: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", UNARY)
-def test_one_input(name: str, tmp_path: Path) -> None:
+def test_layers_of_one_input_give_what_numpy_gives(name: str, tmp_path: Path) -> None:
     text, expected = UNARY[name]
     close(one(tmp_path, text, X), expected(X), 1e-4 if "mvn" in name else 1e-5)
 
@@ -508,7 +508,7 @@ def test_roi_pooling(tmp_path: Path) -> None:
          [np.ones((2, 6, 1, 1)), np.ones(2)], "has 2 blobs .* has 1 in Caffe"),
     ],
 )  # fmt: skip
-def test_bad_layers(layer: str, blobs: Any, message: str, tmp_path: Path) -> None:
+def test_bad_layers_are_named(layer: str, blobs: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         apply(tmp_path, layer, X, blobs=blobs)
     assert "layer o" in str(caught.value)

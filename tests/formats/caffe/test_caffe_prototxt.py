@@ -18,7 +18,7 @@ layer: { name: "say \\"hi\\"" v: -1.5e-3 w: 3f on: true off: 0 } layer {} z: inf
 """
 
 
-def test_oddities() -> None:
+def test_oddities_are_read_as_protobuf_does() -> None:
     net = parse_prototxt("\ufeff" + ODD)
     assert net.text("name") == "single"
     assert net.integers("input_dim") == (1, 3, 16, 16)
@@ -58,7 +58,7 @@ def test_getters_know_defaults_enums_and_the_last_value() -> None:
         ("a: RED", lambda m: m.choice("a", ("MAX", "AVE")), "one of MAX, AVE"),
     ],
 )
-def test_wrong_values(text: str, getter: object, message: str) -> None:
+def test_wrong_values_are_named(text: str, getter: object, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         getter(parse_prototxt(text))  # type: ignore[operator]
 
@@ -81,7 +81,7 @@ def test_wrong_values(text: str, getter: object, message: str) -> None:
         ("a: [" + "{b: [" * 100, "more than 32 deep"),
     ],
 )
-def test_damaged(text: str, message: str, tmp_path: Path) -> None:
+def test_damage_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.prototxt"
     path.write_text(text)
     with pytest.raises(ModelError, match=message) as caught:

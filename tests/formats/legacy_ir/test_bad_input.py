@@ -109,7 +109,7 @@ BAD: dict[str, tuple[Change, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_xml(name: str, tmp_path: Path) -> None:
+def test_bad_xml_is_named(name: str, tmp_path: Path) -> None:
     change, kind, message = BAD[name]
     path = network().write(tmp_path)
     path.write_text(change(path.read_text()))
@@ -136,7 +136,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_bad_weights(name: str, tmp_path: Path) -> None:
+def test_bad_weights_are_named(name: str, tmp_path: Path) -> None:
     path = network().write(tmp_path)
     WEIGHTS[name][0](path.with_suffix(".bin"))
     with pytest.raises(ModelError, match=WEIGHTS[name][1]) as caught:

@@ -29,7 +29,7 @@ def _references(npz: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]
     return feeds, {key[4:]: data[key].astype(np.float32) for key in data.files if key.startswith("out:")}
 
 
-def test_single_layers(corpus: Path) -> None:
+def test_single_layers_give_what_the_old_engine_gave(corpus: Path) -> None:
     paths = sorted((corpus / "corpus" / "ir" / "layers").glob("*.xml"))
     assert len(paths) == 75
     for path in paths:
@@ -38,7 +38,7 @@ def test_single_layers(corpus: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["v2", "v3", "v4", "v5", "v6", "v7"][:: length(2, 1)])
-def test_whole_models(version: str, corpus: Path, tmp_path: Path) -> None:
+def test_whole_models_give_what_the_old_engine_gave(version: str, corpus: Path, tmp_path: Path) -> None:
     checked = 0
     for xml in sorted((corpus / "corpus" / "ir" / version).glob("*/*.xml")):
         references = sorted(xml.parent.glob("reference/*.npz"))
@@ -76,7 +76,7 @@ def kernels(compiled: ov.CompiledModel) -> Counter[str]:
         ("landmarks-regression-retail-0009-FP32", "v5/landmarks-regression-retail-0009-FP32"),
     ],
 )
-def test_modern_conversions(modern: str, legacy: str, corpus: Path, tmp_path: Path) -> None:
+def test_models_compile_to_what_modern_conversions_do(modern: str, legacy: str, corpus: Path, tmp_path: Path) -> None:
     folder = corpus / "corpus" / "ir"
     ours = legacy_ir.read(next((folder / legacy).glob("*.xml")))
     model = core().read_model(next((folder / "modern" / modern).glob("*.xml")))

@@ -19,7 +19,7 @@ RECORDED = np.load(Path(__file__).with_name("recorded.npz"))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name: str, tmp_path: Path) -> None:
+def test_a_layer_gives_what_numpy_and_the_old_engine_gave(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     net, feeds, oracle = case.build()
     found = infer(legacy_ir.read(net.write(tmp_path)), feeds)

@@ -98,7 +98,7 @@ def test_conversion_never_overwrites_its_source_or_leaves_halves(tmp_path: Path)
         convert(path, tmp_path / "new", "int4")  # type: ignore[arg-type]
 
 
-def test_description(tmp_path: Path) -> None:
+def test_a_description_says_where_a_model_is_from(tmp_path: Path) -> None:
     net, _ = ssd()
     facts = legacy_ir.describe(net.write(tmp_path))
     assert facts["version"] == 2

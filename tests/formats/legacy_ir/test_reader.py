@@ -29,7 +29,7 @@ EXPECTED = np.maximum(FEED["data"], 0) * 2 + 1
 
 
 @pytest.mark.parametrize("version", range(2, 8))
-def test_versions(version: int, tmp_path: Path) -> None:
+def test_every_version_is_read(version: int, tmp_path: Path) -> None:
     path = chain(version).write(tmp_path)
     assert identify(path) == Artifact(path, "legacy-ir", version)
     assert np.allclose(infer(legacy_ir.read(path), FEED)["out"], EXPECTED)

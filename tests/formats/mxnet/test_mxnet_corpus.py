@@ -64,7 +64,7 @@ def assert_same_set(got: np.ndarray, expected: np.ndarray, tolerance: float = 1e
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_whole_models(name: str, corpus: Path) -> None:
+def test_whole_models_give_what_mxnet_gave(name: str, corpus: Path) -> None:
     path = corpus / "corpus" / "mxnet" / f"{name}-symbol.json"
     inputs, outputs = reference(path.with_name("ref_mxnet191.npz"))
     model = Model(path, precision="f32", input_shapes={key: value.shape for key, value in inputs.items()})
@@ -74,7 +74,7 @@ def test_whole_models(name: str, corpus: Path) -> None:
         assert relative(got[key], expected) < 1e-4
 
 
-def test_layer_zoo(corpus: Path) -> None:
+def test_layers_give_what_mxnet_gave(corpus: Path) -> None:
     path = corpus / "corpus" / "mxnet" / "synthetic_layerzoo" / "layerzoo-symbol.json"
     inputs, outputs = reference(path.with_name("ref_mxnet191.npz"))
     got = run(mxnet.read(path, input_shapes=inputs["data"].shape), inputs)
@@ -84,7 +84,7 @@ def test_layer_zoo(corpus: Path) -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_ssd(force: bool, corpus: Path) -> None:
+def test_an_ssd_gives_what_mxnet_gave(force: bool, corpus: Path) -> None:
     folder = corpus / "corpus" / "mxnet" / "dl_ssd_resnet50_slim4_512"
     inputs, outputs = reference(folder / "ref_mxnet191.npz")
     model = mxnet.read(
@@ -99,7 +99,7 @@ def test_ssd(force: bool, corpus: Path) -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("best", [-1, 100, 400])
-def test_detection_variants(force: bool, best: int, corpus: Path, tmp_path: Path) -> None:
+def test_variants_of_detection_give_what_mxnet_gave(force: bool, best: int, corpus: Path, tmp_path: Path) -> None:
     from mxnet_files import Net
 
     with np.load(corpus / "corpus" / "mxnet" / "dl_ssd_resnet50_slim4_512" / "ref_multibox_variants.npz") as file:
@@ -123,7 +123,7 @@ def test_detection_variants(force: bool, best: int, corpus: Path, tmp_path: Path
         assert distances.min(1).max() < 1e-5
 
 
-def test_pooling_cases(corpus: Path) -> None:
+def test_pooling_gives_what_mxnet_gave(corpus: Path) -> None:
     """All cases of the fuzz file, those with windows that hold no pixel too."""
     with np.load(corpus / "corpus" / "mxnet" / "pool_fuzz.npz") as file:
         cases = [(key, file[f"x{key.split('|')[0]}"], file[key]) for key in file if "|" in key]

@@ -149,7 +149,9 @@ def test_detections_are_outputs_only(tmp_path: Path) -> None:
     ("attributes", "message"),
     [({"background_id": 1}, "background"), ({"variances": "(0.1,)"}, "variances")],
 )
-def test_detection_attributes(attributes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_attributes_and_inputs_of_detection_that_do_not_fit_are_named(
+    attributes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     inputs = {"a": np.zeros((1, 3, 4)), "b": np.zeros((1, 16)), "c": np.zeros((1, 4, 4))}
     with pytest.raises(ModelError, match=message):
         build(tmp_path, "_contrib_MultiBoxDetection", inputs, **attributes)

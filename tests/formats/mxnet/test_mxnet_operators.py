@@ -470,7 +470,7 @@ def test_reshape(attributes: dict[str, Any], shape: tuple[int, ...], tmp_path: P
 
 
 @pytest.mark.parametrize("shape", ["(7, -1)", "(-1, -1)", "(0, 0, 0, 0, 0)", "(-5,)", "(-4, 5, 5, -2)", "(-3, -3, -3)"])
-def test_impossible_reshape(shape: str, tmp_path: Path) -> None:
+def test_an_impossible_reshape_is_named(shape: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"layer o \(Reshape\)"):
         apply(tmp_path, "reshape", X, shape=shape)
 

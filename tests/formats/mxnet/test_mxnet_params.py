@@ -20,7 +20,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("form", ["legacy", "v1", "v2", "v3"])
-def test_every_form(form: str) -> None:
+def test_arrays_are_read_in_every_form(form: str) -> None:
     read = parse_params(params_bytes(ARRAYS, form))
     assert list(read) == ["conv_weight", "bn_moving_mean", "bare.name"]
     for got, expected in zip(read.values(), ARRAYS.values(), strict=True):
@@ -28,14 +28,14 @@ def test_every_form(form: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_type(dtype: str) -> None:
+def test_arrays_are_read_in_every_type(dtype: str) -> None:
     array = np.array([[0, 1], [1, 3]]).astype(dtype)
     (read,) = parse_params(params_bytes({"a": array})).values()
     assert read.dtype == array.dtype
     np.testing.assert_array_equal(read, array)
 
 
-def test_bfloat16() -> None:
+def test_bfloat16_is_read_as_float32() -> None:
     values = np.array([1.5, -2.0, 0.15625], np.float32)
     body = array_bytes((values.view(np.uint32) >> 16).astype(np.uint16), dtype=12)
     data = struct.pack("<QQQ", 0x112, 0, 1) + body + struct.pack("<QQ", 1, 1) + b"a"
@@ -82,7 +82,7 @@ GOOD = array_bytes(np.ones(4, np.float32))
         (_file(struct.pack("<QQ", 0xF993FAC9, 1)), "ends at byte"),
     ],
 )  # fmt: skip
-def test_damaged(data: bytes, message: str, tmp_path: Path) -> None:
+def test_damage_is_named(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x.params"
     path.write_bytes(data)
     with pytest.raises(ModelError, match=message) as caught:
@@ -101,6 +101,6 @@ def test_zero_size_with_absurd_other_sizes() -> None:
     assert parse_params(_file(body))["a"].size == 0
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         read_params(tmp_path / "none.params")

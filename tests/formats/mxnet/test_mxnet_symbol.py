@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("key", ["param", "attr", "attrs"])
-def test_dialects(key: str, tmp_path: Path) -> None:
+def test_every_dialect_is_read(key: str, tmp_path: Path) -> None:
     net = Net(key)
     data = net.var("data")
     net.op(
@@ -67,7 +67,7 @@ def test_batch_norm_without_averages_in_the_graph(tmp_path: Path) -> None:
         ("_RMinusScalar", "rminus_scalar"), ("_Maximum", "broadcast_maximum"), ("_lesser", "broadcast_lesser"),
     ],
 )  # fmt: skip
-def test_old_names(old: str, new: str) -> None:
+def test_old_names_of_layers_are_known(old: str, new: str) -> None:
     assert canonical(old) == new
 
 
@@ -191,7 +191,7 @@ def test_wrong_assumption_tells_how_to_do_better(tmp_path: Path) -> None:
     assert mxnet.read(path, input_shapes=(1, 3, 28, 28))
 
 
-def test_several_inputs(tmp_path: Path) -> None:
+def test_each_of_several_inputs_needs_its_shape(tmp_path: Path) -> None:
     net = Net()
     net.op("broadcast_add", "sum", net.var("data"), net.var("bias_map"))
     path = net.save(tmp_path)
@@ -205,7 +205,7 @@ def test_several_inputs(tmp_path: Path) -> None:
         mxnet.read(path, input_shapes=(1, 3, 4, 4))
 
 
-def test_epochs(tmp_path: Path) -> None:
+def test_the_epoch_is_the_only_one_or_the_one_asked_for(tmp_path: Path) -> None:
     net = Net()
     net.op("broadcast_add", "sum", net.var("data"), net.var("w", np.ones((1, 3))))
     path = net.save(tmp_path)

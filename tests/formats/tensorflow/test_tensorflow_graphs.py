@@ -106,7 +106,7 @@ def test_damaged_quantised_constants(change: object, message: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("mode", ["NEW", "\xff"])
-def test_unknown_mode(mode: str, tmp_path: Path) -> None:
+def test_an_unknown_mode_is_named(mode: str, tmp_path: Path) -> None:
     graph = Graph()
     sources = [graph.const("q", np.zeros(3, np.uint8), QUINT8), graph.const("low", -1.0), graph.const("high", 1.0)]
     graph.node("Dequantize", "w", *sources, T=field(6, QUINT8), mode=field(2, mode))
@@ -167,7 +167,7 @@ TYPE = """
 
 
 @pytest.mark.parametrize("extra", [("", ""), (TYPE, ""), (TYPE, "experimental_type: {}")])
-def test_text(extra: tuple[str, str], tmp_path: Path) -> None:
+def test_graphs_as_text_are_run(extra: tuple[str, str], tmp_path: Path) -> None:
     path = tmp_path / "graph.pbtxt"
     path.write_text(TEXT % extra)
     network = model(path)
@@ -182,7 +182,7 @@ def test_text(extra: tuple[str, str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["node {", "node { name: } ", "experimental_type {", "node { experimental_type { { } "]
 )
-def test_damaged_text(text: str, tmp_path: Path) -> None:
+def test_damaged_text_names_the_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "graph.pbtxt"
     path.write_text(text)
     with pytest.raises(ModelError, match=str(path)):
@@ -195,7 +195,7 @@ def test_damaged_text(text: str, tmp_path: Path) -> None:
      b"\xff" * 30,
      field(1, field(2, "Dequantize")), field(1, field(1, "a") + field(2, "Dequantize") + field(3, "a") * 3)],
 )  # fmt: skip
-def test_damaged_graphs(data: bytes, tmp_path: Path) -> None:
+def test_damaged_graphs_name_the_file(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "graph.pb"
     path.write_bytes(data)
     with pytest.raises(ModelError, match=str(path)):
@@ -220,7 +220,7 @@ def test_sizes_left_open_are_asked_for(tmp_path: Path) -> None:
         "seeded_mobilenet_025_224/mobilenet_025_224",
     ],
 )
-def test_real_graphs(name: str, corpus: Path) -> None:
+def test_real_graphs_give_what_tensorflow_gave(name: str, corpus: Path) -> None:
     path = corpus / "corpus" / "tensorflow" / f"{name}.pb"
     with np.load(path.with_name("ref_tf215.npz")) as file:
         (x,) = (file[key] for key in file if key.startswith("in:"))

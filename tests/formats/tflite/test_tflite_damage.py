@@ -98,7 +98,7 @@ def test_bytes_changed_anywhere(tmp_path: Path) -> None:
     assert refused > 50
 
 
-def test_garbage(tmp_path: Path) -> None:
+def test_garbage_is_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "garbage.tflite"
     for size in (8, 9, 12, 64, 1000, 20_000):

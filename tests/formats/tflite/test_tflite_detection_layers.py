@@ -82,7 +82,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("background", "ties"), [(True, False), (False, True)])
-def test_detections(tmp_path: Path, case: str, background: bool, ties: bool) -> None:
+def test_detections_are_those_of_the_oracle(tmp_path: Path, case: str, background: bool, ties: bool) -> None:
     options = POSTPROCESS_OPTIONS | CASES[case]
     n, columns = 80, 5 + background
     priors = anchors(n)

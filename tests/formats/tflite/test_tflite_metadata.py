@@ -58,7 +58,7 @@ def test_nothing_is_said(tmp_path: Path) -> None:
     assert metadata(network().save(tmp_path / "plain.tflite")) == {}
 
 
-def test_ultralytics_today(tmp_path: Path) -> None:
+def test_ultralytics_writes_json(tmp_path: Path) -> None:
     text = '{"task": "detect", "imgsz": [320, 320], "names": {"0": "apple", "1": "lemon"}, "stride": 32}'
     found = metadata(packed(tmp_path / "m.tflite", {"metadata.json": text}))
     assert found == {
@@ -66,7 +66,7 @@ def test_ultralytics_today(tmp_path: Path) -> None:
     }
 
 
-def test_ultralytics_before(tmp_path: Path) -> None:
+def test_ultralytics_wrote_a_literal_of_python_before(tmp_path: Path) -> None:
     """A Python literal in a text whose name is anybody's guess."""
     text = "{'stride': 32, 'names': {0: \"l'eau\", 1: 'vin'}, 'task': 'segment'}"
     found = metadata(packed(tmp_path / "m.tflite", {"temp_meta.txt": text}))

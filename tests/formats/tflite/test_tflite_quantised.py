@@ -192,7 +192,7 @@ def test_integers_of_sixteen_bits_are_refused_as_pixels_and_taken_as_an_array(tm
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["quantised_uint8", "quantised_int8"])
-def test_known_networks(corpus: Path, name: str) -> None:
+def test_known_networks_give_known_probabilities(corpus: Path, name: str) -> None:
     models = corpus / "cases" / "models"
     picture = cv2.imread(str(models / "flat.png"))
     assert picture is not None
