@@ -52,7 +52,7 @@ class TestNms:
         kinds=st.sampled_from([1, 2, 40]),
         seed=st.integers(0, 100),
     )
-    def test_by_label(self, variants, n, threshold, top_k, kinds, seed):
+    def test_only_boxes_of_one_label_suppress_each_other(self, variants, n, threshold, top_k, kinds, seed):
         rng = np.random.default_rng(seed)
         boxes, scores = random_boxes(rng, n), (rng.integers(0, 30, n) / 30).astype(np.float32)
         labels = rng.choice(rng.integers(-(2**31), 2**31, kinds), n)
@@ -63,14 +63,14 @@ class TestNms:
             got = kernels.nms(boxes, scores, threshold, top_k, labels=labels)
             np.testing.assert_array_equal(got, want, err_msg=kernels.variant)
 
-    def test_like_opencv(self, kernels, rng):
+    def test_what_is_kept_is_what_opencv_keeps(self, kernels, rng):
         boxes, scores = random_boxes(rng, 2000) * 1000, rng.random(2000, np.float32)
         sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
         want = cv2.dnn.NMSBoxes(sizes, scores, 0.0, 0.45)
         got = kernels.nms(boxes, scores, 0.45)
         assert len(set(got) ^ set(want)) <= 4  # rounding right at the threshold
 
-    def test_odd_boxes(self, kernels):
+    def test_boxes_that_are_none_suppress_nothing(self, kernels):
         boxes = np.float32([[0, 0, 1, 1], [0, 0, 0, 0], [2, 2, 1, 1], [-np.inf, 0, np.inf, 1], [0, 0, 1, 1]])
         scores = np.float32([0.5, 0.9, 0.8, np.nan, -1])
         assert kernels.nms(boxes, scores, 0.5).tolist()[:3] == [1, 2, 0]
@@ -220,7 +220,7 @@ class TestAnchors:
             assert got.shape == (len(want), 5 + 2 * points), kernels.variant
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=kernels.variant)
 
-    def test_limits(self, kernels, rng):
+    def test_no_more_come_than_the_limits_allow(self, kernels, rng):
         raw, scores = np.full((30, 4), 5, np.float32), rng.normal(size=30)
         anchors = random_boxes(rng, 30)[:, :2]
         options = {"size": 1000, "score_threshold": 0.0, "iou_threshold": 0.5}
@@ -271,7 +271,7 @@ class TestWhateverComes:
 
     @sweep
     @given(n=st.integers(0, 60), seed=st.integers(0, 1000), threshold=st.sampled_from([0.0, 0.3, 1.0]))
-    def test_nms(self, variants, n, seed, threshold):
+    def test_nms_is_the_same_in_all_variants_whatever_the_numbers(self, variants, n, seed, threshold):
         rng = np.random.default_rng(seed)
         boxes, scores = with_odd(rng, random_boxes(rng, n), 0.1), with_odd(rng, rng.integers(0, 8, n) / 8, 0.1)
         for labels in (None, rng.integers(-2, 2, n)):
@@ -292,7 +292,9 @@ class TestWhateverComes:
         threshold=st.sampled_from([-np.inf, 0.0, 0.5, np.nan]),
         seed=st.integers(0, 1000),
     )
-    def test_decode_ssd(self, variants, n, classes, best_class, clip, threshold, seed):
+    def test_decode_ssd_is_the_same_in_all_variants_whatever_the_numbers(
+        self, variants, n, classes, best_class, clip, threshold, seed
+    ):
         rng = np.random.default_rng(seed)
         loc, conf, priors = rng.normal(size=(n, 4)), rng.random((n, classes)), random_boxes(rng, n)
         tensors = [with_odd(rng, values, 0.1) for values in (loc, conf, priors)]
@@ -308,7 +310,9 @@ class TestWhateverComes:
         threshold=st.sampled_from([-1.0, 0.0, 0.5, 1.0]),
         seed=st.integers(0, 1000),
     )
-    def test_decode_anchors(self, variants, n, weighted, threshold, seed):
+    def test_decode_anchors_is_the_same_in_all_variants_whatever_the_numbers(
+        self, variants, n, weighted, threshold, seed
+    ):
         rng = np.random.default_rng(seed)
         raw, logits, anchors = rng.normal(30, 20, (n, 8)), rng.normal(size=n) * 3, random_boxes(rng, n)
         tensors = [with_odd(rng, values, 0.05) for values in (raw, logits, anchors)]
@@ -318,7 +322,7 @@ class TestWhateverComes:
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
-def test_parse_detections():
+def test_rows_above_the_threshold_come_best_first():
     rows = np.zeros((1, 1, 5, 7), np.float32)
     rows[0, 0, :, :3] = [[0, 1, 0.5], [0, 2, 0.9], [0, 1, 0.05], [-1, 0, 0], [0, 3, 0.99]]
     got = parse_detections(rows, score_threshold=0.1)

@@ -68,7 +68,7 @@ class TestBgr:
 
     @sweep
     @given(data=st.data(), source=sizes, size=targets, mirror=st.booleans(), swap_rb=st.booleans())
-    def test_regions(self, variants, data, source, size, mirror, swap_rb):
+    def test_regions_are_the_same_in_all_variants(self, variants, data, source, size, mirror, swap_rb):
         frame, roi = picture(3, *source, 3), data.draw(regions(source))
         equal(variants, frame, size, roi=roi, mirror=mirror, swap_rb=swap_rb, dtype="uint8")
 
@@ -87,7 +87,9 @@ class TestBgr:
         swap_rb=st.booleans(),
         width=st.integers(1, 70),
     )
-    def test_elements(self, variants, layout, dtype, mean, scale, swap_rb, width):
+    def test_every_kind_of_element_is_the_same_in_all_variants(
+        self, variants, layout, dtype, mean, scale, swap_rb, width
+    ):
         with np.errstate(over="ignore"):
             equal(
                 variants, picture(4, 40, 50, 3), (9, width), layout=layout, dtype=dtype, mean=mean, scale=scale,
@@ -96,7 +98,7 @@ class TestBgr:
 
     @pytest.mark.parametrize("source", [(1080, 1920), (480, 640), (270, 480), (1520, 2688)])
     @pytest.mark.parametrize("size", [(300, 300), (192, 192), (128, 128), (384, 672)])
-    def test_camera_sizes(self, variants, source, size):
+    def test_sizes_of_cameras_are_the_same_in_all_variants(self, variants, source, size):
         equal(variants, picture(5, *source, 3), size, scale=255)
 
     @pytest.mark.parametrize("rows", [slice(None, None, -1), slice(None, None, 3), slice(7, 90)])
@@ -106,7 +108,7 @@ class TestBgr:
     def test_one_row_for_all(self, variants):
         equal(variants, np.broadcast_to(picture(6, 1, 64, 3), (50, 64, 3)), (31, 33))
 
-    def test_letterbox(self, kernels):
+    def test_a_letterbox_is_the_picture_with_its_margins(self, kernels):
         frame = picture(7, 90, 160, 3)
         plan = kernels.Preprocess((90, 160), (64, 64), letterbox=True, pad=114, mean=10, scale=2)
         got = plan(frame, np.empty((1, 3, 64, 64), np.float32))[0]
@@ -121,7 +123,7 @@ class TestBgr:
     @pytest.mark.parametrize("shape", [(90, 160), (160, 90), (64, 64), (1, 150), (151, 101)])
     @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8"])
     @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-    def test_letterboxes(self, variants, shape, dtype, layout):
+    def test_letterboxes_are_the_same_in_all_variants(self, variants, shape, dtype, layout):
         frame, size = picture(10, *shape, 3), (64, 80)
         ratio = min(size[0] / shape[0], size[1] / shape[1])
         height, width = max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio))

@@ -149,7 +149,7 @@ class TestLikeThePlainForm:
         )
         np.testing.assert_array_equal(by_row, by_channel)
 
-    def test_like_opencv(self, kernels):
+    def test_what_is_kept_is_what_opencv_keeps(self, kernels):
         boxes, _, scores, _ = network(2, 3000, 4, "cxcywh")
         got = kernels.decode_yolo(
             tensor(boxes, None, scores), layout="cxcywh", score_threshold=0.5, iou_threshold=0.45, agnostic=True
@@ -302,7 +302,7 @@ class TestWhateverComes:
             )
             assert got[:, 6].tolist() == [2]
 
-    def test_empty(self, kernels):
+    def test_nothing_in_gives_nothing(self, kernels):
         options = {"layout": "cxcywh", "score_threshold": 0.5, "iou_threshold": 0.5}
         assert kernels.decode_yolo(np.empty((0, 84)), **options).shape == (0, 7)
         assert kernels.decode_yolo(np.empty((1, 84, 0)), channels_first=True, **options).shape == (0, 7)
