@@ -144,7 +144,9 @@ def test_works_with_the_stroke_font_of_opencv_4(monkeypatch: pytest.MonkeyPatch)
         ((10000, 1), (10, 10), (10, 1)),
     ],
 )
-def test_fit(size: tuple[int, int], bounds: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_a_size_fits_within_its_bounds(
+    size: tuple[int, int], bounds: tuple[int, int], expected: tuple[int, int]
+) -> None:
     assert fit(*size, *bounds) == expected
 
 

@@ -141,7 +141,7 @@ def test_never_over_an_earlier_file(tmp_path: Path) -> None:
     ]
 
 
-def test_full_disk(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_loses_new_crops_and_no_earlier_one(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
     earlier = small_disk / "earlier.jpg"
     earlier.write_bytes(b"e" * 60_000)
     writer = CropWriter(small_disk, interval=0.5, wait=True)

@@ -63,7 +63,7 @@ def test_numpy_values_and_nan_become_json() -> None:
     text.encode()
 
 
-def test_standard_output(tmp_path: Path) -> None:
+def test_events_on_standard_output_stand_among_what_is_printed(tmp_path: Path) -> None:
     program = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})

@@ -52,7 +52,7 @@ def test_a_live_source_skips(tmp_path: Path) -> None:
     assert figures.skipped > 0
 
 
-def test_full_disk(small_disk: Path) -> None:
+def test_a_full_disk_leaves_whole_pictures(small_disk: Path) -> None:
     writer = PictureWriter(small_disk, wait=True)
     feed(writer, 8)
     writer.close()
@@ -61,13 +61,13 @@ def test_full_disk(small_disk: Path) -> None:
         simplejpeg.decode_jpeg(path.read_bytes())
 
 
-def test_unwritable(tmp_path: Path) -> None:
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="give a folder"):
         PictureWriter(tmp_path / "file")
 
 
-def test_classes(tmp_path: Path) -> None:
+def test_results_of_classes_are_drawn_too(tmp_path: Path) -> None:
     writer = PictureWriter(tmp_path, wait=True)
     writer.accept(Frame.from_bgr(picture()), classes_result(0, 0.0))
     writer.close()

@@ -127,7 +127,7 @@ def test_a_text_that_names_a_file_whose_name_is_no_utf8_goes_out() -> None:
     assert publisher.sent[0][1] == b"source '/caf\\udce9.avi': no such file"
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_messages_are_lines_of_json(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
     publisher = JsonLines(str(path), topic="t")
     assert publisher.publish('{"cat": 0.5}')
@@ -146,7 +146,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ["http://x", "mqtt://", "mqtts://h?certificate=x", "mqtt://h:port", "mqtts://h?ca=/nowhere.pem", "greengrass:",
      "mqtt://a..b", f"mqtt://{'a' * 64}.example"],
 )  # fmt: skip
-def test_bad_addresses(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_addresses_are_one_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SVCUID", raising=False)
     with pytest.raises(ConfigError) as raised:
         open_publisher(text)
@@ -266,7 +266,7 @@ def nucleus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nucleus:
     return Nucleus(path)
 
 
-def test_greengrass(nucleus: Nucleus) -> None:
+def test_greengrass_gets_each_message_once_in_order(nucleus: Nucleus) -> None:
     with nucleus:
         publisher = open_publisher("greengrass:", thing="cam")
         for i in range(50):
