@@ -95,7 +95,7 @@ def test_anchors_of_the_cfg_whatever_the_order_of_its_layers() -> None:
 
 
 @pytest.mark.parametrize("form", ["channels last", "channels last, anchors apart", "anchors apart"])
-def test_other_layouts(form: str) -> None:
+def test_maps_are_read_in_other_layouts(form: str) -> None:
     made = maps(OWN_BY_MAP, (8, 16, 32), scale=(1.2, 1.1, 1.05))
     if form == "anchors apart":
         outputs = {f"m{i}": m.transpose(0, 2, 3, 1)[None] for i, m in enumerate(made)}
@@ -125,7 +125,7 @@ def test_published_anchors_where_the_user_says_so(head: str, anchors: Any, scale
     ("yolov3-tiny", [list(darknet.TINY[:3]), list(darknet.TINY[3:])], (1.0, 1.0)),
     ("yolov4-tiny", [list(darknet.TINY[1:4]), list(darknet.TINY[3:])], (1.05, 1.05)),
 ])  # fmt: skip
-def test_tiny_ones(head: str, anchors: Any, scale: Any) -> None:
+def test_tiny_ones_have_two_maps_and_their_own_anchors(head: str, anchors: Any, scale: Any) -> None:
     objects: Boxes = [(0, 1, 16, OBJECTS[0][3], 0.9, 2), (1, 2, 32, OBJECTS[1][3], 0.75, 0)]
     net = network(planes(maps(anchors, (16, 32), scale=scale, objects=objects)))
     check(parsed(net, head=head), WANTED[:2], (0.9, 0.75))
@@ -168,7 +168,7 @@ def test_squared_sizes_of_v4_csp() -> None:
         (planes(maps(OWN_BY_MAP, (8, 16, 32))), {"layer_type": "Concat"}, CFG),  # of several layers
     ],
 )
-def test_near_misses(outputs: dict[str, np.ndarray], options: dict[str, Any], metadata: Metadata) -> None:
+def test_near_misses_are_refused(outputs: dict[str, np.ndarray], options: dict[str, Any], metadata: Metadata) -> None:
     with pytest.raises(UnsupportedError):
         claim_of(FakeNetwork(outputs, SIZE, **{"after": ("Convolution",), "layer_type": "Add"} | options), metadata)
 
@@ -309,7 +309,7 @@ def test_a_real_region_layer() -> None:
 
 @pytest.mark.parametrize("kind", ["raw", "region", "v2"])
 @pytest.mark.parametrize("values", NONSENSE)
-def test_never_unsound(kind: str, values: list[float]) -> None:
+def test_nonsense_gives_nothing_unsound(kind: str, values: list[float]) -> None:
     if kind == "raw":
         net, metadata = network(planes(maps(OWN_BY_MAP, (8, 16, 32)))), CFG
     elif kind == "v2":

@@ -214,7 +214,7 @@ def test_near_misses_are_refused() -> None:
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["detr_softmax", "rtdetr_hf_logits", "rtdetr_ultralytics_topk"])
-def test_the_corpus(corpus: Path, name: str) -> None:
+def test_real_detrs_give_what_their_makers_gave(corpus: Path, name: str) -> None:
     head = Head.at(corpus, name)
     predictor = head.open()
     head.compare(head.decoded(predictor), score=1e-3, px=0.1)

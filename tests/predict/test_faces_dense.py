@@ -51,7 +51,9 @@ def scrfd(
     [((640, 640), (8, 16, 32), 2), ((256, 320), (8, 16, 32), 2), ((320, 320), (8, 16, 32, 64, 128), 1),
      ((320, 256), (8, 16, 32), 1)],
 )  # fmt: skip
-def test_scrfd(size: tuple[int, int], strides: tuple[int, ...], anchors: int, batch: bool, points: bool) -> None:
+def test_scrfd_finds_faces_whatever_the_order_of_its_outputs(
+    size: tuple[int, int], strides: tuple[int, ...], anchors: int, batch: bool, points: bool
+) -> None:
     plain = scrfd(size, strides, anchors, points=points, batch=batch)
     for seed in range(2):
         outputs = shuffled(plain, seed)
@@ -102,7 +104,7 @@ def yunet(size: tuple[int, int], strides: tuple[int, ...] = (8, 16, 32)) -> dict
 
 
 @pytest.mark.parametrize("size", [(320, 320), (256, 416), (640, 640)])
-def test_yunet(size: tuple[int, int]) -> None:
+def test_yunet_finds_faces_whatever_the_order_of_its_outputs(size: tuple[int, int]) -> None:
     for seed in range(3):
         outputs = shuffled(yunet(size), seed)
         claim = claimed(outputs, size)
@@ -127,6 +129,6 @@ def test_near_misses_are_refused(family: str) -> None:
         claimed(outputs, (320, 352))
 
 
-def test_nonsense() -> None:
+def test_nonsense_gives_nothing_unsound() -> None:
     for outputs in (yunet((256, 256)), scrfd((256, 256), (8, 16, 32), 2, points=True, batch=True)):
         try_nonsense(claimed(outputs, (256, 256)), outputs)

@@ -77,7 +77,7 @@ def corners(loc: np.ndarray, priors: Priors) -> np.ndarray:
 
 @pytest.mark.parametrize("decoded", [True, False])
 @pytest.mark.parametrize("size", [(240, 320), (480, 640), (200, 300)])
-def test_ultraface(size: tuple[int, int], decoded: bool) -> None:
+def test_ultraface_finds_faces_decoded_or_not(size: tuple[int, int], decoded: bool) -> None:
     priors = priors_of(size, SMALL, stretched=True).clip(0, 1)
     loc, _, rows = offsets(priors, size)
     boxes = corners(loc, priors) if decoded else loc
@@ -126,7 +126,7 @@ def test_boxes_that_are_neither_are_refused() -> None:
 
 @pytest.mark.parametrize("sides", [LARGE, SMALL])
 @pytest.mark.parametrize("size", [(640, 640), (240, 320), (250, 330)])
-def test_retinaface(size: tuple[int, int], sides: tuple) -> None:
+def test_retinaface_finds_faces_with_its_own_priors(size: tuple[int, int], sides: tuple) -> None:
     priors = priors_of(size, sides, stretched=False)
     loc, points, rows = offsets(priors, size)
     plain = f32(loc=loc, conf=two_columns(len(priors), rows), landms=points)
@@ -212,7 +212,7 @@ def mask_priors(maps: tuple[int, ...]) -> Priors:
 
 
 @pytest.mark.parametrize(("side", "maps", "count"), [(260, (33, 17, 9, 5, 3), 5972), (360, (45, 23, 12, 6, 4), None)])
-def test_aizoo(side: int, maps: tuple[int, ...], count: int | None) -> None:
+def test_aizoo_tells_faces_with_masks_from_those_without(side: int, maps: tuple[int, ...], count: int | None) -> None:
     priors = mask_priors(maps)
     assert count in (None, len(priors))
     loc, _, rows = offsets(priors, (side, side))

@@ -119,7 +119,9 @@ def test_open_sizes_are_shown_as_the_file_has_them(tmp_path: Path) -> None:
     assert "--input-shape x:1,1" in open_rows["reason"]
 
 
-def test_the_command(pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_was_understood_and_how_to_say_otherwise(
+    pets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["inspect", str(pets), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["understood"]["task"]["override"] in ("--task", "task= in Python")

@@ -50,7 +50,7 @@ from small_networks import classifier
         ("a.pbtxt", "# item { id: 9 name: 'no' }\nitem {\n id: 0\n name: 'it\\'s'\n}", ("it\\'s",)),
     ],
 )  # fmt: skip
-def test_files(tmp_path: Path, name: str, text: str, names: tuple[str, ...]) -> None:
+def test_names_are_read_in_every_dress(tmp_path: Path, name: str, text: str, names: tuple[str, ...]) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert read_labels(path) == names

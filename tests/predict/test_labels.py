@@ -25,7 +25,7 @@ from small_networks import classifier
         ('{"cat": 0, "dog": 1}', ("cat", "dog")),
     ],
 )
-def test_labels(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+def test_labels_are_lines_or_json(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
     path = tmp_path / "labels"
     path.write_text(text, encoding="utf-8")
     assert read_labels(path) == names
@@ -45,14 +45,14 @@ def test_labels(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
         (bytes(5 << 20), "hardly a list of names"),
     ],
 )
-def test_bad_labels(tmp_path: Path, content: bytes, says: str) -> None:
+def test_bad_labels_are_named(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "labels.txt"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=says):
         read_labels(path)
 
 
-def test_missing_labels(tmp_path: Path) -> None:
+def test_a_missing_file_of_labels_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         open_predictor(Model(classifier()), labels=tmp_path / "none.txt")
     path = tmp_path / "labels.json"

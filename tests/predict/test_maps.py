@@ -37,7 +37,7 @@ def fastestdet(size: tuple[int, int], classes: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("size", "classes"), [((352, 352), 80), ((256, 416), 3), ((330, 350), 1)])
-def test_fastestdet(size: tuple[int, int], classes: int) -> None:
+def test_fastestdet_finds_objects_and_nothing_unsound(size: tuple[int, int], classes: int) -> None:
     outputs = fastestdet(size, classes)
     claim = claimed(outputs, size)
     assert claim.family == "fastestdet"
@@ -89,7 +89,7 @@ def fastestv2(size: tuple[int, int], classes: int) -> dict[int, tuple[np.ndarray
 
 @pytest.mark.parametrize(("size", "classes"), [((352, 352), 80), ((256, 384), 4)])
 @pytest.mark.parametrize("form", ["raw", "joined", "joined, channels first"])
-def test_yolo_fastestv2(size: tuple[int, int], classes: int, form: str) -> None:
+def test_yolo_fastestv2_finds_objects_in_every_form(size: tuple[int, int], classes: int, form: str) -> None:
     outputs = {}
     for stride, (box, objectness, kinds) in fastestv2(size, classes).items():
         if form == "raw":
@@ -126,7 +126,7 @@ def centernet(size: tuple[int, int], classes: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("logits", [False, True])
 @pytest.mark.parametrize(("size", "classes"), [((512, 512), 80), ((256, 320), 3), ((256, 320), 1)])
-def test_centernet(size: tuple[int, int], classes: int, logits: bool) -> None:
+def test_centernet_finds_objects_by_scores_or_logits(size: tuple[int, int], classes: int, logits: bool) -> None:
     plain = centernet(size, classes)
     if logits:
         plain["hm"] = logit(np.clip(plain["hm"], 1e-4, 1)).astype(np.float32)
@@ -179,7 +179,7 @@ def centerface(size: tuple[int, int], names: tuple[str, ...]) -> tuple[dict[str,
 
 
 @pytest.mark.parametrize("names", [("537", "538", "539", "540"), ("heatmap", "scale", "offset", "lms")])
-def test_centerface(names: tuple[str, ...]) -> None:
+def test_centerface_finds_faces_whatever_its_outputs_are_called(names: tuple[str, ...]) -> None:
     for size in ((480, 640), (256, 320)):
         plain, points = centerface(size, names)
         outputs = shuffled(plain, 1, rename=False)

@@ -138,7 +138,7 @@ def test_names_that_are_none(tmp_path: Path, names: str) -> None:
     assert metadata.color == "rgb"  # the rest holds
 
 
-def test_model_api(tmp_path: Path) -> None:
+def test_model_api_says_all_in_the_file(tmp_path: Path) -> None:
     info = {
         "model_type": "ssd", "labels": "cat dog no_helmet", "mean_values": "123.675 116.28 103.53",
         "scale_values": "58.395,57.12,57.375", "reverse_input_channels": "YES", "resize_type": "fit_to_window",
@@ -266,7 +266,7 @@ def test_hostile_yaml_is_passed_over(tmp_path: Path, text: str) -> None:
     assert len(json.dumps(dict(model.metadata))) < 10_000
 
 
-def test_hugging_face(tmp_path: Path) -> None:
+def test_hugging_face_says_it_in_files_beside_the_model(tmp_path: Path) -> None:
     (tmp_path / "onnx").mkdir()
     path = onnx(tmp_path / "onnx" / "model.onnx", {}, (1, 3, 8, 8))
     config = {"architectures": ["RTDetrForObjectDetection"], "id2label": {"0": "person", "2": "car"}}
@@ -299,7 +299,7 @@ def test_placeholders_are_no_names(tmp_path: Path) -> None:
     assert metadata_of(Model(path)).names == ()
 
 
-def test_paddle_detection(tmp_path: Path) -> None:
+def test_paddles_detectors_say_it_in_infer_cfg(tmp_path: Path) -> None:
     path = onnx(tmp_path / "net.onnx", {})
     (tmp_path / "infer_cfg.yml").write_text(
         "arch: PicoDet\ndraw_threshold: 0.5\nPreprocess:\n"
@@ -315,7 +315,7 @@ def test_paddle_detection(tmp_path: Path) -> None:
     np.testing.assert_allclose(metadata.mean, [123.675, 116.28, 103.53])
 
 
-def test_paddle_classification(tmp_path: Path) -> None:
+def test_paddles_classifiers_say_it_in_inference_yml(tmp_path: Path) -> None:
     path = onnx(tmp_path / "net.onnx", {})
     (tmp_path / "inference.yml").write_text(
         "PreProcess:\n  transform_ops:\n  - ResizeImage: {resize_short: 256}\n  - CropImage: {size: 224}\n"
@@ -328,7 +328,7 @@ def test_paddle_classification(tmp_path: Path) -> None:
     np.testing.assert_allclose([*metadata.mean, *(metadata.scale or ())], [127.5] * 6)
 
 
-def test_darknet(tmp_path: Path) -> None:
+def test_darknet_says_it_in_cfg_and_names(tmp_path: Path) -> None:
     path = onnx(tmp_path / "tiny.onnx", {})
     (tmp_path / "tiny.cfg").write_text(
         "[net]\n# comment\nwidth=416\nheight=256\n[convolutional]\nfilters=255\n"
@@ -490,7 +490,7 @@ def test_a_batch_that_the_graph_fixes(tmp_path: Path) -> None:
         ("modelapi_boxes_labels/modelapi_boxes_labels.xml", {"head": "ssd", "score": 0.6, "classes": 3}),
     ],
 )
-def test_the_corpus(corpus: Path, model: str, expected: dict[str, Any]) -> None:
+def test_real_models_say_what_they_are(corpus: Path, model: str, expected: dict[str, Any]) -> None:
     metadata = metadata_of(Model(corpus / "corpus" / "heads" / model))
     assert {n: len(metadata.names) if n == "classes" else getattr(metadata, n) for n in expected} == expected
 

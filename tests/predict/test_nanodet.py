@@ -121,7 +121,7 @@ def test_scores_before_their_sigmoid() -> None:
 @pytest.mark.parametrize(
     ("size", "classes", "bins"), [((320, 320), 80, 8), ((256, 416), 5, 11), ((416, 416), 1, 8), ((320, 256), 7, 16)]
 )
-def test_plus(size: tuple[int, int], classes: int, bins: int, strides: tuple[int, ...]) -> None:
+def test_nanodet_plus_is_one_table(size: tuple[int, int], classes: int, bins: int, strides: tuple[int, ...]) -> None:
     labels = [0, classes - 1, classes // 2]
     tables = encoded(BOXES, labels, [0.9, 0.8, 0.7], size, strides, classes, bins, corner)
     outputs = {"output": np.concatenate([np.hstack(pair) for pair in tables])[None]}
@@ -134,7 +134,7 @@ def test_plus(size: tuple[int, int], classes: int, bins: int, strides: tuple[int
 
 
 @pytest.mark.parametrize(("size", "classes", "bins"), [((320, 320), 80, 8), ((416, 320), 4, 8)])
-def test_picodet(size: tuple[int, int], classes: int, bins: int) -> None:
+def test_picodet_has_four_grids(size: tuple[int, int], classes: int, bins: int) -> None:
     labels = [0, classes - 1, classes // 2]
     tables = encoded(BOXES, labels, [0.9, 0.8, 0.7], size, (8, 16, 32, 64), classes, bins, centre)
     outputs = shuffled(as_outputs(tables, batch=True), 5)
@@ -185,7 +185,7 @@ def test_a_table_whose_first_columns_are_no_scores_is_not_nanodet_plus() -> None
         claimed({"output": rows}, (320, 320))
 
 
-def test_nonsense() -> None:
+def test_nonsense_gives_nothing_unsound() -> None:
     tables = encoded(BOXES, [0, 1, 2], [0.9, 0.8, 0.7], (256, 256), (8, 16, 32), 4, 8, middle)
     outputs = as_outputs(tables, batch=True)
     try_nonsense(claimed(outputs, (256, 256)), outputs)

@@ -21,7 +21,7 @@ ROWS = np.array(
 
 @pytest.mark.parametrize("inputs", [FACTOR, BOTH])
 @pytest.mark.parametrize("counted", [True, False])
-def test_rows(inputs: dict[str, tuple[int, ...]], counted: bool) -> None:
+def test_rows_are_objects_with_and_without_a_count(inputs: dict[str, tuple[int, ...]], counted: bool) -> None:
     outputs = {"count": np.array([2], np.float32), "rows": ROWS}
     if not counted:
         del outputs["count"]
@@ -37,7 +37,7 @@ def test_rows(inputs: dict[str, tuple[int, ...]], counted: bool) -> None:
     assert len(found_by(claim, {"rows": ROWS[:0], "count": np.zeros(1, np.float32)})) == 0
 
 
-def test_pixels() -> None:
+def test_the_inputs_say_how_pixels_are_scaled() -> None:
     outputs = {"rows": ROWS, "count": np.array([2], np.float32)}
     plain = claimed(outputs, (640, 640), inputs=BOTH)
     assert (plain.input["scale"], "mean" in plain.input) == ((255.0,) * 3, False)

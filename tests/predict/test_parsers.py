@@ -135,7 +135,7 @@ def test_label_base_follows_the_network() -> None:
     assert named.parser.names == ("background", "cat", "dog")
 
 
-def test_anchors() -> None:
+def test_anchors_lie_in_the_middle_of_cells() -> None:
     short = anchors([(16, 2), (8, 6)])
     assert short.shape == (896, 2)
     np.testing.assert_allclose(short[:3], [[1 / 32, 1 / 32], [1 / 32, 1 / 32], [3 / 32, 1 / 32]])
@@ -143,7 +143,7 @@ def test_anchors() -> None:
     assert anchors([(48, 1)]).shape == (2304, 2)
 
 
-def test_blazeface() -> None:
+def test_blazeface_places_boxes_at_its_anchors() -> None:
     parser = open_predictor(Model(outputs_only(b=(1, 896, 16), s=(1, 896, 1)))).parser
     assert isinstance(parser, Blaze)
     boxes = np.zeros((1, 896, 16), np.float32)
@@ -173,7 +173,9 @@ def test_blazeface() -> None:
         (18, 2944, "palm", 127.5, 8), (12, 896, "person", 127.5, 8), (12, 2254, "person", 127.5, 7),
     ],
 )  # fmt: skip
-def test_blaze_detectors(numbers: int, count: int, name: str, mean: float, last_side: int) -> None:
+def test_blaze_detectors_are_told_apart_by_their_numbers(
+    numbers: int, count: int, name: str, mean: float, last_side: int
+) -> None:
     predictor = open_predictor(Model(outputs_only(b=(1, count, numbers), s=(1, count, 1))))
     assert (predictor.spec.mean[0], predictor.spec.swap_rb, predictor.spec.resize) == (mean, True, "letterbox")
     boxes, scores = np.zeros((1, count, numbers), np.float32), np.full((1, count, 1), -20, np.float32)
@@ -254,7 +256,7 @@ def test_angles_by_name() -> None:
         assert parser.parse(outputs, parser.defaults) == Angles(-20, -10, -5)
 
 
-def test_landmarks() -> None:
+def test_landmarks_are_points_with_a_score() -> None:
     parser = open_predictor(Model(outputs_only(p=(1, 1, 1, 1404), s=(1, 1, 1, 1)))).parser
     assert parser.task == "landmarks"
     points = np.arange(1404, dtype=np.float32).reshape(1, 1, 1, -1)
@@ -315,7 +317,7 @@ def test_two_numbers_are_two_classes_or_two_angles() -> None:
     assert open_predictor(two, task="pan-tilt").task == "pan-tilt"
 
 
-def test_nine_directions() -> None:
+def test_nine_classes_at_84_px_are_directions() -> None:
     predictor = open_predictor(Model(classifier(classes=9, size=84)))
     assert predictor.parser.names == DIRECTIONS
     assert predictor.spec.scale == (255.0, 255.0, 255.0)
@@ -393,7 +395,9 @@ def faces(path: Path, picture: np.ndarray, *, mirror: bool = False, precision: s
         ("blazeface-full", "grace_hopper.jpg", (165, 129, 367, 332), 0.865),
     ],
 )
-def test_portraits(demo: Path, model: str, picture: str, box: tuple[int, ...], score: float) -> None:
+def test_faces_of_portraits_are_found_where_they_are(
+    demo: Path, model: str, picture: str, box: tuple[int, ...], score: float
+) -> None:
     path = demo / "models" / f"{model}.tflite"
     image = cv2.imread(str(demo / "pictures" / picture))
     found = faces(path, image)
@@ -440,7 +444,9 @@ def test_mesh_on_a_face_and_on_none(demo: Path) -> None:
         ("sk_rocket.jpg", None),
     ],
 )
-def test_zoo_detectors(corpus: Path, name: str, picture: str, box: tuple[int, ...] | None) -> None:
+def test_the_zoos_detectors_find_faces_and_none_where_there_is_none(
+    corpus: Path, name: str, picture: str, box: tuple[int, ...] | None
+) -> None:
     path = next((corpus / "corpus" / "ir" / "modern" / name).glob("*.xml"))
     image = cv2.imread(str(corpus / "images" / picture))
     found = faces(path, image)

@@ -31,7 +31,7 @@ def scores(labels: NDArray[np.uint8], classes: int = 5) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("shrink", [1, 4, 8])
 @pytest.mark.parametrize("nhwc", [False, True])
-def test_score_maps(nhwc: bool, shrink: int) -> None:
+def test_the_best_score_of_each_pixel_is_its_class(nhwc: bool, shrink: int) -> None:
     labels = truth()
     maps = scores(labels)
     outputs = {"map": (maps.transpose(1, 2, 0) if nhwc else maps)[None]}
@@ -49,7 +49,7 @@ def test_score_maps(nhwc: bool, shrink: int) -> None:
 
 @pytest.mark.parametrize("shape", [(16, 24), (1, 16, 24), (1, 1, 16, 24), (1, 16, 24, 1)])
 @pytest.mark.parametrize("classes", [5, 1000])
-def test_class_maps(shape: tuple[int, ...], classes: int) -> None:
+def test_maps_of_classes_are_taken_as_they_are(shape: tuple[int, ...], classes: int) -> None:
     labels = np.random.default_rng(0).integers(0, classes, (16, 24))
     outputs = {"map": labels.reshape(shape).astype(np.int64)}
     predictor = predictor_of(outputs, size=(32, 48), nhwc=shape[-1] == 1)

@@ -87,7 +87,7 @@ def test_a_count_that_is_none(count: float) -> None:
     arrays.arrays(np.float32, (1,)), st.floats(0, 1),
 )  # fmt: skip
 @settings(max_examples=150, deadline=None)
-def test_any_numbers(
+def test_any_numbers_give_sound_objects(
     boxes: np.ndarray, classes: np.ndarray, scores: np.ndarray, count: np.ndarray, threshold: float
 ) -> None:
     reader = parser()
@@ -100,7 +100,7 @@ def test_any_numbers(
     assert (np.diff(found.scores) <= 0).all()
 
 
-def test_empty_outputs() -> None:
+def test_empty_outputs_give_no_objects() -> None:
     reader = parser(rows=0)
     empty = {"boxes": (1, 0, 4), "classes": (1, 0), "scores": (1, 0), "count": (0,)}
     values = {f"det:{part}": np.zeros(shape, np.float32) for part, shape in empty.items()}

@@ -231,7 +231,7 @@ class Part:
 
 
 @pytest.mark.parametrize("name", ["v8 16 classes transposed", "seg", "pose", "obb"])
-def test_mirrored_parts(name: str, tmp_path: Path) -> None:
+def test_what_mirrored_parts_show_lies_where_it_is_in_the_frame(name: str, tmp_path: Path) -> None:
     """What is found in a mirrored part of the frame lies where it is in the frame itself."""
     case = CASES[name]()
     case = replace(case, points=None, corners=None)

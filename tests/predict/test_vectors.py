@@ -89,7 +89,7 @@ def test_sigmoids_stay_as_they_are() -> None:
     np.testing.assert_allclose(found.scores, [0.9, 0.8, 0.1])
 
 
-def test_heads() -> None:
+def test_several_vectors_are_heads_by_their_names() -> None:
     outputs = {"age": vector(0.1, 0.7, 0.2), "gender": vector(0.4, 0.6), "features": noise(64).reshape(1, 1, 8, 8)}
     found = read(outputs, layer_type={"age": "Softmax", "gender": "Softmax"}, names=("child", "adult", "old"))
     assert isinstance(found, Heads)
@@ -180,7 +180,7 @@ MEAN_FACE = (0.3, 0.35, 0.7, 0.35, 0.5, 0.55, 0.35, 0.75, 0.65, 0.75)
 
 @pytest.mark.parametrize("count", [5, 35, 68, 98, 106])
 @pytest.mark.parametrize("coding", ["parts", "centred", "px"])
-def test_points(count: int, coding: str) -> None:
+def test_points_are_px_however_they_are_coded(count: int, coding: str) -> None:
     parts = np.random.default_rng(count).uniform(0.1, 0.9, (count, 2)).astype(np.float32)
     px = parts * (80, 60)
     values = {"parts": parts, "centred": 2 * parts - 1, "px": px}[coding].astype(np.float32)

@@ -41,7 +41,7 @@ def check(found: Detections) -> None:
 
 
 @pytest.mark.parametrize("metadata", [Metadata(), ULTRALYTICS])
-def test_table(metadata: Metadata) -> None:
+def test_a_table_of_rows_gives_its_objects(metadata: Metadata) -> None:
     net = FakeNetwork({"output": table()[None]}, SIZE)
     claim = claim_of(net, metadata)
     assert claim.family == "yolov5"
@@ -60,7 +60,7 @@ def test_parts_of_the_input_as_tensorflow_lite_has_them() -> None:
     check(parsed(FakeNetwork({"output": rows[None]}, SIZE, nhwc=True), ULTRALYTICS))
 
 
-def test_masks() -> None:
+def test_masks_are_of_their_objects() -> None:
     rows = table(extra=8)
     rows[:3, 8:] = 0
     rows[:3, 8] = 1, -1, 1
@@ -92,7 +92,7 @@ def raw(anchors: Any, *, activated: bool = False) -> list[np.ndarray]:
 @pytest.mark.parametrize("head", ["yolov5", "yolov7"])
 @pytest.mark.parametrize("activated", [False, True])
 @pytest.mark.parametrize("planes", [False, True])
-def test_maps(head: str, activated: bool, planes: bool) -> None:
+def test_raw_maps_give_their_objects_by_the_heads_anchors(head: str, activated: bool, planes: bool) -> None:
     made = raw(yolo_anchors.ANCHORS[head], activated=activated)
     if planes:
         made = [m.transpose(0, 1, 4, 2, 3).reshape(1, -1, *m.shape[2:4]) for m in made]
@@ -122,14 +122,14 @@ def test_maps_with_anchors_of_the_files() -> None:
         {"a": np.zeros((1, 2, 12, 8, 8)), "b": np.zeros((1, 2, 6, 4, 8)), "c": np.zeros((1, 2, 3, 2, 8))},
     ],
 )
-def test_near_misses(outputs: dict[str, np.ndarray]) -> None:
+def test_near_misses_are_refused(outputs: dict[str, np.ndarray]) -> None:
     with pytest.raises(UnsupportedError):
         claim_of(FakeNetwork(outputs, SIZE))
 
 
 @pytest.mark.parametrize("values", NONSENSE)
 @pytest.mark.parametrize("form", ["table", "maps"])
-def test_never_unsound(values: list[float], form: str) -> None:
+def test_nonsense_gives_nothing_unsound(values: list[float], form: str) -> None:
     outputs = {"o": table()[None]} if form == "table" else {f"m{i}": m for i, m in enumerate(raw(yolo_anchors.V5))}
     net = FakeNetwork(outputs, SIZE, after=("Convolution",), layer_type="Add")
     parser = claim_of(net, head="yolov5").parser

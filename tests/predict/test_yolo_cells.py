@@ -53,7 +53,7 @@ def check(found: Detections, boxes: np.ndarray = BOXES) -> None:
 
 
 @pytest.mark.parametrize("metadata", [DETECT, Metadata()])
-def test_channels_first(metadata: Metadata) -> None:
+def test_tables_come_channels_first(metadata: Metadata) -> None:
     network = FakeNetwork({"output0": table().T[None]}, SIZE)
     claim = claim_of(network, metadata)
     assert (claim.family, claim.certainty) == ("yolov8", 3 if metadata.task else 1)
@@ -64,7 +64,7 @@ def test_channels_first(metadata: Metadata) -> None:
 
 
 @pytest.mark.parametrize(("metadata", "names"), [(DETECT, ()), (Metadata(), ("a", "b", "c"))])
-def test_rows_first(metadata: Metadata, names: tuple[str, ...]) -> None:
+def test_tables_come_rows_first(metadata: Metadata, names: tuple[str, ...]) -> None:
     found = parsed(FakeNetwork({"output0": table()[None]}, SIZE), metadata, names=names)
     check(found)
     assert found.names == names
@@ -77,7 +77,7 @@ def test_one_class_is_no_objectness() -> None:
 
 
 @pytest.mark.parametrize("strides", [(8, 16, 32, 64), (4, 8, 16, 32), (16, 32)])
-def test_other_grids(strides: tuple[int, ...]) -> None:
+def test_grids_follow_from_the_number_of_cells(strides: tuple[int, ...]) -> None:
     rows = np.full((len(cells(SIZE, strides)), 7), 0.01, np.float32)
     rows[5] = 30, 20, 10, 8, 0.1, 0.8, 0.2
     found = parsed(FakeNetwork({"o": rows.T[None]}, SIZE), DETECT)
@@ -229,7 +229,7 @@ def test_turned_boxes_show_in_the_graph() -> None:
         ({"o": np.zeros((2, 7, COUNT))}, Metadata()),  # two pictures
     ],
 )
-def test_near_misses(outputs: dict[str, np.ndarray], metadata: Metadata) -> None:
+def test_near_misses_are_refused(outputs: dict[str, np.ndarray], metadata: Metadata) -> None:
     with pytest.raises(UnsupportedError):
         claim_of(FakeNetwork(outputs, SIZE), metadata)
 
@@ -251,7 +251,7 @@ def test_yolov6_has_ones_for_objectness() -> None:
 
 
 @pytest.mark.parametrize("numbers", [2, 3])
-def test_key_points(numbers: int) -> None:
+def test_key_points_are_those_of_their_rows(numbers: int) -> None:
     rows = table(classes=3, extra=4 * numbers)
     points = np.random.default_rng(3).uniform(0, 60, (3, 4, numbers)).astype(np.float32)
     if numbers == 3:
@@ -284,7 +284,7 @@ def test_key_points_in_parts_of_the_input() -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("metadata", [SEGMENT, Metadata(), Metadata(producer="model-api", task="detect")])
-def test_masks(last: bool, metadata: Metadata) -> None:
+def test_masks_are_prototypes_times_factors(last: bool, metadata: Metadata) -> None:
     rng = np.random.default_rng(5)
     prototypes = rng.standard_normal((8, SIZE[0] // 4, SIZE[1] // 4)).astype(np.float32)
     prototypes = cv2.GaussianBlur(prototypes.transpose(1, 2, 0), (9, 9), 3).transpose(2, 0, 1)
@@ -344,7 +344,7 @@ def test_masks_are_as_small_as_their_boxes() -> None:
 # ---- turned boxes
 
 
-def test_turned_boxes() -> None:
+def test_turned_boxes_have_the_corners_that_opencv_gives() -> None:
     rows = table(extra=1)
     angles = np.array([0.3, -0.5, 1.2], np.float32)
     rows[list(ROWS), 7] = angles
@@ -380,7 +380,7 @@ def random_turned(count: int, seed: int = 0) -> np.ndarray:
     return rng.uniform(low, high, (count, 5)).astype(np.float32)
 
 
-def test_probabilistic_overlap() -> None:
+def test_probabilistic_overlap_is_that_of_matrices() -> None:
     boxes = random_turned(12)
     moments = oriented.gaussians(boxes)
     overlaps = oriented.probabilistic_iou(moments[:, :, None], moments[:, None])
@@ -431,7 +431,7 @@ def test_no_turned_boxes() -> None:
 
 @pytest.mark.parametrize(("task", "extra"), [("detect", 0), ("segment", 8), ("pose", 6), ("obb", 1)])
 @pytest.mark.parametrize("values", NONSENSE)
-def test_never_unsound(task: str, extra: int, values: list[float]) -> None:
+def test_nonsense_gives_nothing_unsound(task: str, extra: int, values: list[float]) -> None:
     outputs = {"output0": table(extra=extra).T[None]}
     if task == "segment":
         outputs["output1"] = np.ones((1, 8, SIZE[0] // 4, SIZE[1] // 4), np.float32)

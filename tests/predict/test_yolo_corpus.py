@@ -75,7 +75,7 @@ def test_anchors_that_are_in_no_model(corpus: Path) -> None:
     head.compare(head.decoded(predictor), score=SCORE, px=PX)
 
 
-def test_masks(corpus: Path) -> None:
+def test_masks_are_those_of_upstream_but_for_their_outlines(corpus: Path) -> None:
     """Upstream brings a mask to the picture's size in another order of steps: outlines differ a little."""
     head = Head.at(corpus, "yolo11_seg")
     predictor = head.open()

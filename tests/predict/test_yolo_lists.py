@@ -63,7 +63,7 @@ def test_rows_of_seven_numbers() -> None:
         claim_of(FakeNetwork({"output": seven}, SIZE))
 
 
-def test_lists() -> None:
+def test_lists_end_where_their_count_says() -> None:
     table = rows(5)
     table[3] = 1, 2, 3, 4, 0.99, 1  # left over from nowhere
     outputs = {
@@ -82,7 +82,7 @@ def test_lists() -> None:
 # ---- the ONNX model zoo
 
 
-def test_zoo() -> None:
+def test_indices_choose_among_boxes_and_scores() -> None:
     boxes = np.zeros((1, 40, 4), np.float32)
     boxes[0, [3, 7, 9]] = BOXES[:, [1, 0, 3, 2]]
     scores = np.zeros((1, 3, 40), np.float32)
@@ -120,7 +120,7 @@ def test_boxes_and_scores() -> None:
 
 
 @pytest.mark.parametrize("values", NONSENSE)
-def test_never_unsound(values: list[float]) -> None:
+def test_nonsense_gives_nothing_unsound(values: list[float]) -> None:
     table = rows(5)
     lists = {
         "num_dets": np.array([[3]]), "det_boxes": table[None, :, :4], "det_scores": table[None, :, 4],

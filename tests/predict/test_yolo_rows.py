@@ -90,7 +90,7 @@ def test_nothing_seen_is_no_evidence() -> None:
         ((slice(0, 1), 1.0), Metadata(producer="ultralytics", task="segment", head="Segment")),
     ],
 )
-def test_near_misses(change: tuple[slice, float], metadata: Metadata) -> None:
+def test_near_misses_are_refused(change: tuple[slice, float], metadata: Metadata) -> None:
     columns, factor = change
     table = rows()
     table[:, columns] *= factor
@@ -101,7 +101,7 @@ def test_near_misses(change: tuple[slice, float], metadata: Metadata) -> None:
     assert family == "rt-detr"
 
 
-def test_masks() -> None:
+def test_masks_are_those_of_their_rows() -> None:
     table = rows(extra=8)
     table[:3, 6] = 1, -1, 1
     prototypes = np.ones((1, 8, SIZE[0] // 4, SIZE[1] // 4), np.float32)
@@ -115,7 +115,7 @@ def test_masks() -> None:
         assert inside == [30 * 26, 0, 29 * 26]
 
 
-def test_key_points() -> None:
+def test_key_points_are_those_of_their_rows() -> None:
     table = rows(extra=51)
     table[:3, 6:] = np.tile([20, 30, 0.5], (3, 17))
     network = FakeNetwork({"o": table[None]}, SIZE)
@@ -128,7 +128,7 @@ def test_key_points() -> None:
         np.testing.assert_allclose(found.keypoint_scores, 0.5)
 
 
-def test_turned_boxes() -> None:
+def test_turned_boxes_are_those_of_their_rows() -> None:
     table = rows(extra=1)
     table[:3, :4] = centres(BOXES)
     table[:3, 6] = 0, np.pi / 2, 0
@@ -149,7 +149,7 @@ def test_turned_boxes() -> None:
 
 @pytest.mark.parametrize("values", NONSENSE)
 @pytest.mark.parametrize(("extra", "task"), [(0, "detect"), (1, "obb"), (6, "pose"), (8, "segment")])
-def test_never_unsound(values: list[float], extra: int, task: str) -> None:
+def test_nonsense_gives_nothing_unsound(values: list[float], extra: int, task: str) -> None:
     outputs = {"o": rows(extra)[None]}
     if task == "segment":
         outputs["p"] = np.ones((1, 8, SIZE[0] // 4, SIZE[1] // 4), np.float32)

@@ -40,7 +40,7 @@ def raw(classes: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("form", ["raw", "decoded"])
 @pytest.mark.parametrize("known", [True, False])
-def test_both_forms(form: str, known: bool) -> None:
+def test_decoded_or_not_the_objects_are_the_same(form: str, known: bool) -> None:
     """Told apart with and without a graph to look at; without one, YOLOX decoded needs its names."""
     after = () if not known else ("Exp", "Sigmoid") if form == "decoded" else ("Sigmoid",)
     network = FakeNetwork({"output": (raw() if form == "raw" else decoded())[None]}, SIZE, after=after)
@@ -67,7 +67,7 @@ def test_decoded_or_a_transposed_yolov8() -> None:
     assert claim_of(unknown, Metadata(producer="ultralytics", task="detect")).family == "yolov8"
 
 
-def test_near_misses() -> None:
+def test_near_misses_are_refused() -> None:
     logits = raw()
     logits[:, 4:] *= 9
     with pytest.raises(UnsupportedError):
@@ -79,7 +79,7 @@ def test_near_misses() -> None:
 
 @pytest.mark.parametrize("form", ["raw", "decoded"])
 @pytest.mark.parametrize("values", NONSENSE)
-def test_never_unsound(form: str, values: list[float]) -> None:
+def test_nonsense_gives_nothing_unsound(form: str, values: list[float]) -> None:
     rows = raw() if form == "raw" else decoded()
     network = FakeNetwork({"o": rows[None]}, SIZE, after=("Exp",) if form == "decoded" else ("Sigmoid",))
     parser = claim_of(network).parser
