@@ -364,7 +364,7 @@ def test_bodies_that_drip_and_keep_alive_that_idles_end() -> None:
         (("Sec-Fetch-Site: cross-site",), 403), (("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"), 200),
     ],
 )  # fmt: skip
-def test_origins(headers: tuple[str, ...], expected: int) -> None:
+def test_pages_of_other_origins_are_refused(headers: tuple[str, ...], expected: int) -> None:
     with serving(Route("/", hello)) as where:
         reply = get(where, "/", *(header.replace("\x01", "\xe4") for header in headers))
         assert status(reply) == expected

@@ -52,7 +52,7 @@ def status(page: LivePage, path: str = "/", method: str = "GET", **headers: str)
         ("[::1]:80", ("::1", 80)), ("0.0.0.0:0", ("0.0.0.0", 0)), (" box.local:9 ", ("box.local", 9)),
     ],
 )  # fmt: skip
-def test_addresses(text: str, expected: tuple[str, int]) -> None:
+def test_an_address_may_lack_its_host(text: str, expected: tuple[str, int]) -> None:
     assert parse_address(text) == expected
 
 
@@ -88,7 +88,7 @@ def test_page_and_its_parts() -> None:
         assert status(page, "/", "POST") == 405
 
 
-def test_figures() -> None:
+def test_the_page_has_the_figures_of_the_run() -> None:
     with serving() as (page, feeder):
         wait_for(lambda: feeder.frames)
         with get(page, "/statistics.json") as response:
@@ -105,7 +105,7 @@ def test_figures() -> None:
 
 @pytest.mark.parametrize("state", ["connecting", "up", "lost", "ended"])
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "0.0.0.0:0"])
-def test_health(state: str, address: str) -> None:
+def test_health_is_the_state_of_the_source(state: str, address: str) -> None:
     reason = "" if state == "up" else "caf\udce9: silent"
     with serving(address, statistics=lambda: {"state": state, "reason": reason}) as (page, _):
         assert status(page, "/healthz") == (200 if state == "up" else 503)
@@ -187,7 +187,7 @@ def more_pictures(response: HTTPResponse, count: int) -> list[bytes]:
     ("query", "size"),
     [("", (480, 853)), ("?height=720", (720, 1280)), ("?height=1", (120, 213)), ("?height=x", (480, 853))],
 )
-def test_stream(query: str, size: tuple[int, int]) -> None:
+def test_a_stream_is_as_high_as_is_asked_for(query: str, size: tuple[int, int]) -> None:
     with serving() as (page, _), get(page, f"/stream.mjpeg{query}") as response:
         for jpeg in pictures(response, 3):
             assert simplejpeg.decode_jpeg(jpeg).shape[:2] == size
@@ -259,14 +259,14 @@ class TestToken:
             assert status(page, "/", Cookie=cookie.split(";")[0]) == 200
             assert status(page, "/statistics.json", Cookie=f"other=1; {cookie.split(';')[0]}") == 200
 
-    def test_for_tools(self) -> None:
+    def test_tools_give_the_token_in_a_header_or_the_address(self) -> None:
         with serving("0.0.0.0:0", token="known") as (page, _):
             assert page.url.endswith("?token=known")
             assert status(page, "/metrics", Authorization="Bearer known") == 200
             assert status(page, "/metrics?token=known") == 200
             assert status(page, "/metrics", Authorization="Basic known") == 401
 
-    def test_strange_tokens(self) -> None:
+    def test_strange_tokens_are_refused(self) -> None:
         with serving("0.0.0.0:0") as (page, _):
             for path in ("/?token=", "/?token=%00", "/?token=%ff%fe", "/?" + "token=a&" * 90, "/?token=" + "a" * 9000):
                 assert status(page, path) == 401
@@ -288,7 +288,7 @@ class TestToken:
         ("127.0.0.1.evil.example:8080", 421), ("10.0.0.1", 421), ("", 421), ("[", 421), ("cam.example", 200),
     ],
 )  # fmt: skip
-def test_host_names(host: str, expected: int) -> None:
+def test_only_known_host_names_are_answered(host: str, expected: int) -> None:
     """A foreign name that leads here is a page of another's that was rebound to this address."""
     with serving(allowed_hosts=("Cam.Example",)) as (page, _):
         assert status(page, "/statistics.json", Host=host) == expected
@@ -300,7 +300,7 @@ def test_other_sites_may_not_use_it() -> None:
         assert status(page, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate") == 200
 
 
-def test_port_taken() -> None:
+def test_a_port_that_is_taken_is_one_line() -> None:
     with serving() as (page, _):
         port = page.address[1]
         with pytest.raises(

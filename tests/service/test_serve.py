@@ -76,7 +76,7 @@ def local_event(predictor: Predictor, picture: NDArray[np.uint8]) -> list[dict[s
     return found.to_event()
 
 
-def test_ping(server: Server) -> None:
+def test_a_server_that_is_up_answers_a_ping(server: Server) -> None:
     with urllib.request.urlopen(server.url + "/ping") as answer:
         assert answer.status == 200
 
@@ -92,7 +92,9 @@ def test_an_array_gives_what_a_local_run_gives(
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "image/jpeg"), (".png", "image/png; charset=x")])
-def test_pictures(suffix: str, kind: str, server: Server, local: Predictor, portrait: NDArray[np.uint8]) -> None:
+def test_compressed_pictures_are_answered_as_decoded_ones(
+    suffix: str, kind: str, server: Server, local: Predictor, portrait: NDArray[np.uint8]
+) -> None:
     status, answer = post(server, cv2.imencode(suffix, portrait)[1].tobytes(), kind)
     assert status == 200
     (found,), (expected,) = answer["detections"], local_event(local, portrait)
