@@ -213,7 +213,7 @@ def test_input_output_errors_lose_nothing_else(tmp_path: Path, monkeypatch: pyte
         assert (counts.pending, counts.written, counts.refused) == (2, 2, 1)
 
 
-def test_age_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_old_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with make(tmp_path, max_age=100) as spool:
         entry = spool.put(b"old", KEY)
         assert sound(spool) == [entry]

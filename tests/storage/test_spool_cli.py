@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "spool"
 
 
-def test_status(folder: Path) -> None:
+def test_status_says_what_waits(folder: Path) -> None:
     done = saccade("status", str(folder), "--json")
     report = json.loads(done.stdout)
     assert (done.returncode, report["pending"]) == (0, 4)
@@ -47,7 +47,7 @@ def test_status(folder: Path) -> None:
     assert "oldest: faces/1_2/3_4/0_" in done.stdout
 
 
-def test_inspect(folder: Path, tmp_path: Path) -> None:
+def test_inspect_says_what_is_sound_and_takes_copies(folder: Path, tmp_path: Path) -> None:
     done = saccade("inspect", str(folder), "--json", "--out", str(tmp_path / "out"))
     rows = json.loads(done.stdout)
     assert [row["sound"] for row in rows] == [True, True, True, False]
@@ -58,7 +58,7 @@ def test_inspect(folder: Path, tmp_path: Path) -> None:
     assert "header says" in saccade("inspect", str(folder)).stdout
 
 
-def test_flush(folder: Path, s3_server: str) -> None:
+def test_flush_uploads_what_is_sound_and_sets_the_rest_aside(folder: Path, s3_server: str) -> None:
     s3: Any = local_s3.client(s3_server)
     bucket = local_s3.versioned_bucket(s3, "flushed")
     done = saccade("flush", str(folder), "--bucket", bucket, "--json", AWS_ENDPOINT_URL=s3_server)
@@ -89,7 +89,7 @@ def test_flush_that_cannot(folder: Path) -> None:
         (["empty"], "invalid choice"),
     ],
 )
-def test_mistakes(folder: Path, arguments: list[str], says: str) -> None:
+def test_mistakes_are_named(folder: Path, arguments: list[str], says: str) -> None:
     done = saccade(*(a.replace("{}", str(folder)) for a in arguments))
     assert done.returncode == 2
     assert says in done.stderr
