@@ -105,7 +105,7 @@ def test_each_kind_of_result_has_its_measure() -> None:
         assert agreement_of(reference, reference).holds(1.0)
 
 
-def test_overlap() -> None:
+def test_overlap_is_intersection_over_union() -> None:
     a = np.array([LEFT, RIGHT], np.float32)
     np.testing.assert_allclose(box_ious(a, a), np.eye(2))
     assert box_ious(a[:1], np.array([[20, 0, 60, 40]], np.float32))[0, 0] == pytest.approx(1 / 3)
