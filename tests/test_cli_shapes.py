@@ -28,13 +28,13 @@ def parsed(*values: str) -> object:
         (("scope/x=y=1,2",), {"scope/x=y": (1, 2)}),
     ],
 )
-def test_shapes(values: tuple[str, ...], expected: object) -> None:
+def test_shapes_are_of_all_inputs_or_of_each_by_name(values: tuple[str, ...], expected: object) -> None:
     assert parsed(*values) == expected
 
 
 @pytest.mark.parametrize(
     "values", [("x",), ("1,,3",), ("data=",), ("1,-3",), ("1,3", "1,3"), ("a=1", "2"), ("1.5",), ("a=1", "a=2")]
 )
-def test_mistakes(values: tuple[str, ...]) -> None:
+def test_mistakes_are_refused_with_an_example(values: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=re.escape("data=1,3,300,300")):
         parsed(*values)

@@ -62,7 +62,9 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return lines
 
 
-def test_picture(network: str, photo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_picture_example_prints_and_draws_objects(
+    network: str, photo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     program("picture")([network, photo, str(tmp_path / "annotated.png")])
     lines = printed(capsys)
     assert len(lines) == 3
@@ -72,12 +74,14 @@ def test_picture(network: str, photo: str, tmp_path: Path, capsys: pytest.Captur
     assert (annotated != spots()).any()
 
 
-def test_camera(network: str, film: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_camera_example_tells_of_changes(network: str, film: str, capsys: pytest.CaptureFixture[str]) -> None:
     program("camera")([network, "--source", film])
     assert printed(capsys) == ["frame 0: nothing", "frame 2: 2 bright, 1 red", "frame 5: nothing"]
 
 
-def test_own_app(network: str, film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_own_app_example_counts_the_left_half(
+    network: str, film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     program("own_app")([network, "--source", film, "--events", str(tmp_path / "events.jsonl")])
     assert printed(capsys) == ["6 frames, 0 dropped"]
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
@@ -85,7 +89,9 @@ def test_own_app(network: str, film: str, tmp_path: Path, capsys: pytest.Capture
     assert {event["app"] for event in events} == {"left-half"}
 
 
-def test_own_output(network: str, film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_own_output_example_writes_a_table(
+    network: str, film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     program("own_output")([network, str(tmp_path / "objects.csv"), "--source", film])
     assert printed(capsys) == ["6 frames"]
     with open(tmp_path / "objects.csv", newline="", encoding="utf-8") as file:
@@ -94,14 +100,14 @@ def test_own_output(network: str, film: str, tmp_path: Path, capsys: pytest.Capt
     assert len(rows) == 9
 
 
-def test_kernels(network: str, photo: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kernels_example_finds_objects(network: str, photo: str, capsys: pytest.CaptureFixture[str]) -> None:
     program("kernels")([network, photo])
     assert sorted(printed(capsys)) == [
         "class 0 1.00 at 384, 128 - 448, 192", "class 0 1.00 at 64, 64 - 128, 128", "class 1 1.00 at 256, 0 - 320, 64",
     ]  # fmt: skip
 
 
-def test_yolo(network: str, photo: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_yolo_example_finds_more_in_tiles(network: str, photo: str, capsys: pytest.CaptureFixture[str]) -> None:
     program("yolo")([network, photo, "--classes", "red"])
     lines = printed(capsys)
     assert lines[0] == "spots: 256x256 px, names bright, red"
@@ -110,7 +116,9 @@ def test_yolo(network: str, photo: str, capsys: pytest.CaptureFixture[str]) -> N
     assert len(capsys.readouterr().out.splitlines()) > 2
 
 
-def test_archive(network: str, photo: str, film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_archive_example_lists_what_is_in_files(
+    network: str, photo: str, film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     program("archive")([network, str(tmp_path)])
     lines = printed(capsys)

@@ -155,7 +155,9 @@ def test_what_is_writable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("variable", "expected"), [("INVOCATION_ID", True), ("NOTIFY_SOCKET", True), ("TERM", False)])
-def test_services(monkeypatch: pytest.MonkeyPatch, variable: str, expected: bool) -> None:
+def test_services_are_known_by_their_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, expected: bool
+) -> None:
     for name in ("INVOCATION_ID", "NOTIFY_SOCKET"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, "x")
