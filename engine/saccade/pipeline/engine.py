@@ -43,6 +43,8 @@ PATIENCE = 30.0
 """An inference that takes longer has hung, s."""
 OUTPUT_PATIENCE = 2.0
 """Who takes no longer than this to take a result holds up a worker, s; then another works in its place."""
+FINISH_SECONDS = 2.0
+"""So long workers have at the end of a run for what they are at, s."""
 CLOSE_PATIENCE = 5.0
 """Outputs of a camera that is removed hold up whoever removes it no longer than this, s."""
 WATCH_SECONDS = 0.1
@@ -566,7 +568,7 @@ class Engine:
             post.lane.capture.source.interrupt()
         with self._turn:
             self._turn.notify_all()
-        until = monotonic() + DECODE_PATIENCE
+        until = monotonic() + FINISH_SECONDS
         for thread in list(self._threads):
             thread.join(max(0.0, until - monotonic()))
         _all_at_once(partial(self._close, post, seconds) for post in posts)
