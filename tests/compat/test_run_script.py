@@ -19,7 +19,7 @@ from script_runs import Device
 import local_s3
 from conditions import PATIENCE, wait_for
 from lengths import length
-from saccade.compat.old_libraries import _camera
+from saccade.compat.old_opencv import _camera
 from saccade.compat.old_python import Report
 
 
