@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import tiny_models
 from script_runs import Device
@@ -19,7 +20,8 @@ from script_runs import Device
 import local_s3
 from conditions import PATIENCE, wait_for
 from lengths import length
-from saccade.compat.old_opencv import _camera
+from saccade.compat import old_opencv
+from saccade.compat.old_modules import Modules
 from saccade.compat.old_python import Report
 
 
@@ -216,9 +218,55 @@ def test_programs_are_started_however_they_are_named_and_boto3_is_not_installed(
 
 @pytest.mark.parametrize("said", [{"index": 0}, {"filename": "/dev/video0"}, {"index": 0, "apiPreference": 200}])
 def test_a_camera_that_is_named_by_a_word_is_that_of_the_run(said: dict[str, Any]) -> None:
-    capture = _camera(cv2.VideoCapture, Report())
+    modules = Modules(3)
+    old_opencv.adapt(modules, Report(), 3)
+    capture = modules.load("cv2").VideoCapture
     assert capture(**said).isOpened()
     assert not capture(filename="/nowhere.avi", apiPreference=cv2.CAP_ANY).isOpened()
+    later = capture()
+    assert not later.isOpened()
+    assert later.open(**said)
+    assert later.isOpened()
+
+
+@pytest.mark.parametrize("python", ["2", "3"])
+@pytest.mark.parametrize("camera", ["0", "'/dev/video0'", "0, cv2.CAP_V4L2"])
+def test_a_capture_is_opened_and_opened_again_on_the_camera_of_the_run(
+    device: Device, python: str, camera: str
+) -> None:
+    script = device.script(
+        "import cv2, greengrasssdk\n"
+        "client = greengrasssdk.client('iot-data')\n"
+        "cap = cv2.VideoCapture()\n"
+        "def tell():\n"
+        "    ok, frame = cap.read()\n"
+        "    client.publish(topic='t', payload='%s %s %s' % (cap.isOpened(), ok, frame is not None and frame.shape))\n"
+        "tell()\n"
+        "for turn in range(2):\n"
+        f"    cap.open({camera})\n"
+        "    client.publish(topic='t', payload='%d x %d' % (cap.get(3), cap.get(4)))\n"
+        "    tell()\n"
+        "    cap.release()\n"
+        "    tell()\n"
+    )
+    run = device.run(script, "--python", python, frames=2)
+    closed, once = "False False False", ["1920 x 1080", "True True (1080, 1920, 3)"]
+    assert run.payloads == [closed, *once, closed, *once, closed]
+
+
+def test_a_capture_is_of_what_was_opened_last(device: Device) -> None:
+    film = device.folder / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    writer.write(np.zeros((240, 320, 3), np.uint8))
+    writer.release()
+    script = device.script(
+        "import cv2\n"
+        "cap = cv2.VideoCapture(0)\n"
+        f"print(cap.open({str(film)!r}), cap.read()[1].shape, cap.open('/nowhere.avi'), cap.isOpened())\n"
+        "print(cap.open(0), cap.read()[1].shape)\n"
+    )
+    done = device.run_plain(script, "--python", "3")
+    assert done.stdout.splitlines() == ["True (240, 320, 3) False False", "True (1080, 1920, 3)"], done.stderr
 
 
 def test_opencv_2_and_3(device: Device) -> None:

@@ -102,7 +102,7 @@ def _names(cv2: Any, report: Report, version: int) -> Names:
 
     names |= {name: windowless() for name in _WINDOWS.split()}
     names |= {
-        "waitKey": windowless(-1), "getTrackbarPos": windowless(0), "VideoCapture": _camera(cv2.VideoCapture, report),
+        "waitKey": windowless(-1), "getTrackbarPos": windowless(0), "VideoCapture": _captures(cv2.VideoCapture, report),
         "cv": _OldConstants(cv2, lambda name: _missing(name, report)),
     }  # fmt: skip
     encode = names["imencode"]
@@ -198,61 +198,84 @@ def _colour(value: Any) -> Any:
 
 
 _CAMERA = re.compile(r"/opt/awscam/out/|/dev/video\d")
-
-
-def _camera(plain: Any, report: Report) -> Any:
-    """`cv2.VideoCapture`, with the camera of this run for the streams of the device."""
-
-    class DeviceCapture:
-        def __init__(self, name: Any) -> None:
-            self._frame: Any = None
-            self._ahead: Any = None
-            report.note(f"cv2.VideoCapture({name!r}) reads the source of this run")
-
-        def isOpened(self) -> bool:
-            return True
-
-        def open(self, *_: Any) -> bool:
-            return True
-
-        def read(self, *_: Any) -> tuple[bool, Any]:
-            from saccade.compat import awscam
-
-            if self._ahead is not None:
-                frame, self._ahead = self._ahead, None
-                return True, frame
-            return awscam.getLastFrame()
-
-        def grab(self) -> bool:
-            ok, self._frame = self.read()
-            return ok
-
-        def retrieve(self, *_: Any) -> tuple[bool, Any]:
-            return self._frame is not None, self._frame
-
-        def get(self, quantity: int) -> float:
-            """Width and height of the frames; 0 for what is not known, as OpenCV has it."""
-            if quantity not in (_WIDTH, _HEIGHT):
-                return 0.0
-            if self._ahead is None:
-                self._ahead = self.read()[1]
-            return 0.0 if self._ahead is None else float(self._ahead.shape[1 if quantity == _WIDTH else 0])
-
-        def set(self, *_: Any) -> bool:
-            return False
-
-        def release(self) -> None:
-            """The camera stays open for the others."""
-
-    def capture(*arguments: Any, **options: Any) -> Any:
-        name = arguments[0] if arguments else options.get("index", options.get("filename"))
-        # Cameras by number or device node are that of this run too.
-        if (not isinstance(name, bool) and isinstance(name, int | np.integer)) or _CAMERA.match(str(name)):
-            return DeviceCapture(str(name))
-        return plain(*arguments, **options)
-
-    return capture
-
-
 _WIDTH, _HEIGHT = 3, 4
 """CAP_PROP_FRAME_WIDTH and CAP_PROP_FRAME_HEIGHT."""
+
+
+def _captures(plain: Any, report: Report) -> type:
+    """`cv2.VideoCapture`, with the camera of this run for the streams of the device."""
+
+    class VideoCapture:
+        _opened: Any = None
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._opened = plain()
+            if arguments or options:
+                self.open(*arguments, **options)
+
+        def open(self, *arguments: Any, **options: Any) -> bool:
+            name = arguments[0] if arguments else options.get("index", options.get("filename"))
+            if _is_camera(name):
+                self.release()
+                self._opened = _RunsCamera()
+                report.note(f"cv2.VideoCapture({str(name)!r}) reads the source of this run")
+                return True
+            if isinstance(self._opened, _RunsCamera):
+                self.release()
+            return bool(self._opened.open(*arguments, **options))
+
+        def release(self) -> None:
+            self._opened.release()
+            self._opened = plain()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._opened, name)
+
+    return VideoCapture
+
+
+def _is_camera(name: Any) -> bool:
+    """True for the streams of the device, and for cameras by number or device node."""
+    if isinstance(name, int | np.integer):
+        return not isinstance(name, bool)
+    return _CAMERA.match(str(name)) is not None
+
+
+class _RunsCamera:
+    """The camera of this run, as a capture that is open."""
+
+    def __init__(self) -> None:
+        self._frame: Any = None
+        self._ahead: Any = None
+
+    def isOpened(self) -> bool:
+        return True
+
+    def read(self, *_: Any) -> tuple[bool, Any]:
+        from saccade.compat import awscam
+
+        if self._ahead is not None:
+            frame, self._ahead = self._ahead, None
+            return True, frame
+        return awscam.getLastFrame()
+
+    def grab(self) -> bool:
+        ok, self._frame = self.read()
+        return ok
+
+    def retrieve(self, *_: Any) -> tuple[bool, Any]:
+        return self._frame is not None, self._frame
+
+    def get(self, quantity: int) -> float:
+        """Width and height of the frames; 0 for what is not known, as OpenCV has it."""
+        if quantity not in (_WIDTH, _HEIGHT):
+            return 0.0
+        if self._ahead is None:
+            self._ahead = self.read()[1]
+        return 0.0 if self._ahead is None else float(self._ahead.shape[1 if quantity == _WIDTH else 0])
+
+    def set(self, *_: Any) -> bool:
+        return False
+
+    def release(self) -> None:
+        """Others may read on."""
