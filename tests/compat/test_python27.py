@@ -190,3 +190,43 @@ def test_libraries_get_plain_bytes() -> None:
 def test_what_opencv_has_no_more_is_named(name: str) -> None:
     with pytest.raises(AttributeError, match=f"cv2.{name}: .*network"):
         run(f"import cv2\ncv2.{name}('x')\n")
+
+
+def test_pillow_measures_texts_of_several_lines_as_9_did() -> None:
+    pytest.importorskip("PIL")
+    out = printed("""
+from PIL import Image, ImageDraw, ImageFont
+draw, font = ImageDraw.Draw(Image.new('L', (9, 9))), ImageFont.load_default()
+high = font.getsize('A')[1]
+sizes = [draw.textsize('a\\nbc', font), draw.multiline_textsize('a\\nbc', font), font.getsize_multiline('a\\nbc')]
+print [size == (font.getsize('bc')[0], 2 * high + 4) for size in sizes]
+print font.getsize_multiline('a\\nbc', spacing=9)[1] - 2 * high, font.getsize_multiline('bc') == font.getsize('bc')
+""")
+    assert out.splitlines() == ["[True, True, True]", "9 True"]
+
+
+def test_a_list_is_written_whole_by_two_threads_at_once() -> None:
+    out = printed("""
+import threading
+class Item(object):
+    busy = False
+    def __repr__(self):
+        if not Item.busy:
+            Item.busy = True
+            other = threading.Thread(target=lambda: seen.append(repr(items)))
+            other.start()
+            other.join()
+        return 'item'
+seen, items = [], [Item()]
+print items, seen[0]
+""")
+    assert out == "[item] [item]\n"
+
+
+def test_what_is_written_after_a_print_with_a_comma_ends_its_space(tmp_path: Path) -> None:
+    out = printed(
+        "f = open(D + 'a', 'w')\nprint >>f, 'a',\nf.write('b\\n')\nprint >>f, 'c'\nf.close()\n"
+        "print repr(open(D + 'a').read())\n",
+        tmp_path,
+    )
+    assert out == "'ab\\nc\\n'\n"

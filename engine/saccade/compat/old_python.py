@@ -66,6 +66,9 @@ class _BasestringType(type):
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, (str, OldBytes))
 
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return issubclass(kind, (str, OldBytes))
+
 
 class Basestring(str, metaclass=_BasestringType):
     """`basestring`."""
@@ -112,6 +115,7 @@ def script_builtins(report: Report, version: int, files: ScriptFiles, modules: M
         "__import__": modules.load, HELPERS["import_module"]: modules.module, HELPERS["call"]: old_calls.call_numpy,
         HELPERS["operate"]: old_operators.operate_on_numbers,
         HELPERS["operate_in_place"]: old_operators.operate_in_place, HELPERS["set_item"]: old_operators.set_item,
+        HELPERS["slice"]: slice,
         HELPERS["operate_on_attribute"]: old_operators.operate_on_attribute,
         HELPERS["operate_on_item"]: old_operators.operate_on_item,
         HELPERS["attribute_place"]: old_operators.attribute_place, HELPERS["item_place"]: old_operators.item_place,
@@ -362,7 +366,7 @@ def _old_file(path: Any, mode: str, buffering: int) -> Any:
 class _Old:
     """What files of Python 2 did otherwise."""
 
-    at_once, mode = False, ""
+    at_once, mode, softspace = False, "", 0
 
     def __next__(self) -> Any:
         return old(super().__next__())  # type: ignore[misc]
@@ -374,6 +378,7 @@ class _Old:
         if not isinstance(data, (str, bytes, bytearray, memoryview)) and not hasattr(data, "__buffer__"):
             data = memoryview(data)
         count = int(super().write(raw(data) if isinstance(data, str) else data))  # type: ignore[misc]
+        self.softspace = 0  # the next print begins without a space
         if self.at_once:
             self.flush()  # type: ignore[attr-defined]
         return count

@@ -7,16 +7,21 @@ that Python 2 called `unicode` is a `str` that is not ASCII, or `Unicode` where 
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import re
 import sys
+import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 _LARGEST_INT = sys.maxsize
-_CODECS = frozenset(("base64", "hex", "bz2", "zip", "zlib", "quopri", "uu", "rot13", "rot_13"))
+_CODECS = frozenset(
+    ("base64", "base_64", "hex", "bz2", "zip", "zlib", "quopri", "quoted_printable", "quotedprintable", "uu")
+)
 
 
 def plain(data: bytes) -> Any:
@@ -243,7 +248,7 @@ class OldUnicode(str, metaclass=_UnicodeType):
         if cls is not OldUnicode:
             return super().__new__(cls, value)
         if isinstance(value, (bytes, str)):
-            return unicode_of(value if isinstance(value, str) else bytes(value).decode(encoding, errors))
+            return unicode_of(value if is_unicode(value) else raw(value).decode(encoding, errors))
         made = type(value).__unicode__(value) if hasattr(type(value), "__unicode__") else str_of(value)
         return unicode_of(text(made))
 
@@ -251,47 +256,42 @@ class OldUnicode(str, metaclass=_UnicodeType):
 # Encodings
 
 
-def encode(value: Any, encoding: str = "ascii", errors: str = "strict") -> Any:
+def encode(value: Any, encoding: Any = None, errors: str = "strict") -> Any:
     """`.encode()`: text to a byte string; codecs of byte strings are hex, base64 and the like."""
-    if not isinstance(value, (str, bytes)):
-        return value.encode(encoding, errors)
-    name = str(encoding).lower().replace("-", "_").removesuffix("_codec")
+    name = _codec(encoding)
+    if name == "rot_13":
+        return codecs.encode(text(value), name)
     if name in _CODECS:
-        import codecs
-
-        if name in ("rot13", "rot_13"):
-            return codecs.encode(text(value), "rot13")
-        encoder: Any = codecs.encode
-        return plain(encoder(raw(value), name))
+        return plain(codecs.encode(raw(value), name))  # type: ignore[call-overload]
     if name == "string_escape":
         # With both kinds of quotation marks in it, repr() takes the single ones and escapes those inside.
         return repr(raw(value) + b'"')[2:-2]
+    if encoding is None:
+        # Text that is not ASCII failed, unless a script had set the default encoding.
+        encoding = "utf-8" if errors == "strict" else "ascii"
     if isinstance(value, bytes):
         # Python 2 decoded it from ASCII first, and failed; scripts that set the default encoding meant this.
-        value = value.decode("utf-8")
-    # Without an encoding text that is not ASCII failed, unless a script had set the default encoding.
-    return plain(str(value).encode("utf-8" if name == "ascii" and errors == "strict" else encoding, errors))
+        value = value.decode("ascii" if (name, errors) == ("ascii", "strict") else "utf-8")
+    return plain(str(value).encode(encoding, errors))
 
 
-def decode(value: Any, encoding: str = "utf-8", errors: str = "strict") -> Any:
+def decode(value: Any, encoding: Any = "utf-8", errors: str = "strict") -> Any:
     """`.decode()`: a byte string to text; codecs of byte strings are hex, base64 and the like."""
-    if not isinstance(value, (str, bytes)):
-        return value.decode(encoding, errors)
-    name = str(encoding).lower().replace("-", "_").removesuffix("_codec")
+    name = _codec(encoding)
+    if name == "rot_13":
+        return unicode_of(codecs.decode(text(value), name))
     if name in _CODECS:
-        import codecs
-
-        if name in ("rot13", "rot_13"):
-            return codecs.decode(text(value), "rot13")
-        decoder: Any = codecs.decode
-        return plain(decoder(raw(value), name))
+        return plain(codecs.decode(raw(value), name))  # type: ignore[call-overload]
     if name == "string_escape":
-        import codecs
-
         return plain(codecs.escape_decode(raw(value))[0])
     if is_unicode(value) and not value.isascii():
         return value
     return unicode_of(raw(value).decode(encoding, errors))
+
+
+def _codec(encoding: Any) -> str:
+    name = str(encoding).lower().replace("-", "_").removesuffix("_codec")
+    return "rot_13" if name == "rot13" else name
 
 
 def unicode_of(value: str) -> str:
@@ -318,26 +318,27 @@ def str_of(value: Any = "") -> Any:
     if isinstance(value, type) and (value.__module__ == "builtins" or value in _TYPES):
         return repr_of(value)
     try:
-        return str(value)
+        made = str(value)
     except TypeError:
         # Python 3 takes no byte strings from __str__.
         made = kind.__str__(value)
-        if isinstance(made, (bytes, str)):
-            return made
-        raise
+        if not isinstance(made, (bytes, str)):
+            raise
+    return made if made.isascii() else plain(raw(made))
 
 
 def repr_of(value: Any) -> Any:
     """`repr(value)`."""
     kind: Any = type(value)
     if kind in _WRITERS:
-        if id(value) in _open:
+        writing = threading.get_ident(), id(value)
+        if writing in _open:
             return _RECURSIVE.get(kind, "...")
-        _open.add(id(value))
+        _open.add(writing)
         try:
             return _WRITERS[kind](value)
         finally:
-            _open.discard(id(value))
+            _open.discard(writing)
     if isinstance(value, str):
         return repr(value) if kind is not str or value.isascii() else "u" + ascii(value)
     if kind is int:
@@ -350,7 +351,8 @@ def repr_of(value: Any) -> Any:
     if isinstance(value, BaseException) and kind.__repr__ is BaseException.__repr__:
         return kind.__name__ + repr_of(value.args)
     if kind is range:
-        return "x" + repr(value).replace("(0, ", "(")
+        bounds = [value.start, value.start + len(value) * value.step, value.step]
+        return f"xrange({', '.join(map(str, bounds[not value.start : 2] if value.step == 1 else bounds))})"
     if isinstance(value, np.generic) and value.dtype.kind in "biufc":
         return str(value)
     if isinstance(value, np.generic) and value.dtype.kind in "SU":
@@ -359,7 +361,8 @@ def repr_of(value: Any) -> Any:
 
 
 _TYPES: dict[Any, str] = {Long: "long", Unicode: "unicode", OldUnicode: "unicode", OldBytes: "str", range: "xrange"}
-_open: set[int] = set()
+_open: set[tuple[int, int]] = set()
+"""Containers that are being written, each by the thread that does so."""
 _RECURSIVE = {list: "[...]", tuple: "(...)", dict: "{...}", set: "set(...)", frozenset: "frozenset(...)"}
 _WRITERS: dict[type, Callable[[Any], str]] = {
     list: lambda v: "[" + ", ".join(repr_of(x) for x in v) + "]",
@@ -374,11 +377,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 def _twelve(value: float) -> str:
     """A float with twelve digits."""
-    digits = f"{value:.12g}"
-    if digits.lstrip("-").isdigit() and len(digits.lstrip("-")) == 12:
-        mantissa, _, exponent = f"{value:.11e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
-    return digits if any(c in digits for c in ".en") else digits + ".0"
+    return f"{value:.12}"
 
 
 _CONVERSION = re.compile(
@@ -421,30 +420,44 @@ def percent(form: Any, values: Any) -> Any:
             value = values[literal(match["key"][1:-1])]
         else:
             value = take()
-        pieces.append(_converted(match["flags"] + width, digits, kind, value))
+        pieces.append(_converted(match["flags"] + width, digits, kind, value, is_unicode(form)))
     if "%" in pattern[at:]:
         raise ValueError("incomplete format")
     pieces.append(literal(pattern[at:]))
-    if taken < len(arguments) and not isinstance(values, (Mapping, np.ndarray)):
+    is_mapping = hasattr(type(values), "__getitem__") and not isinstance(values, (tuple, str, bytes))
+    if taken < len(arguments) and not is_mapping:
         raise TypeError("not all arguments converted during string formatting")
     made = _joined(*pieces)
     return unicode_of(made) if isinstance(form, Unicode) else made
 
 
-def _converted(width: str, digits: str, kind: str, value: Any) -> Any:
-    if kind in "sr":
-        shown = value if kind == "s" and is_unicode(value) else (str_of if kind == "s" else repr_of)(value)
+def _converted(width: str, digits: str, kind: str, value: Any, in_unicode: bool) -> Any:
+    if kind in "sr" or (kind == "c" and isinstance(value, (OldBytes, int))):
+        shown = _written(kind, value, in_unicode)
         if not width and not digits:
             return shown
+        form = "%" + width + digits + "s"
         if isinstance(shown, OldBytes):
-            return plain(("%" + width + digits + "s").encode() % bytes(shown))
-        return ("%" + width + digits + "s") % shown
-    if kind == "c" and isinstance(value, (OldBytes, int)):
-        return plain(bytes(value) if isinstance(value, OldBytes) else bytes((value,)))
+            return plain(form.encode() % bytes(shown))
+        return unicode_of(form % shown) if is_unicode(shown) else form % shown
     if kind in "oxX" and isinstance(value, float):
         value = int(value)
     made: Any = ("%" + width + digits + ("d" if kind in "iu" else kind)) % value
     return made.replace("0o", "0") if kind == "o" else made
+
+
+def _written(kind: str, value: Any, in_unicode: bool) -> Any:
+    if kind == "r":
+        return repr_of(value)
+    if kind == "c" and isinstance(value, int):
+        return chr(value) if in_unicode else plain(bytes((value,)))
+    if in_unicode and hasattr(type(value), "__unicode__"):
+        return OldUnicode(value)
+    return value if is_unicode(value) else str_of(value)
+
+
+_WITHOUT_TYPE = re.compile(r"(?:.?[<>=^])?[-+ ]?#?0?\d*,?")
+"""What stands behind the colon within braces, without precision and type."""
 
 
 class _Shown:
@@ -462,7 +475,7 @@ class _Shown:
     def __format__(self, form: str) -> str:
         value = self._value
         if isinstance(value, (float, np.floating)):
-            return format(float(value), form) if form else _twelve(float(value))
+            return format(float(value), form + ".12" if _WITHOUT_TYPE.fullmatch(form) else form)
         return format(self._text(str_of(value)), form)
 
     def __str__(self) -> str:
@@ -496,21 +509,20 @@ def braces(form: Any, *values: Any, **named: Any) -> Any:
 
 def formatted(value: Any, form: Any = "") -> Any:
     """`format(value, form)`."""
-    in_bytes = not is_unicode(form)
+    in_bytes = not (is_unicode(form) or is_unicode(value))
     made = format(_shown(value, in_bytes), text(form))
     return plain(made.encode("latin-1")) if in_bytes else unicode_of(made)
 
 
 # Printing
 
-_spaces: dict[int, bool] = {}
-"""Streams whose last print ended in a comma, by identity."""
-
 
 def show(*values: Any, sep: Any = " ", end: Any = "\n", file: Any = None, flush: bool = False) -> None:
     """`print()` of `print_function`."""
     out = sys.stdout if file is None else file
-    write(out, _joined(join(sep or " ", [_printed(v) for v in values]), end if end is not None else "\n"))
+    write(
+        out, _joined(join(" " if sep is None else sep, [_printed(v) for v in values]), end if end is not None else "\n")
+    )
     if flush:
         out.flush()
 
@@ -518,18 +530,17 @@ def show(*values: Any, sep: Any = " ", end: Any = "\n", file: Any = None, flush:
 def print_statement(*values: Any, end: Any = "\n", file: Any = None, sep: Any = " ") -> None:
     """The statement: a space between two things, also of two prints, unless the first ends a line itself."""
     out = sys.stdout if file is None else file
-    space = _spaces.pop(id(out), False)
+    space = getattr(out, "softspace", False)
     parts: list[Any] = []
     for value in values:
         part = _printed(value)
         parts += [" ", part] if space else [part]
         last = text(part)[-1:]
-        space = not last or last == " " or not last.isspace()
-    if end == " ":
-        _spaces[id(out)] = space
-        write(out, _joined(*parts))
-    else:
-        write(out, _joined(*parts, end))
+        space = not isinstance(value, (str, bytes)) or not last or last == " " or not last.isspace()
+    goes_on = end == " "
+    write(out, _joined(*parts) if goes_on else _joined(*parts, end))
+    with contextlib.suppress(AttributeError, TypeError):
+        out.softspace = int(goes_on and space)
 
 
 def _printed(value: Any) -> Any:

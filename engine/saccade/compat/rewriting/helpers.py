@@ -10,7 +10,7 @@ Changes = dict[str, list[int]]
 
 _NAMES = """attribute attribute_place bytes call caught chain class compare contours decode encode exec format
     instance item item_place iterate join load lookup operate operate_in_place operate_on_attribute operate_on_item
-    print raised repr set_item star str to_bytes type unicode import_module"""
+    print raised repr set_item slice star str to_bytes type unicode import_module"""
 HELPERS = {name: f"__saccade_{name}__" for name in _NAMES.split()}
 """Names of the helpers as rewritten code calls them."""
 
@@ -31,7 +31,7 @@ def key_of(node: ast.expr) -> ast.expr:
     """An index as an expression of its own."""
     if isinstance(node, ast.Slice):
         parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
-        return ast.copy_location(ast.Call(ast.Name("slice", ast.Load()), parts, []), node)
+        return helper_call("slice", node, *parts)
     if isinstance(node, ast.Tuple):
         return ast.copy_location(ast.Tuple([key_of(part) for part in node.elts], ast.Load()), node)
     return node
