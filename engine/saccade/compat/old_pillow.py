@@ -45,15 +45,10 @@ def _draw(module: Any, report: Report) -> Any:
 
         def textsize(text: Any, font: Any = None, spacing: float = 4, *_: Any, **__: Any) -> tuple[int, int]:
             report.note("ImageDraw.textsize goes by the boxes of the text's lines")
-            font = font or made.getfont()
-            sizes = [_size(font, line) for line in text.split(b"\n" if isinstance(text, bytes) else "\n")]
-            if len(sizes) == 1:
-                return sizes[0]
-            height = _size(font, "A")[1] + spacing
-            return max(width for width, _ in sizes), int(len(sizes) * height - spacing)
+            return _size_of_lines(font or made.getfont(), text, spacing)
 
         if not hasattr(made, "textsize"):
-            made.textsize = textsize
+            made.textsize = made.multiline_textsize = textsize
         return made
 
     return draw
@@ -68,8 +63,14 @@ def _font(function: Any, report: Report) -> Any:
             report.note("ImageFont.getsize goes by the box of the text")
             return _size(made, text)
 
+        def getsize_multiline(
+            text: Any, direction: Any = None, spacing: float = 4, *_: Any, **__: Any
+        ) -> tuple[int, int]:
+            report.note("ImageFont.getsize goes by the box of the text")
+            return _size_of_lines(made, text, spacing)
+
         if not hasattr(made, "getsize"):
-            made.getsize = getsize
+            made.getsize, made.getsize_multiline = getsize, getsize_multiline
             made.getoffset = lambda text: tuple(int(value) for value in made.getbbox(text)[:2])
         return made
 
@@ -80,3 +81,12 @@ def _size(font: Any, text: Any) -> tuple[int, int]:
     """Width and height of a line, px, the height from the line's top, as it was until version 9."""
     left, _, right, bottom = font.getbbox(text)
     return int(right - left), int(bottom)
+
+
+def _size_of_lines(font: Any, text: Any, spacing: float) -> tuple[int, int]:
+    """Width and height of a text of any number of lines, px; spacing : between two lines, px."""
+    sizes = [_size(font, line) for line in text.split(b"\n" if isinstance(text, bytes) else "\n")]
+    if len(sizes) == 1:
+        return sizes[0]
+    height = _size(font, "A")[1] + spacing
+    return max(width for width, _ in sizes), int(len(sizes) * height - spacing)
