@@ -248,7 +248,7 @@ class OldUnicode(str, metaclass=_UnicodeType):
         if cls is not OldUnicode:
             return super().__new__(cls, value)
         if isinstance(value, (bytes, str)):
-            return unicode_of(value if is_unicode(value) else raw(value).decode(encoding, errors))
+            return unicode_of(str(value) if is_unicode(value) else raw(value).decode(encoding, errors))
         made = type(value).__unicode__(value) if hasattr(type(value), "__unicode__") else str_of(value)
         return unicode_of(text(made))
 
@@ -262,7 +262,7 @@ def encode(value: Any, encoding: Any = None, errors: str = "strict") -> Any:
     if name == "rot_13":
         return codecs.encode(text(value), name)
     if name in _CODECS:
-        return plain(codecs.encode(raw(value), name))  # type: ignore[call-overload]
+        return plain(codecs.encode(raw(value), name))
     if name == "string_escape":
         # With both kinds of quotation marks in it, repr() takes the single ones and escapes those inside.
         return repr(raw(value) + b'"')[2:-2]
@@ -281,7 +281,8 @@ def decode(value: Any, encoding: Any = "utf-8", errors: str = "strict") -> Any:
     if name == "rot_13":
         return unicode_of(codecs.decode(text(value), name))
     if name in _CODECS:
-        return plain(codecs.decode(raw(value), name))  # type: ignore[call-overload]
+        decoded: Any = codecs.decode(raw(value), name)
+        return plain(decoded)
     if name == "string_escape":
         return plain(codecs.escape_decode(raw(value))[0])
     if is_unicode(value) and not value.isascii():
@@ -529,7 +530,7 @@ def show(*values: Any, sep: Any = " ", end: Any = "\n", file: Any = None, flush:
 
 def print_statement(*values: Any, end: Any = "\n", file: Any = None, sep: Any = " ") -> None:
     """The statement: a space between two things, also of two prints, unless the first ends a line itself."""
-    out = sys.stdout if file is None else file
+    out: Any = sys.stdout if file is None else file
     space = getattr(out, "softspace", False)
     parts: list[Any] = []
     for value in values:
