@@ -133,7 +133,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def patient_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No decoder counts as hung because the machine is busy."""
-    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", PATIENCE)
+    monkeypatch.setattr("saccade.pipeline.post.DECODE_PATIENCE", PATIENCE)
 
 
 @pytest.fixture

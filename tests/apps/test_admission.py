@@ -18,8 +18,7 @@ from saccade.apps.why import explain
 from saccade.config import CameraConfig, RunConfig
 from saccade.config.camera import CameraApp
 from saccade.errors import ConfigError
-from saccade.pipeline.engine import CameraStatistics, EngineStatistics
-from saccade.pipeline.figures import PipelineStatistics
+from saccade.pipeline.figures import CameraStatistics, EngineStatistics, PipelineStatistics
 from saccade.pipeline.scheduler import Share
 from saccade.statistics import Timing
 from small_networks import classifier_network

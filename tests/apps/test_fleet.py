@@ -136,7 +136,7 @@ def test_cameras_whose_events_nobody_reads_wait_for_that_and_a_run_may_be_ended_
     is_read: bool, written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OUTPUT_PATIENCE", "PATIENCE"):
-        monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.2)
+        monkeypatch.setattr(f"saccade.pipeline.post.{name}", 0.2)
     pipe, count = tmp_path / "events", 60
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

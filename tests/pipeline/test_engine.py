@@ -23,8 +23,8 @@ from saccade.errors import ConfigError, SourceError
 from saccade.frame import Frame
 from saccade.networks.sharing import Networks
 from saccade.pipeline import Branch, Camera, Engine
-from saccade.pipeline.engine import _Job
 from saccade.pipeline.lane import Lane
+from saccade.pipeline.post import Job
 from saccade.predict import Predictor
 from saccade.results import Result
 from small_networks import mean_network
@@ -122,8 +122,8 @@ def test_two_apps_look_at_the_same_frame(model: Model, tmp_path: Path) -> None:
 def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
     model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
-    monkeypatch.setattr("saccade.pipeline.engine.FIRST_PAUSE", 0.1)
+    monkeypatch.setattr("saccade.pipeline.post.DECODE_PATIENCE", 0.3)
+    monkeypatch.setattr("saccade.pipeline.post.FIRST_PAUSE", 0.1)
     hanging = HangsOnce(model)
     bad = Camera(
         name="bad",
@@ -146,7 +146,7 @@ def test_a_decoder_that_hangs_costs_its_camera_only_and_comes_back(
 
 def test_a_camera_that_has_all_workers_comes_back_from_a_hang(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its other tickets wait behind the decoder that hangs, and hang no less."""
-    monkeypatch.setattr("saccade.pipeline.engine.DECODE_PATIENCE", 0.3)
+    monkeypatch.setattr("saccade.pipeline.post.DECODE_PATIENCE", 0.3)
     hanging = HangsOnce(model)
     bad = Camera(name="bad", open=lambda: Capture(Live("bad", steady()), lazy=True), branches=[Branch(hanging)])
     with running(Engine([bad], workers=4)) as engine:
@@ -170,7 +170,7 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(
     assert ticket is not None
     engine._scheduler.revoke(ticket, 2.0)
     first = post.lane.capture
-    engine._replace(_Job(ticket, post, "infer"), 2.0)
+    engine._replace(Job(ticket, post, "infer"), 2.0)
     assert first.ledger.sealed
     figures = engine.statistics().cameras["bad"]
     assert (figures.state, figures.reason) == (
@@ -178,13 +178,13 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(
     )  # fmt: skip
     engine._reopen(post)
     engine._scheduler.arrive("bad", 3.0)
-    engine._replace(_Job(ticket, post), 4.0)
+    engine._replace(Job(ticket, post), 4.0)
     assert post.lane.capture is not first
     assert not post.lane.capture.ledger.sealed
     assert engine._scheduler.take(4.0) is not None, "what it has waits no less"
     engine.remove("bad")
     told = len(caplog.records)
-    engine._replace(_Job(replace(ticket, granted=monotonic()), post), 5.0)
+    engine._replace(Job(replace(ticket, granted=monotonic()), post), 5.0)
     assert len(caplog.records) == told, "a camera that was removed is not said to be opened anew"
 
 
@@ -209,7 +209,7 @@ def test_cameras_wait_for_a_slow_reader_and_the_others_do_not(
 ) -> None:
     """More cameras than there are workers have an output that takes nothing."""
     for name in ("OUTPUT_PATIENCE", "PATIENCE"):
-        monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.2)
+        monkeypatch.setattr(f"saccade.pipeline.post.{name}", 0.2)
     slow = {f"slow{i}": SlowReader() for i in range(3)}
     cameras = [camera(name, model, lambda name=name: Live(name, steady()), keep) for name, keep in slow.items()]
     with running(Engine([*cameras, camera("good", model, lambda: Live("good", steady()))], workers=2)) as engine:
@@ -241,7 +241,7 @@ def test_cameras_wait_for_a_slow_reader_and_the_others_do_not(
 def test_what_came_while_a_camera_was_held_is_served_without_another_picture(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saccade.pipeline.engine.OUTPUT_PATIENCE", 0.05)
+    monkeypatch.setattr("saccade.pipeline.post.OUTPUT_PATIENCE", 0.05)
     slow, more = SlowReader(), threading.Event()
     play = chain([SMALL, more, SMALL], repeat(PATIENCE))
     with running(Engine([camera("slow", model, lambda: Live("slow", play), slow)], workers=1)) as engine:
@@ -256,7 +256,7 @@ def test_a_file_waits_for_a_slow_reader_to_its_last_picture(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OUTPUT_PATIENCE", "PATIENCE"):
-        monkeypatch.setattr(f"saccade.pipeline.engine.{name}", 0.1)
+        monkeypatch.setattr(f"saccade.pipeline.post.{name}", 0.1)
     slow = SlowReader()
     engine = Engine([camera("file", model, lambda: open_source(numbered_avi(tmp_path / "v.avi", 5)), slow)], workers=3)
     with running(engine):

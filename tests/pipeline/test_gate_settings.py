@@ -9,7 +9,13 @@ import pytest
 
 from saccade.errors import ConfigError
 from saccade.pipeline import Camera
-from saccade.pipeline.engine import _gate
+from saccade.pipeline.gate import Gate
+
+
+def gate_of(camera: Camera) -> Gate:
+    gate = camera.new_gate()
+    assert gate is not None
+    return gate
 
 
 def camera(**options: Any) -> Camera:
@@ -18,7 +24,7 @@ def camera(**options: Any) -> Camera:
 
 @pytest.mark.parametrize(("sensitivity", "moves"), [(0.5, False), (1.0, False), (2.0, True)])
 def test_a_sensitive_gate_sees_less_motion(sensitivity: float, moves: bool) -> None:
-    gate = _gate(camera(sensitivity=sensitivity))
+    gate = gate_of(camera(sensitivity=sensitivity))
     still = np.full((60, 80), 100, np.uint8)
     faint = still.copy()
     faint[20:28, 30:38] += 3  # levels; the gate trusts no change below 7 x 0.6
@@ -29,7 +35,7 @@ def test_a_sensitive_gate_sees_less_motion(sensitivity: float, moves: bool) -> N
 
 
 def test_hold_and_always_every_are_those_that_were_said() -> None:
-    gate = _gate(camera(hold=3.0, always_every=5.0))
+    gate = gate_of(camera(hold=3.0, always_every=5.0))
     still, moved = np.full((60, 80), 100, np.uint8), np.full((60, 80), 100, np.uint8)
     moved[20:40, 20:40] = 200
     gate.worth_a_look(still, 0.0)
@@ -42,7 +48,7 @@ def test_hold_and_always_every_are_those_that_were_said() -> None:
 
 @pytest.mark.parametrize("region", [(0.0, 0.5, 1.0, 0.5), (0.0, 240.0, 640.0, 240.0)])
 def test_motion_counts_only_within_the_regions(region: tuple[float, float, float, float]) -> None:
-    gate = _gate(camera(regions=[region]))
+    gate = gate_of(camera(regions=[region]))
     calm = np.full((60, 80), 100, np.uint8)
     above, below = calm.copy(), calm.copy()
     above[2:20, 10:30] = below[40:50, 10:30] = 200

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from saccade.apps.costs import CameraCost, ProcessorMeter, Spent
 
 if TYPE_CHECKING:
-    from saccade.pipeline.engine import EngineStatistics
+    from saccade.pipeline.figures import EngineStatistics
     from saccade.pipeline.scheduler import Share
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,8 @@
 """
 
 from saccade.pipeline.app import App, Branch, Output
-from saccade.pipeline.engine import Camera, Engine
+from saccade.pipeline.camera import Camera
+from saccade.pipeline.engine import Engine
 from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.single import Pipeline, stream
 

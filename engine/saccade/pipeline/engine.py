@@ -11,25 +11,23 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from saccade.errors import ConfigError, SaccadeError
-from saccade.geometry import Region
 from saccade.ledger import Reason
 from saccade.memory import give_back_free_pages
-from saccade.pipeline.app import Branch
+from saccade.pipeline.camera import Camera
 from saccade.pipeline.delivery import ENDING_SECONDS
-from saccade.pipeline.figures import PipelineStatistics
-from saccade.pipeline.gate import HOLD_SECONDS, Gate
-from saccade.pipeline.lane import Lane, Step
-from saccade.pipeline.scheduler import Scheduler, Share, Ticket
+from saccade.pipeline.figures import EngineStatistics
+from saccade.pipeline.lane import Lane
+from saccade.pipeline.post import Job, Post
+from saccade.pipeline.scheduler import Scheduler
 from saccade.process import usable_cores
 
 if TYPE_CHECKING:
@@ -37,12 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DECODE_PATIENCE = 2.0
-"""A decoder that takes longer has hung, s."""
-PATIENCE = 30.0
-"""An inference that takes longer has hung, s."""
-OUTPUT_PATIENCE = 2.0
-"""Who takes no longer than this to take a result holds up a worker, s; then another works in its place."""
 FINISH_SECONDS = 2.0
 """So long workers have at the end of a run for what they are at, s."""
 CLOSE_PATIENCE = 5.0
@@ -51,137 +43,6 @@ WATCH_SECONDS = 0.1
 """So often somebody looks after the workers and the cameras, s."""
 TRIM_SECONDS = 10.0
 """So often memory that was freed is returned to the system, s: cameras come, change and rest."""
-MOST_HUNG = 3
-"""Threads of one camera that may hang at a time; it is not opened again before one of them has come back."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Pauses before a camera that hung is opened again, s; each is twice the one before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Camera:
-    """A camera and what is to be done with its pictures.
-
-    open : makes its capture, not started and with `lazy`; called again when the camera has to be opened anew.
-    branches : the apps that look at each of its frames. rate : how often, Hz; None: at each picture.
-    weight : its share of a machine that is too slow for all, against that of the others.
-    gate : "motion": still pictures are not looked at, but every `always_every` seconds. hold, sensitivity,
-    regions : of `Gate`.
-    """
-
-    name: str
-    open: Callable[[], Capture]
-    branches: Sequence[Branch]
-    rate: float | None = None
-    weight: float = 1.0
-    gate: Literal["off", "motion"] = "off"
-    always_every: float = 10.0
-    hold: float = HOLD_SECONDS
-    sensitivity: float = 1.0
-    regions: Sequence[Region] = ()
-
-    def __post_init__(self) -> None:
-        if self.rate is not None and not 0 < self.rate <= 1000:
-            raise ConfigError(f"camera {self.name}: rate {self.rate:g}; give pictures a second, above 0 and up to 1000")
-        if not 0 < self.weight <= 1000:
-            raise ConfigError(f"camera {self.name}: weight {self.weight:g}; give a number above 0 and up to 1000")
-        if self.gate not in ("off", "motion"):
-            raise ConfigError(f"camera {self.name}: gate {self.gate!r}; give off or motion")
-        for name in ("always_every", "hold", "sensitivity"):
-            if not (value := getattr(self, name)) > 0:
-                raise ConfigError(f"camera {self.name}: {name} {value:g}; give a number above 0")
-
-
-@dataclass(frozen=True, slots=True)
-class CameraStatistics:
-    """Figures of a camera. run : of its frames. share : of the machine. restarts : times it was opened anew.
-    state : as `CaptureStatistics`, or "paused", "held" (its results are not taken), "hung". reason : why no pictures
-    come, or why the newest has no result.
-    """
-
-    run: PipelineStatistics
-    share: Share
-    restarts: int
-    state: str
-    reason: str
-
-    def summary(self) -> dict[str, Any]:
-        """As `PipelineStatistics.summary`, with the camera's share; `gives`: pictures a second that come from it."""
-        return self.run.summary() | {
-            "state": self.state,
-            "up": self.state == "up",
-            "reason": self.reason,
-            "rate": self.share.rate,
-            "weight": self.share.weight,
-            "gives": round(1 / self.share.interval, 2) if self.share.interval else None,
-            "restarts": self.restarts,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatistics:
-    """Figures of all cameras, by name. frames, fps : of all together. overloaded : deadlines are missed at present."""
-
-    cameras: Mapping[str, CameraStatistics]
-    frames: int
-    seconds: float
-    fps: float
-    cores: int
-    overloaded: bool
-
-    def summary(self) -> dict[str, Any]:
-        """What `--summary` writes."""
-        return {
-            "frames": self.frames,
-            "seconds": round(self.seconds, 4),
-            "fps": round(self.fps, 2),
-            "cores": self.cores,
-            "overloaded": self.overloaded,
-            "cameras": {name: camera.summary() for name, camera in self.cameras.items()},
-        }
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """A ticket at work. stage, since : what its worker is doing, and since when, s."""
-
-    ticket: Ticket
-    post: _Post
-    stage: Literal["decode", "infer"] | Step = "decode"
-    since: float = 0.0
-
-    def begin(self, stage: Literal["infer"] | Step) -> None:
-        self.since = monotonic()  # first: whoever looks meanwhile takes it for no later than it is
-        self.stage = stage
-
-    def is_late(self, now: float) -> bool:
-        """Whether another worker should be in its place. Who waits for results before its own does as long as they."""
-        if self.ticket.held:
-            return False
-        if self.stage == "turn":
-            return self.post.held > 0
-        patience = {"decode": DECODE_PATIENCE, "infer": PATIENCE, "output": OUTPUT_PATIENCE}
-        return now - self.since > patience[self.stage]
-
-
-@dataclass(slots=True, eq=False)
-class _Post:
-    """A camera as it runs. failure : of its newest frame; told : kind of the newest that was logged. hung : threads
-    that have not come back; held : those whose results are not taken. retry : when to open it again, s. opened : when
-    it was last opened after a hang, s.
-    """
-
-    camera: Camera
-    lane: Lane
-    paused: bool = False
-    failure: str = ""
-    told: str = ""
-    hung: int = 0
-    held: int = 0
-    pause: float = FIRST_PAUSE
-    retry: float | None = None
-    restarts: int = 0
-    opened: float = 0.0
-    over: bool = False
 
 
 class Engine:
@@ -199,8 +60,8 @@ class Engine:
         self._workers = workers or self.cores + 1
         self.lasting = lasting
         self._scheduler = Scheduler(self._workers, self.cores)
-        self._posts: dict[str, _Post] = {}
-        self._jobs: set[_Job] = set()
+        self._posts: dict[str, Post] = {}
+        self._jobs: set[Job] = set()
         self._threads: set[threading.Thread] = set()
         self._leaving: list[threading.Thread] = []
         self._turn = threading.Condition()
@@ -219,8 +80,7 @@ class Engine:
         if camera.name in self._posts:
             raise ConfigError(f"camera {camera.name!r} is there already; names must differ")
         capture = camera.open()
-        gate = _gate(camera) if camera.gate == "motion" else None
-        post = _Post(camera, Lane(capture, camera.branches, depth=1, gate=gate))
+        post = Post(camera, Lane(capture, camera.branches, depth=1, gate=camera.new_gate()))
         with self._turn:
             self._posts[camera.name] = post
             self._scheduler.add(camera.name, monotonic(), rate=camera.rate, weight=camera.weight)
@@ -318,7 +178,7 @@ class Engine:
         """What a camera is up to, as its figures say, without working those out; "ended" where there is none."""
         with self._turn:
             post = self._posts.get(name)
-        return "ended" if post is None else _state(post, str(post.lane.capture.statistics().state))
+        return "ended" if post is None else post.state
 
     def statistics(self) -> EngineStatistics:
         """Figures so far; from any thread."""
@@ -326,7 +186,7 @@ class Engine:
             posts = dict(self._posts)
             shares = self._scheduler.shares()
             overloaded = self._scheduler.overloaded(monotonic())
-        cameras = {name: _figures(post, shares[name]) for name, post in posts.items()}
+        cameras = {name: post.figures(shares[name]) for name, post in posts.items()}
         frames = sum(post.lane.frames for post in posts.values())
         firsts = [post.lane.first for post in posts.values() if post.lane.first]
         seconds = max((post.lane.last for post in posts.values()), default=0.0) - min(firsts) if firsts else 0.0
@@ -334,7 +194,7 @@ class Engine:
             cameras, frames, max(seconds, 0.0), frames / seconds if seconds > 0 else 0.0, self.cores, overloaded
         )
 
-    def _post(self, name: str) -> _Post:
+    def _post(self, name: str) -> Post:
         post = self._posts.get(name)
         if post is None:
             known = ", ".join(self._posts) or "none"
@@ -350,7 +210,7 @@ class Engine:
         for post in self._posts.values():
             post.lane.deepen(tickets)
 
-    def _connect(self, post: _Post) -> None:
+    def _connect(self, post: Post) -> None:
         """Let the camera's capture begin, and tell the scheduler of its pictures."""
         if not self._running or post.lane.capture.begun:
             return
@@ -385,9 +245,9 @@ class Engine:
             try:
                 served = self._serve(job)
             except SaccadeError as error:
-                self._note_failure(job, str(error))
+                job.note_failure(str(error))
             except Exception as error:
-                self._note_failure(job, f"{type(error).__name__}: {error}", unforeseen=error)
+                job.note_failure(f"{type(error).__name__}: {error}", unforeseen=error)
             with self._turn:
                 if job.ticket.revoked:
                     job.post.hung -= 1
@@ -400,7 +260,7 @@ class Engine:
                     break
         self._threads.discard(threading.current_thread())
 
-    def _next_job(self) -> _Job | None:
+    def _next_job(self) -> Job | None:
         with self._turn:
             while not self._stopping.is_set():
                 now = monotonic()
@@ -410,7 +270,7 @@ class Engine:
                         # Another worker looks what else there is, and sees to the time.
                         self._alarm = math.inf
                         self._turn.notify()
-                    job = _Job(ticket, self._posts[ticket.camera], since=now)
+                    job = Job(ticket, self._posts[ticket.camera], since=now)
                     self._jobs.add(job)
                     return job
                 self._rest(now)
@@ -428,7 +288,7 @@ class Engine:
         if self._alarm == until:
             self._alarm = math.inf
 
-    def _serve(self, job: _Job) -> bool:
+    def _serve(self, job: Job) -> bool:
         """Lead the newest picture of the ticket's camera all the way, if it is not still; False where there is none."""
         lane = job.post.lane
         again = partial(self._look_again, job)
@@ -447,22 +307,12 @@ class Engine:
             lane.give_back(flight)
         return True
 
-    def _look_again(self, job: _Job) -> None:
+    def _look_again(self, job: Job) -> None:
         """Of a source of which every picture counts more than one may wait, and no other need come."""
         if job.post.lane.capture.queued:
             with self._turn:
                 self._scheduler.again(job.ticket, monotonic())
                 self._turn.notify()
-
-    def _note_failure(self, job: _Job, reason: str, *, unforeseen: Exception | None = None) -> None:
-        """One line for a camera that begins to fail, however many of its frames do and whatever they are numbered."""
-        if job.ticket.revoked:
-            return
-        job.post.failure = reason
-        kind = re.sub(r"\d+", "", reason)
-        if job.post.told != kind:
-            job.post.told = kind
-            log.error("camera %s: %s", job.post.camera.name, reason, exc_info=unforeseen)
 
     def _watch(self) -> None:
         """Replace workers that hang or wait for outputs, open cameras again that hung, see which have ended, and return
@@ -472,7 +322,7 @@ class Engine:
         with self._turn:
             late = [job for job in self._jobs if job.is_late(now)]
             for job in late:
-                if job.stage in ("turn", "output"):
+                if job.is_delivering:
                     self._scheduler.hold(job.ticket, now)
                     job.post.held += 1
                     continue
@@ -481,12 +331,12 @@ class Engine:
                 job.post.hung += 1
         for job in late:
             if job.ticket.held:
-                self._tell_held(job.post)
+                job.post.note_held()
                 self._hire()
             else:
                 self._replace(job, now)
         for post in list(self._posts.values()):
-            if post.retry is not None and now >= post.retry and post.hung < MOST_HUNG:
+            if post.is_due(now):
                 self._reopen(post)
             was_over = post.over
             post.over = post.retry is None and post.lane.capture.ended and not self._at_work(post)
@@ -496,46 +346,27 @@ class Engine:
             self._trimmed = now
             give_back_free_pages()
 
-    def _at_work(self, post: _Post) -> bool:
+    def _at_work(self, post: Post) -> bool:
         with self._turn:
             return any(job.post is post for job in self._jobs)
 
-    def _replace(self, job: _Job, now: float) -> None:
+    def _replace(self, job: Job, now: float) -> None:
         """Another worker in the place of one that hangs, and an end of the capture in which it does."""
         # Several tickets may hang in one capture, and be noticed when another has taken its place, or none.
         here = self._posts.get(job.post.camera.name) is job.post
         if here and job.post.retry is None and job.ticket.granted >= job.post.opened:
-            self._give_up(job, now)
+            job.post.note_hang(job.stage, now)
+            self._discard(job.post.lane.capture, "failed")
+            with self._turn:
+                self._scheduler.withdraw(job.ticket)
         self._hire()
-
-    def _give_up(self, job: _Job, now: float) -> None:
-        post = job.post
-        if now - post.opened > LONGEST_PAUSE:  # it went well for long
-            post.pause = FIRST_PAUSE
-        hung, seconds = ("its decoder", DECODE_PATIENCE) if job.stage == "decode" else ("inference", PATIENCE)
-        post.failure = f"{hung} has not come back for {seconds:g} s; it is opened anew"
-        log.error(
-            "camera %s: %s has not come back for %g s; the camera is opened anew in %g s, the others go on",
-            post.camera.name, hung, seconds, post.pause,
-        )  # fmt: skip
-        post.retry, post.pause = now + post.pause, min(2 * post.pause, LONGEST_PAUSE)
-        self._discard(post.lane.capture, "failed")
-        with self._turn:
-            self._scheduler.withdraw(job.ticket)
-
-    def _tell_held(self, post: _Post) -> None:
-        """Once, however many of its frames wait, or whether it goes on and waits again."""
-        post.failure = f"{post.lane.taker} has not taken a result for {OUTPUT_PATIENCE:g} s; the camera waits for it"
-        if post.told != post.failure:
-            post.told = post.failure
-            log.warning("camera %s: %s, the others go on", post.camera.name, post.failure)
 
     def _discard(self, capture: Capture, reason: Reason) -> None:
         """Stop a capture whose thread may hang as well, without waiting for it."""
         capture.ledger.seal(reason)
         threading.Thread(target=capture.stop, name="saccade-discard", daemon=True).start()
 
-    def _reopen(self, post: _Post) -> None:
+    def _reopen(self, post: Post) -> None:
         post.retry = None
         try:
             capture = post.camera.open()
@@ -552,7 +383,7 @@ class Engine:
         if removed:  # meanwhile, with the capture before this one
             self._discard(capture, "ended")
 
-    def _close(self, post: _Post, seconds: float | None = None) -> None:
+    def _close(self, post: Post, seconds: float | None = None) -> None:
         post.lane.capture.stop()
         post.lane.capture.ledger.seal()
         post.lane.close(seconds)
@@ -585,27 +416,3 @@ def _all_at_once(calls: Iterable[Callable[[], None]]) -> None:
         done = [threads.submit(call) for call in each]
     for one in done:
         one.result()
-
-
-def _gate(camera: Camera) -> Gate:
-    return Gate(
-        always_every=camera.always_every, hold=camera.hold, sensitivity=camera.sensitivity, regions=camera.regions
-    )
-
-
-def _figures(post: _Post, share: Share) -> CameraStatistics:
-    run = post.lane.statistics()
-    state, reason = _state(post, str(run.state)), run.reason
-    if state in ("hung", "held"):
-        reason = post.failure
-    elif post.failure and state != "paused":
-        reason = reason or post.failure
-    return CameraStatistics(run, share, post.restarts, state, reason)
-
-
-def _state(post: _Post, of_capture: str) -> str:
-    if post.retry is not None:
-        return "hung"
-    if post.paused:
-        return "paused"
-    return "held" if post.held else of_capture

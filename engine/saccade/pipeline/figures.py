@@ -1,4 +1,4 @@
-"""Figures of one camera's run."""
+"""Figures of a camera's run, and of all cameras of an engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from saccade.statistics import Timing
 
 if TYPE_CHECKING:
     from saccade.capture.thread import State
+    from saccade.pipeline.scheduler import Share
 
 STAGES = ("preprocess", "infer", "postprocess", "output")
 
@@ -100,3 +101,52 @@ class PipelineStatistics:
         return self.summary() | {
             "fps": round(self.recent_fps, 2), "latest": dict(self.latest), "histograms": histograms,
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatistics:
+    """Figures of a camera. run : of its frames. share : of the machine. restarts : times it was opened anew.
+    state : as `CaptureStatistics`, or "paused", "held" (its results are not taken), "hung". reason : why no pictures
+    come, or why the newest has no result.
+    """
+
+    run: PipelineStatistics
+    share: Share
+    restarts: int
+    state: str
+    reason: str
+
+    def summary(self) -> dict[str, Any]:
+        """As `PipelineStatistics.summary`, with the camera's share; `gives`: pictures a second that come from it."""
+        return self.run.summary() | {
+            "state": self.state,
+            "up": self.state == "up",
+            "reason": self.reason,
+            "rate": self.share.rate,
+            "weight": self.share.weight,
+            "gives": round(1 / self.share.interval, 2) if self.share.interval else None,
+            "restarts": self.restarts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """Figures of all cameras, by name. frames, fps : of all together. overloaded : deadlines are missed at present."""
+
+    cameras: Mapping[str, CameraStatistics]
+    frames: int
+    seconds: float
+    fps: float
+    cores: int
+    overloaded: bool
+
+    def summary(self) -> dict[str, Any]:
+        """What `--summary` writes."""
+        return {
+            "frames": self.frames,
+            "seconds": round(self.seconds, 4),
+            "fps": round(self.fps, 2),
+            "cores": self.cores,
+            "overloaded": self.overloaded,
+            "cameras": {name: camera.summary() for name, camera in self.cameras.items()},
+        }

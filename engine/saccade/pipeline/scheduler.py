@@ -18,26 +18,15 @@ newest picture that the camera has then.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from saccade.pipeline.rhythm import DEVIATIONS, JITTER, LATENESS, SMOOTHING, Rhythm
 
 OVERLOAD_SECONDS = 1.0
 """So long after the last missed deadline the machine still counts as overloaded, s."""
 FIRST_COST = 0.01
 """What a ticket is thought to take before any has been given back, s."""
-SMOOTHING = 0.2
-"""Weight of the newest measurement in running means."""
-JITTER = 0.15
-"""A picture may come so much of an interval before or after one expects it, at most."""
-LEAST_JITTER = 0.002
-"""And so much at least, s."""
-LATENESS = 0.3
-"""A picture is waited for so much of an interval longer than that, at most: its thread may get no core at once."""
-DEVIATIONS = 3.0
-"""It is expected within so many mean deviations of what it was before, and a look to take no longer."""
-PHASE_GAIN, INTERVAL_GAIN = 0.25, 0.15
-"""Weight of the newest picture in when the next are expected: what is late once must not move them."""
 PULL = 0.005
 """Due times give way to a camera's pictures by so much of a period at most: a rate is kept to half a percent."""
 NEW = 3
@@ -48,8 +37,6 @@ PATIENCE = 5.0
 """A camera without a rate waits so many times what its look takes for those with one, at most."""
 DEAREST = 3.0
 """A single look counts as so many times what one takes on average, at most."""
-LONGEST_GAP = 3.0
-"""An outage says little of how often a camera gives pictures: a gap counts as so many intervals at most."""
 OUTSTANDING = 2.0
 """So many times the least weight makes a camera one that others wait for."""
 
@@ -82,11 +69,7 @@ class _Camera:
     stagger: float = 0.0
     paused: bool = False
     fresh: float | None = None
-    newest: float | None = None
-    phase: float = 0.0
-    gaps: int = 0
-    interval: float = 0.0
-    scatter: float = 0.0
+    rhythm: Rhythm = field(default_factory=Rhythm)
     cost: float = 0.0
     spread: float = 0.0
     ready: float = 0.0
@@ -97,7 +80,7 @@ class _Camera:
     @property
     def period(self) -> float:
         """s; of a camera without a rate its own interval."""
-        return 1 / self.rate if self.rate else self.interval
+        return 1 / self.rate if self.rate else self.rhythm.interval
 
     @property
     def release(self) -> float | None:
@@ -110,8 +93,8 @@ class _Camera:
         """
         if self.fresh is None or not self.rate:
             return self.fresh
-        tolerance = min(self.interval, 1 / self.rate) / 2
-        return self.fresh if self.phase >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
+        tolerance = min(self.rhythm.interval, 1 / self.rate) / 2
+        return self.fresh if self.rhythm.phase >= self.due - tolerance else self.due + (1 + 4 * JITTER) * tolerance
 
     @property
     def deadline(self) -> float:
@@ -120,51 +103,18 @@ class _Camera:
         return (self.due if self.rate else self.fresh) + self.period
 
     @property
-    def jitter(self) -> float:
-        """How far from the expected time a picture may come, s."""
-        return min(max(DEVIATIONS * self.scatter, LEAST_JITTER), JITTER * self.interval)
-
-    @property
     def longest(self) -> float:
         """What a look takes, s, as good as always; at most twice what it takes on average, or some never would fit in
         between those of a camera that goes first.
         """
         return self.cost + min(DEVIATIONS * self.spread, self.cost) if self.cost else FIRST_COST
 
-    def expected(self) -> tuple[float, float]:
-        """When its next picture to be served will come, as far as one can tell: between these times, s.
-
-        Pictures come at multiples of the interval; the one nearest to the due time will be served. Where that lies
-        half-way between two, either may be.
-        """
-        if self.newest is None or self.interval <= 0:
-            return math.inf, math.inf
-        first = last = 1
-        if self.rate:
-            steps, doubt = (self.due - self.phase) / self.interval, self.jitter / self.interval
-            first, last = max(1, round(steps - doubt)), max(1, round(steps + doubt))
-        late = max(self.jitter, LATENESS * self.interval)
-        return self.phase + first * self.interval - self.jitter, self.phase + last * self.interval + late
-
-    def note_picture(self, now: float) -> None:
-        """A picture has come. When the next will is told by a loop that follows their phase and their interval: the
-        moment of the newest one alone would pass its own lateness on to what is expected.
-        """
-        if self.newest is None:
-            self.newest = self.phase = now
-            return
-        gap, self.newest = now - self.newest, now
-        if self.interval:
-            # Never left out: an interval that was learned from a burst would stay for ever.
-            gap = min(gap, LONGEST_GAP * self.interval)
-        self.gaps += 1
-        self.interval += (gap - self.interval) * max(INTERVAL_GAIN, 1 / self.gaps)
-        error = now - self.phase - self.interval
-        if abs(error) > self.interval / 2:
-            self.phase = now
-            return
-        self.phase = now - error * (1 - PHASE_GAIN)
-        self.scatter += (abs(error) - self.scatter) * SMOOTHING
+    def comes_within(self, now: float, seconds: float) -> bool:
+        """Whether a picture to be served is expected within so long, s, or is late by no more than it may."""
+        if self.running or self.held:
+            return False
+        begin, end = self.rhythm.expected(self.due if self.rate else None)
+        return begin < now + seconds and now < end
 
     def note_cost(self, seconds: float) -> None:
         """So long a look took, s. The first one does not count: memory and code are made ready in it."""
@@ -245,7 +195,7 @@ class Scheduler:
             # Who had no picture saves up no claim.
             camera.tag = max(camera.tag, self._virtual)
             camera.ready = now
-        camera.note_picture(now)
+        camera.rhythm.note(now)
         camera.fresh = now
         # For one that waits for its turn already nothing is new to a worker.
         return first or (not could_run and self._may_run(camera, now))
@@ -291,7 +241,7 @@ class Scheduler:
             return min(due, key=lambda camera: (camera.deadline, camera.tag))
         chosen = min(ready, key=lambda camera: (camera.tag, camera.deadline))
         waited = now - chosen.ready
-        expected = sum(_comes_within(other, now, chosen.longest) for other in rated)
+        expected = sum(other.comes_within(now, chosen.longest) for other in rated)
         free = len(self._tickets) + expected < self._cores
         return chosen if free or waited > PATIENCE * chosen.longest else None
 
@@ -370,7 +320,7 @@ class Scheduler:
         """What each camera had."""
         return {
             camera.name: Share(
-                camera.rate, camera.weight, camera.served, camera.cost, camera.interval,
+                camera.rate, camera.weight, camera.served, camera.cost, camera.rhythm.interval,
                 camera.fresh is not None, camera.paused,
             )
             for camera in self._cameras.values()
@@ -401,7 +351,7 @@ class Scheduler:
             # A camera that was late may catch up with one picture, not with all it missed. Due times move towards where
             # its pictures lie, at once while it is new: half-way between two of them a little jitter would decide which
             # is served. Cameras that began together are not due together again, or each would wait for all others.
-            most = PULL * camera.period if camera.served >= NEW else camera.interval / 2
+            most = PULL * camera.period if camera.served >= NEW else camera.rhythm.interval / 2
             pull = min(max(camera.fresh - camera.due, -most), most)
             earlier = 0.0 if camera.served else camera.stagger * camera.period
             camera.due = max(camera.due + camera.period + pull, now) - earlier
@@ -417,7 +367,7 @@ class Scheduler:
             beside = len(self._tickets) - other.running
             if other is camera or beside < self._cores // 2 - 1:
                 continue
-            if other.running or _comes_within(other, now, camera.longest):
+            if other.running or other.comes_within(now, camera.longest):
                 return False
         return True
 
@@ -440,13 +390,5 @@ class Scheduler:
             if camera.cost
             and camera.period > 0
             and (camera.cost + dearest / 2) / camera.period <= camera.weight / whole
-            and camera.cost + dearest + (JITTER + LATENESS) * camera.interval <= camera.period / 2
+            and camera.cost + dearest + (JITTER + LATENESS) * camera.rhythm.interval <= camera.period / 2
         ]
-
-
-def _comes_within(camera: _Camera, now: float, seconds: float) -> bool:
-    """Whether a picture of it that will be served is expected within so long, s, or is late by no more than it may."""
-    if camera.running or camera.held:
-        return False
-    begin, end = camera.expected()
-    return begin < now + seconds and now < end
