@@ -70,7 +70,7 @@ class FifoFile:
         picture = data.encode("latin-1", "replace") if isinstance(data, str) else memoryview(data).tobytes()
         same = (len(picture), hash(picture))
         new, self._last = same != self._last, same
-        if new and self._on_picture is not None:
+        if self._on_picture is not None:
             self._on_picture(picture)
         patient = threading.current_thread() is not threading.main_thread()
         if not self._connected():

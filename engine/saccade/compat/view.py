@@ -14,6 +14,9 @@ from saccade.service.page import LivePage
 
 log = logging.getLogger(__name__)
 
+REPEAT_SECONDS = 1.0
+"""So often a picture that stands is shown again, s: whoever began to watch meanwhile has not seen it."""
+
 
 class ScriptView:
     """A live page for JPEG pictures that come from a script.
@@ -24,22 +27,28 @@ class ScriptView:
     def __init__(self, address: str) -> None:
         self._display = Display()
         self._count = 0
+        self._picture = b""
+        self._due = 0.0
         self._start = time.monotonic()
         self._page = LivePage(address, self._display, self._figures).start()
         self.url = self._page.url
 
     def show(self, jpeg: bytes) -> None:
-        """Show one picture; costs nothing while nobody watches."""
-        self._count += 1
-        if not self._display.statistics().viewers:
+        """Show one picture, as often as the script writes it; costs nothing while nobody watches."""
+        now = time.monotonic()
+        stands = jpeg == self._picture
+        if not stands:
+            self._picture = jpeg
+            self._count += 1
+        if not self._display.statistics().viewers or (stands and now < self._due):
             return
+        self._due = now + REPEAT_SECONDS
         try:
             picture = still.decode(jpeg)
         except JpegError as error:
             log.debug("a picture of the script is not shown: %s", error)
             return
         height, width = picture.shape[:2]
-        now = time.monotonic()
         frame = Frame.from_bgr(picture, sequence=self._count, time=time.time(), captured=now)
         with frame:
             self._display.accept(
