@@ -57,8 +57,7 @@ from bench.figures import Figure, command_line, figure, finish
 from bench.pipeline import MODEL, video
 from bench.videos import as_h264, looped
 from saccade.apps.faces import Faces
-from saccade.capture import Capture, open_source
-from saccade.capture import thread as capture_thread
+from saccade.capture import Capture, connection, open_source
 from saccade.pipeline import Branch, Camera, Engine, Pipeline
 from saccade.predict import Predictor, open_predictor
 
@@ -476,8 +475,8 @@ def day(plan: Plan) -> Iterator[Figure]:
     wanted = 24 * 60
     pictures = list(pictures_of(video("demo:", 300), 20))
     storms: dict[str, Storm] = {}
-    pauses = capture_thread.FIRST_PAUSE, capture_thread.LONGEST_PAUSE
-    capture_thread.FIRST_PAUSE = capture_thread.LONGEST_PAUSE = 0.001
+    pauses = connection.FIRST_PAUSE, connection.LONGEST_PAUSE
+    connection.FIRST_PAUSE = connection.LONGEST_PAUSE = 0.001
     try:
         with tempfile.TemporaryDirectory() as folder:
             small, large = _two_sizes(Path(folder))
@@ -495,7 +494,7 @@ def day(plan: Plan) -> Iterator[Figure]:
                 engine.stop()
                 run.join()
     finally:
-        capture_thread.FIRST_PAUSE, capture_thread.LONGEST_PAUSE = pauses
+        connection.FIRST_PAUSE, connection.LONGEST_PAUSE = pauses
     for name, camera in figures.cameras.items():
         assert camera.run.reconnects >= wanted * 0.9, f"{name}: {camera.run.reconnects} reconnects"
         assert camera.run.frames > wanted, f"{name}: {camera.run.frames} frames"

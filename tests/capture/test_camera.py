@@ -11,7 +11,7 @@ import pytest
 from capture_tools import mark, scene, stop, wait_for
 
 from conditions import PATIENCE
-from saccade.capture import Capture, camera, open_source, thread
+from saccade.capture import Capture, camera, connection, open_source
 from saccade.errors import SourceError
 
 
@@ -60,7 +60,7 @@ def device(tmp_path, monkeypatch, pictures):
     path.touch()
     fake = type("Fake", (FakeDevice,), {"pictures": pictures, "instances": []})
     monkeypatch.setattr(cv2, "VideoCapture", fake)
-    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.01)
     return path, fake
 
 

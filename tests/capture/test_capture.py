@@ -12,14 +12,14 @@ from capture_tools import Scripted, mark, outrun, scene, stop, wait_for
 
 from conditions import PATIENCE, meanwhile
 from lengths import length
-from saccade.capture import Capture, Picture, jpeg, slots, thread
+from saccade.capture import Capture, Picture, connection, jpeg, slots
 from saccade.errors import FrameReleasedError, SourceError
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.04)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.04)
 
 
 def test_every_frame_comes_in_order(pictures):
@@ -79,7 +79,7 @@ def test_a_waiting_consumer_gets_frames_decoded_by_the_capture_thread(pictures):
     decoders = []
 
     def wait_for_the_consumer() -> None:
-        wait_for(lambda: not capture.queued and capture._waiting)
+        wait_for(lambda: not capture.queued and capture._offers.waiting)
 
     def spy(*args):
         decoders.append(threading.current_thread().name)
@@ -111,7 +111,7 @@ def test_a_consumer_that_keeps_up_again_gets_frames_decoded_by_the_capture_threa
         assert decoders == [(3, "MainThread")], "a consumer that is slower decodes what it takes"
 
         def wait_on_the_newest() -> None:
-            wait_for(lambda: capture._waiting)
+            wait_for(lambda: capture._offers.waiting)
             waiting.set()
 
         with meanwhile(wait_on_the_newest):
@@ -384,7 +384,7 @@ class TestStop:
         stop(Capture(Scripted([b""] * 9, live=True, interval=600)).start())
 
     def test_while_the_source_is_lost(self, pictures, monkeypatch, caplog):
-        monkeypatch.setattr(thread, "FIRST_PAUSE", 600)
+        monkeypatch.setattr(connection, "FIRST_PAUSE", 600)
         capture = Capture(Scripted([SourceError("away")], live=True)).start()
         wait_for(lambda: "away; trying again" in caplog.text)
         stop(capture)
@@ -393,7 +393,7 @@ class TestStop:
         capture = Capture(Scripted(pictures, live=True, interval=600)).start()
         results = []
         with meanwhile(lambda: results.append(capture.latest())):
-            wait_for(lambda: capture._waiting)
+            wait_for(lambda: capture._offers.waiting)
             stop(capture)
         assert results == [None]
 
@@ -426,7 +426,7 @@ def test_steady_state_allocates_no_frame_and_copies_no_frame(monkeypatch):
         Picture(time=0, captured=0, size=len(d), jpeg=memoryview(d), transient=i % 2 == 0) for i, d in enumerate(data)
     ]
     capture = Capture(Scripted(transient * 30), size=(192, 192))
-    known = list(capture._free)
+    known = list(capture._pool.free)
     with capture:
         # Both slots make all that they will ever need.
         warm = [capture.latest(), capture.latest()]
@@ -488,7 +488,7 @@ def test_full_size_is_kept_for_the_next_frame_that_needs_it_and_not_by_each_slot
                 np.testing.assert_array_equal(full, jpeg.decode(pictures[index]))
                 seen.append(frame.planes[0].copy())
         assert len(places) == 1
-        assert len(capture._spares) == 1
+        assert len(capture._pool.spares) == 1
     for index, small in enumerate(seen):
         np.testing.assert_array_equal(small, jpeg.decode(pictures[index], 45, 80, fast=True))
 
@@ -500,7 +500,7 @@ def test_a_viewer_s_size_and_the_full_one_are_both_kept_for_the_next_frame(pictu
                 np.testing.assert_array_equal(frame.at_least(150, 160), jpeg.decode(picture, 150, 160, fast=True))
                 np.testing.assert_array_equal(frame.bgr(), jpeg.decode(picture))
         assert capture.latest() is None
-        assert sum(slot.allocations for slot in capture._free) == 2 + 2, "one in each slot, and one of either size"
+        assert sum(slot.allocations for slot in capture._pool.free) == 2 + 2, "one in each slot, and one of either size"
 
 
 def test_buffers_of_a_size_that_the_source_has_no_more_are_let_go(pictures):
@@ -509,7 +509,7 @@ def test_buffers_of_a_size_that_the_source_has_no_more_are_let_go(pictures):
         for _ in range(3):
             with capture.latest() as frame:
                 frame.bgr()
-        assert [picture.shape[:2] for picture in capture._spares._free] == [(120, 160)]
+        assert [picture.shape[:2] for picture in capture._pool.spares._free] == [(120, 160)]
 
 
 def test_frames_that_are_held_at_a_time_have_full_sizes_of_their_own(pictures):
@@ -520,7 +520,7 @@ def test_frames_that_are_held_at_a_time_have_full_sizes_of_their_own(pictures):
             np.testing.assert_array_equal(full, jpeg.decode(pictures[index]))
         for frame in held:
             frame.release()
-        wait_for(lambda: len(capture._spares) == 2)
+        wait_for(lambda: len(capture._pool.spares) == 2)
 
 
 def test_full_sizes_that_no_frame_needs_any_more_are_let_go_though_nobody_takes_frames(pictures, monkeypatch):
@@ -530,10 +530,10 @@ def test_full_sizes_that_no_frame_needs_any_more_are_let_go_though_nobody_takes_
     with Capture(source, size=(45, 80), lazy=True) as capture:
         with capture.latest() as frame:
             frame.bgr()
-        assert len(capture._spares) == 1
+        assert len(capture._pool.spares) == 1
         go_on.set()
         wait_for(lambda: capture.statistics().captured >= 3)
-        assert len(capture._spares) == 0
+        assert len(capture._pool.spares) == 0
 
 
 def test_full_sizes_of_a_camera_that_is_lost_are_let_go(pictures):
@@ -542,7 +542,7 @@ def test_full_sizes_of_a_camera_that_is_lost_are_let_go(pictures):
     with Capture(Scripted(steps, live=True), size=(45, 80)) as capture:
         with capture.latest() as frame:
             frame.bgr()
-        assert len(capture._spares) == 1
+        assert len(capture._pool.spares) == 1
         go_on.set()
         wait_for(lambda: capture.statistics().reconnects)
-        assert len(capture._spares) == 0
+        assert len(capture._pool.spares) == 0

@@ -112,11 +112,11 @@ def test_a_stop_does_not_wait_for_pictures_and_counts_each_once_when_it_is_decod
     go_on = threading.Event()
     before_decoding(lambda data: go_on.wait(PATIENCE))
     capture = ahead([pictures[0], pictures[1][:5000], pictures[2]], threads=2, slots=4).start()
-    wait_for(lambda: len(capture._ready) == 2)
+    wait_for(lambda: len(capture._offers) == 2)
     capture.stop()
     assert capture.ledger.account().open == 2, "what becomes of them is not known yet"
     go_on.set()
-    wait_for(lambda: capture.ledger.account().open <= 0 and len(capture._free) == 5)
+    wait_for(lambda: capture.ledger.account().open <= 0 and len(capture._pool.free) == 5)
     account = capture.ledger.account()
     assert (account.arrived, account.ended["ended"], account.ended["damaged"]) == (2, 1, 1)
 

@@ -18,7 +18,7 @@ from capture_tools import mark, scene, stop_while_it_opens, wait_for, write_vide
 import http_cameras
 from conditions import PATIENCE
 from http_cameras import HEAD, HttpCamera, answer, basic, challenge, digest, status, stream
-from saccade.capture import Capture, jpeg, open_source, pipe, thread
+from saccade.capture import Capture, connection, jpeg, open_source, pipe
 from saccade.errors import ConfigError, SourceError
 
 LOGIN = "admin:secret@"
@@ -26,8 +26,8 @@ LOGIN = "admin:secret@"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.1)
 
 
 @pytest.fixture

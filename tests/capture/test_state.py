@@ -11,7 +11,7 @@ import pytest
 from capture_tools import Scripted, wait_for
 
 from conditions import PATIENCE
-from saccade.capture import Capture, changes, thread
+from saccade.capture import Capture, changes, connection
 from saccade.capture.changes import ChangeLog
 from saccade.capture.later import LaterSource
 from saccade.errors import SourceError
@@ -19,8 +19,8 @@ from saccade.errors import SourceError
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.01)
 
 
 def test_from_connecting_to_the_end(pictures):
@@ -147,7 +147,7 @@ def test_odd_pictures_keep_all_that_clean_ones_have(pictures, size):
 
 
 def test_a_camera_that_breaks_off_again_and_again_is_opened_less_and_less_often(pictures, monkeypatch):
-    monkeypatch.setattr(thread, "LONGEST_PAUSE", 15.0)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 15.0)
     pauses = []
 
     class Stop(threading.Event):
@@ -157,8 +157,8 @@ def test_a_camera_that_breaks_off_again_and_again_is_opened_less_and_less_often(
 
     steps = [step for _ in range(16) for step in (pictures[0], SourceError("cable loose"))]
     capture = Capture(Scripted([*steps, pictures[1]], live=True), policy="every")
-    capture._stop = Stop()
+    capture._stop = capture._connection._stop = Stop()
     with capture:
         for _ in range(17):
             capture.latest(PATIENCE).release()
-    assert pauses[:14] == [thread.FIRST_PAUSE * 2**n for n in range(11)] + [thread.FLAPPING_PAUSE] * 3
+    assert pauses[:14] == [connection.FIRST_PAUSE * 2**n for n in range(11)] + [connection.FLAPPING_PAUSE] * 3

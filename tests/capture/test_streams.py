@@ -19,7 +19,7 @@ import pytest
 from capture_tools import mark, outrun, stop, wait_for, write_video
 
 from conditions import PATIENCE, answering, meanwhile
-from saccade.capture import Capture, open_source, thread
+from saccade.capture import Capture, connection, open_source
 from saccade.errors import SourceError
 
 WRITER = """
@@ -35,8 +35,8 @@ with open(sys.argv[1], "wb", buffering=0) as pipe:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(thread, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.1)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from capture_tools import asked_to_wait, mark, outrun, scene, stop, stop_while_it_opens, wait_for, write_video
 
 from conditions import PATIENCE
-from saccade.capture import Capture, jpeg, open_source, thread, video
+from saccade.capture import Capture, connection, jpeg, open_source, video
 from saccade.errors import SourceError
 
 
@@ -355,8 +355,8 @@ class Server:
                     self._serve(connection)
 
     def close(self) -> None:
-        for connection in self._open:
-            connection.close()
+        for line in self._open:
+            line.close()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -396,7 +396,7 @@ def test_stop_while_a_server_does_not_answer(silent_server, scheme, monkeypatch)
 
 def test_an_outage_is_logged_once_however_often_opening_fails(silent_server, monkeypatch, caplog):
     monkeypatch.setattr(video, "OPEN_SECONDS", 0.05)
-    monkeypatch.setattr(thread, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.02)
     source = open_source(f"rtsp://127.0.0.1:{silent_server.port}/x")
     first = iter([True])
     real_open, real_read = source.open, source.read

@@ -18,7 +18,7 @@ from parts import Endless, Keep, Live, Means
 from conditions import PATIENCE, meanwhile, wait_for
 from saccade import Capture, Model, open_source
 from saccade.capture import Picture, Source
-from saccade.capture.thread import CaptureStatistics
+from saccade.capture.figures import CaptureStatistics
 from saccade.errors import ConfigError, SourceError
 from saccade.frame import Frame
 from saccade.networks.sharing import Networks

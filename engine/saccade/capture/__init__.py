@@ -9,8 +9,9 @@ streams into pictures, `formats` and `markers` read headers, `orientation` turns
 the time of files, `address` keeps secrets, `changes` logs comings and goings.
 """
 
+from saccade.capture.figures import CaptureStatistics
 from saccade.capture.open import open_source
 from saccade.capture.source import Picture, Source
-from saccade.capture.thread import Capture, CaptureStatistics
+from saccade.capture.thread import Capture
 
 __all__ = ["Capture", "CaptureStatistics", "Picture", "Source", "open_source"]

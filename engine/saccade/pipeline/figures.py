@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from saccade.statistics import Timing
 
 if TYPE_CHECKING:
-    from saccade.capture.thread import State
+    from saccade.capture.connection import State
     from saccade.pipeline.scheduler import Share
 
 STAGES = ("preprocess", "infer", "postprocess", "output")
