@@ -22,19 +22,10 @@ class TooLongError(http.client.HTTPException):
     """An answer has more bytes than it may have."""
 
 
-class TimedHttp(http.client.HTTPConnection):
-    """A connection of which everything ends `timeout` seconds after it was made, or after `begin`.
+class Timed(http.client.HTTPConnection):
+    """A kind of connection of which everything ends so many seconds after `begin`."""
 
-    slowest : bytes a second; an answer that brings so many has more time, up to `timeout` from each moment on.
-    """
-
-    def __init__(
-        self, host: str, port: int | None = None, *, timeout: float, slowest: float = math.inf, **options: Any
-    ) -> None:
-        super().__init__(host, port, timeout=timeout, **options)
-        self._slowest = slowest
-        self._create_connection = self._connected  # what `connect` of http.client opens its socket with
-        self.begin(timeout)
+    _slowest = math.inf
 
     def begin(self, seconds: float) -> None:
         """All that follows has to be over in so many seconds."""
@@ -81,6 +72,21 @@ class TimedHttp(http.client.HTTPConnection):
         raise problem
 
 
+class TimedHttp(Timed):
+    """A connection of which everything ends `timeout` seconds after it was made, or after `begin`.
+
+    slowest : bytes a second; an answer that brings so many has more time, up to `timeout` from each moment on.
+    """
+
+    def __init__(
+        self, host: str, port: int | None = None, *, timeout: float, slowest: float = math.inf, **options: Any
+    ) -> None:
+        super().__init__(host, port, timeout=timeout, **options)
+        self._slowest = slowest
+        self._create_connection = self._connected  # what `connect` of http.client opens its socket with
+        self.begin(timeout)
+
+
 class TimedHttps(TimedHttp, http.client.HTTPSConnection):
     """The same, encrypted."""
 
@@ -88,7 +94,7 @@ class TimedHttps(TimedHttp, http.client.HTTPSConnection):
 class _TimedReader(io.RawIOBase):
     """What a connection's socket brings. raw : the socket as a file, which keeps it open for an answer."""
 
-    def __init__(self, connection: TimedHttp, sock: socket.socket, raw: io.RawIOBase) -> None:
+    def __init__(self, connection: Timed, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._connection = connection
         self._socket = sock
         self._raw = raw

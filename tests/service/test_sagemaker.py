@@ -6,6 +6,7 @@ service does: it asks for a signature, passes on what the service passes on, and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -66,6 +67,12 @@ class Endpoint(BaseHTTPRequestHandler):
             self.server.ended.wait(PATIENCE)
             self.close_connection = True
             return None
+        if fault.startswith("drips"):
+            return self.drip(b"HTTP/1.1 200 OK\r\n" + b"Content-Length: 999\r\n\r\n" * (fault == "drips a body"))
+        if fault == "cut":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nPK")
+            self.close_connection = True
+            return None
         if name is None or name[1] != "saccade-spots":
             return self.refuse(400, "ValidationError", "Endpoint of account 123456789012 not found.")
         passed = {key: value for key in PASSED_ON if (value := self.headers.get(key))}
@@ -77,6 +84,15 @@ class Endpoint(BaseHTTPRequestHandler):
             with error:
                 said = {"OriginalStatusCode": error.code, "OriginalMessage": error.read().decode()}
             return self.refuse(424, "ModelError", "Received an error from the container", **said)
+
+    def drip(self, begin: bytes) -> None:
+        """Say it, and then a byte now and then, until the other side has left."""
+        self.close_connection = True
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(begin)
+            while not self.server.ended.wait(0.02):
+                self.wfile.write(b"x")
+        self.server.left.release()
 
     def refuse(self, status: int, code: str, message: str, **more: Any) -> None:
         self.answer(status, json.dumps({"Message": message, **more}).encode(), {"x-amzn-ErrorType": code})
@@ -93,13 +109,14 @@ class Endpoint(BaseHTTPRequestHandler):
 
 
 class Service(ThreadingHTTPServer):
-    """container : address of the process behind it."""
+    """container : address of the process behind it. left : once for each caller to whom it dripped."""
 
     def __init__(self, container: str) -> None:
         super().__init__(("127.0.0.1", 0), Endpoint)
         self.container = container
         self.faults: list[str] = []
         self.ended = threading.Event()
+        self.left = threading.Semaphore(0)
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +280,26 @@ def test_what_passes_by_itself_is_waited_for(service: Service) -> None:
     model.close()
 
 
+@pytest.mark.parametrize("fault", ["drips a head", "drips a body"])
+def test_an_endpoint_that_drips_ends_a_call_in_time_and_nothing_else(service: Service, fault: str) -> None:
+    model = RemoteModel("sagemaker://saccade-spots?timeout=1")
+    service.faults += [fault] * remote_module.TRIES
+    with pytest.raises(DeviceError, match=r"does not answer \(no whole answer in 1 s; tries: 3 in "):
+        model.call(np.zeros((1, 256, 256, 3), np.uint8))
+    for _ in range(remote_module.TRIES):
+        assert service.left.acquire(timeout=PATIENCE)
+    assert "boxes" in model.call(np.zeros((1, 256, 256, 3), np.uint8))
+    model.close()
+
+
+def test_an_answer_that_is_cut_is_asked_for_again(service: Service) -> None:
+    model = RemoteModel("sagemaker://saccade-spots")
+    service.faults += ["cut"]
+    assert "boxes" in model.call(np.zeros((1, 256, 256, 3), np.uint8))
+    assert model.statistics().retries == 1
+    model.close()
+
+
 def test_what_stays_wrong_is_one_line_at_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     model = RemoteModel("sagemaker://saccade-spots")
     with pytest.raises(ModelError, match=r"refuses the picture: status 400: .*no JPEG header"):
@@ -285,7 +322,7 @@ def test_what_stays_wrong_is_one_line_at_once(service: Service, monkeypatch: pyt
     monkeypatch.setattr(remote_module, "STARTING", 0.0)
     monkeypatch.setattr(remote_module, "TRIES", 1)
     service.faults += ["silent"]
-    with pytest.raises(DeviceError, match=r"does not answer .*[Rr]ead timeout.*saccade cloud endpoint status"):
+    with pytest.raises(DeviceError, match=r"does not answer \(no whole answer in 1 s; .*saccade cloud endpoint status"):
         RemoteModel("sagemaker://saccade-spots?timeout=1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(ConfigError, match="there are no AWS credentials"):

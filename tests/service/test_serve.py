@@ -33,11 +33,16 @@ from saccade.errors import ConfigError, DeviceError, ModelError
 from saccade.networks import catalogue, open_network
 from saccade.networks import remote as remote_module
 from saccade.networks.remote import RemoteModel
+from saccade.pipeline import engine
 from saccade.predict import Predictor, open_predictor
 from saccade.service.serve import MAX_BODY, Server, Service
 from saccade.service.session import open_session
 
 MODEL = "blazeface-full"
+DESCRIBED = {
+    "model": "m", "device": "CPU", "precision": "f32", "family": "yolo", "task": "detect", "names": ["a"],
+    "input": {"width": 8, "height": 8, "resize": "stretch", "pad": 0},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -394,7 +399,7 @@ def test_a_server_that_drips_ends_a_call_in_time_and_nothing_else(
         request = model.request()
         Dripping.drips.set()
         request.start()
-        with pytest.raises(DeviceError, match=r"does not answer \(no whole answer in 1 s\)"):
+        with pytest.raises(DeviceError, match=r"does not answer \(no whole answer in 1 s; tries: 3 in "):
             request.wait()
         for _ in range(remote_module.TRIES):
             assert Dripping.left.acquire(timeout=PATIENCE)
@@ -404,6 +409,76 @@ def test_a_server_that_drips_ends_a_call_in_time_and_nothing_else(
         model.close()
         assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("remote")]
         there.shutdown()
+
+
+class Describing(BaseHTTPRequestHandler):
+    """Says what it is. To pictures it answers `status`; 0: nothing, before the test has `ended`."""
+
+    status = 0
+    ended = threading.Event()
+    asked = 0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, answer = 200, json.dumps(DESCRIBED).encode()
+        if self.headers["Content-Type"] != "application/json":
+            type(self).asked += 1
+            status, answer = self.status, b""
+            if not status:
+                self.ended.wait(PATIENCE)
+                return
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Quietly."""
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "asked"),
+    [(408, DeviceError, 3), (429, DeviceError, 3), (502, DeviceError, 3), (400, ModelError, 1)],
+)
+def test_what_a_slow_line_or_a_busy_server_answers_is_tried_again(
+    status: int, error: type[Exception], asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_module, "BACK_OFF", 0.0)
+    monkeypatch.setattr(Describing, "asked", 0)
+    monkeypatch.setattr(Describing, "status", status)
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Describing)) as url:
+        model = RemoteModel(url)
+        with pytest.raises(error, match=f"status {status}"):
+            model.request().infer()
+        assert Describing.asked == asked
+        model.close()
+
+
+def test_a_call_ends_before_all_its_tries_where_they_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_module, "BACK_OFF", 0.0)
+    monkeypatch.setattr(remote_module, "CALL_SECONDS", 2.95)  # a third try, after two of a second, would be too long
+    monkeypatch.setattr(remote_module, "MAX_CALLS", 1)
+    monkeypatch.setattr(Describing, "asked", 0)
+    Describing.ended.clear()
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Describing)) as url:
+        model = RemoteModel(f"{url}?timeout=1")
+        first, waiting = model.request(), model.request()
+        first.start()
+        waiting.start()
+        with pytest.raises(DeviceError, match=r"does not answer \(no whole answer in 1 s; tries: 2 in "):
+            first.wait()
+        with pytest.raises(
+            DeviceError, match=r"does not answer \(what was to be asked before it took too long; tries: 0 in "
+        ):
+            waiting.wait()
+        assert Describing.asked == 2
+        model.close()
+        Describing.ended.set()
+
+
+def test_a_call_is_over_before_an_engine_takes_it_for_one_that_hangs() -> None:
+    assert remote_module.LONGEST_TIMEOUT < remote_module.CALL_SECONDS
+    assert remote_module.CALL_SECONDS + 5 < engine.PATIENCE
 
 
 class Crowd(BaseHTTPRequestHandler):
@@ -458,6 +533,7 @@ def test_connections_that_a_server_has_left_cost_one_try_and_not_one_each() -> N
         ("http://127.0.0.1:9/?encoding=gif", "expected jpeg or npy"),
         ("http://127.0.0.1:9/?quality=900", "expected 1 to 100"),
         ("http://127.0.0.1:9/?quatily=90", "quatily is not an option"),
+        ("http://127.0.0.1:9/?timeout=60", "timeout is '60'; expected 1 to 20"),
     ],
 )
 def test_addresses_that_do_not_work(address: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,12 +553,6 @@ class Page(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
-
-
-DESCRIBED = {
-    "model": "m", "device": "CPU", "precision": "f32", "family": "yolo", "task": "detect", "names": ["a"],
-    "input": {"width": 8, "height": 8, "resize": "stretch", "pad": 0},
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ come back.
 
 Options stand in the address: `?encoding=jpeg|npy`, `?quality=1..100` of the JPEG, `?threshold=` (percent) below which
 a detector's boxes stay there, `?timeout=` in seconds; for SageMaker also `?region=`. The timeout is that of one try,
-from the connection to the last byte of the answer, however slowly it comes; a call is tried three times. For SageMaker
-it is that of each wait, as boto3 has it.
+from the connection to the last byte of the answer, however slowly it comes. A call is tried three times, and no longer
+than `CALL_SECONDS` in all.
 """
 
 from __future__ import annotations
@@ -49,12 +49,17 @@ log = logging.getLogger(__name__)
 _ENDPOINT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
 _DENIED = ("AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException")
+_BLOCK = 1 << 16  # bytes of an answer that are read at a time
+_AGAIN = (408, 429)  # statuses of a line or a server that is too slow at present
 
 SCHEMES = ("http", "https", "sagemaker")
 TRIES = 3
 BACK_OFF = 0.2  # s before the second try, twice that before the third
+CALL_SECONDS = 22.0  # that all tries of a call have, in time for those who take what is longer for one that hangs
+LONGEST_TIMEOUT = 20  # s, of one try
 STARTING = 60.0  # s that an endpoint which is being started is waited for when it is opened
 MAX_INVOCATION = 6 << 20  # bytes that SageMaker takes (BodyBlob in the model of its runtime's API)
+MAX_CALLS = 16  # under way at a time
 MAX_PIXELS = 1 << 26  # of an input
 MAX_ANSWER = 1 << 28  # bytes of an answer, and of the arrays in it unpacked
 MAX_DESCRIPTION = 1 << 22  # bytes of what a server says of itself, the names of its classes among it
@@ -98,7 +103,7 @@ class RemoteModel:
             raise ConfigError(f"{address}: encoding is {self._encoding!r}; expected jpeg or npy")
         self._quality = _number(address, query, "quality", 90, 1, 100)
         self.threshold = _number(address, query, "threshold", 50, 1, 99) / 100
-        timeout = _number(address, query, "timeout", 10, 1, 60)
+        self._timeout = timeout = _number(address, query, "timeout", 10, 1, LONGEST_TIMEOUT)
         if parts.scheme == "sagemaker":
             if parts.path.strip("/"):
                 raise ConfigError(f"{address}: nothing may follow the endpoint's name but ?options")
@@ -109,7 +114,7 @@ class RemoteModel:
         self._finalizer = weakref.finalize(self, self._line.close)
         self.address = address
         self.idle: deque[Any] = deque()
-        self._threads = ThreadPoolExecutor(16, thread_name_prefix="remote")
+        self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="remote")
         self._lock = threading.Lock()
         self._calls = self._retries = self._sent = self._received = 0
         self._watch = Stopwatch()
@@ -152,23 +157,26 @@ class RemoteModel:
         with self._lock:
             return RemoteStatistics(self._calls, self._retries, self._sent, self._received, self._watch.statistics())
 
-    def call(self, picture: Array) -> dict[str, NDArray[np.float32]]:
-        """Send one input, uint8 (1, h, w, 3) BGR, and read the outputs."""
+    def call(self, picture: Array, until: float | None = None) -> dict[str, NDArray[np.float32]]:
+        """Send one input, uint8 (1, h, w, 3) BGR, and read the outputs.
+
+        until : moment by which all tries are over; None: `CALL_SECONDS` from now.
+        """
         if self._encoding == "jpeg":
             body, kind = jpeg.encode(picture[0], quality=self._quality, subsampling="444"), "image/jpeg"
         else:
             buffer = io.BytesIO()
             np.save(buffer, picture[0])
             body, kind = buffer.getvalue(), "application/x-npy"
-        answer = self._post(body, kind, f"application/x-npz; threshold={self.threshold}")
+        answer = self._post(body, kind, f"application/x-npz; threshold={self.threshold}", until=until)
         try:
             return read_npz(answer, MAX_ANSWER)
         except SourceError as error:
             raise ModelError(f"{self.address} gave no arrays: {error}") from error
 
     def start(self, picture: Array) -> Future[dict[str, NDArray[np.float32]]]:
-        """`call()` in another thread."""
-        return self._threads.submit(self.call, picture)
+        """`call()` in another thread; what it waits for one counts."""
+        return self._threads.submit(self.call, picture, time.monotonic() + CALL_SECONDS)
 
     def close(self) -> None:
         """Let threads and connections go."""
@@ -179,7 +187,8 @@ class RemoteModel:
         return f"<RemoteModel {self.name} on {self.device} in {self.precision}>"
 
     def _describe(self) -> dict[str, Any]:
-        said = self._post(b'{"describe":true}', "application/json", "application/json", MAX_DESCRIPTION, STARTING)
+        kind = "application/json"
+        said = self._post(b'{"describe":true}', kind, kind, most=MAX_DESCRIPTION, patience=STARTING)
         try:
             about = json.loads(said)
             input = about["input"]
@@ -196,17 +205,27 @@ class RemoteModel:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{self.address} is not a saccade server: {error!r}") from None
 
-    def _post(self, body: bytes, kind: str, accept: str, most: int = MAX_ANSWER, patience: float = 0.0) -> bytes:
-        """The answer, after as many tries as are worth it.
+    def _post(
+        self, body: bytes, kind: str, accept: str, *,
+        until: float | None = None, most: int = MAX_ANSWER, patience: float = 0.0,
+    ) -> bytes:  # fmt: skip
+        """The answer, after as many tries as are worth it and can end in time.
 
-        most : bytes of it. patience : seconds for what is still being started.
+        until : as for `call`. most : bytes of it. patience : seconds more for what is still being started.
         """
-        problem, tries, until = "", 0, time.monotonic() + patience
+        begun = time.monotonic()
+        started = begun + patience
+        last = (started + CALL_SECONDS if until is None else until) - self._timeout
+        problem, tries, made = "what was to be asked before it took too long", 0, 0
         while tries < TRIES:
-            if problem:
+            pause = BACK_OFF * max(tries, 1) if made else 0.0
+            if time.monotonic() + pause > last:
+                break
+            if made:
                 with self._lock:
                     self._retries += 1
-                time.sleep(BACK_OFF * max(tries, 1))
+                time.sleep(pause)
+            made += 1
             try:
                 with self._watch.measure():
                     status, answer = self._line.post(body, kind, accept, most)
@@ -214,7 +233,7 @@ class RemoteModel:
                 raise ModelError(f"{self.address} is not a saccade server: {error}") from None
             except (OSError, http.client.HTTPException) as error:
                 problem = str(error) or type(error).__name__
-                tries += not (isinstance(error, _StartingError) and time.monotonic() < until)
+                tries += not (isinstance(error, _StartingError) and time.monotonic() < started)
                 continue
             tries += 1
             with self._lock:
@@ -225,9 +244,12 @@ class RemoteModel:
                     self._calls += 1
                 return answer
             problem = f"status {status}: {answer[:300].decode(errors='replace')}"
-            if status < 500:
+            if status < 500 and status not in _AGAIN:
                 raise ModelError(f"{self.address} refuses the picture: {problem}")
-        raise DeviceError(f"{self.address} does not answer ({problem}); {self._line.advice}")
+        seconds = time.monotonic() - begun
+        raise DeviceError(
+            f"{self.address} does not answer ({problem}; tries: {made} in {seconds:.1f} s); {self._line.advice}"
+        )
 
 
 class RemoteRequest:
@@ -347,17 +369,24 @@ class _SageMakerLine:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
+        from saccade.networks import timed_aws
+
         if not _ENDPOINT.fullmatch(endpoint):
             raise ConfigError(f"sagemaker://{endpoint}: expected sagemaker:// and the name of an endpoint")
         # Tries are counted here, for all lines alike.
         config = Config(
-            max_pool_connections=16, connect_timeout=timeout, read_timeout=timeout, retries={"total_max_attempts": 1}
+            max_pool_connections=MAX_CALLS,
+            connect_timeout=timeout,
+            read_timeout=timeout,
+            retries={"total_max_attempts": 1},
         )
         try:
             self._client: Any = boto3.Session(region_name=region).client("sagemaker-runtime", config=config)
         except (BotoCoreError, ValueError) as error:
             raise ConfigError(f"sagemaker://{endpoint}: {error}") from None
+        timed_aws.limit(self._client)
         self._endpoint = endpoint
+        self._timeout = timeout
 
     def post(self, body: bytes, kind: str, accept: str, most: int) -> tuple[int, bytes]:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ReadTimeoutError
@@ -371,7 +400,12 @@ class _SageMakerLine:
             answer = self._client.invoke_endpoint(
                 EndpointName=self._endpoint, ContentType=kind, Accept=accept, Body=body
             )
-            content: bytes = answer["Body"].read(most + 1)
+            content = bytearray()
+            with contextlib.closing(answer["Body"]) as stream:
+                while block := stream.read(_BLOCK):  # the last, empty one compares the length with what was announced
+                    content += block
+                    if len(content) > most:
+                        raise TooLongError(f"an answer of more than {most} bytes")
         except ClientError as error:
             return self._refused(error.response)
         except NoCredentialsError:
@@ -380,12 +414,10 @@ class _SageMakerLine:
                 "with the stack's role"
             ) from None
         except ReadTimeoutError as error:
-            raise _StartingError(str(error)) from error
+            raise _StartingError(f"no whole answer in {self._timeout:g} s") from error
         except BotoCoreError as error:
             raise OSError(str(error)) from error
-        if len(content) > most:
-            raise TooLongError(f"an answer of more than {most} bytes")
-        return 200, content
+        return 200, bytes(content)
 
     def _refused(self, response: Any) -> tuple[int, bytes]:
         """What AWS says instead of an answer: raises where another try is of no use, else a status to go by."""
