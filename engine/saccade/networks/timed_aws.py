@@ -35,11 +35,11 @@ class _Timed(Timed):
         return line
 
 
-class _Connection(_Timed, AWSHTTPConnection):
+class _Connection(_Timed, AWSHTTPConnection):  # type: ignore[misc]
     """Over HTTP."""
 
 
-class _ConnectionOfHttps(_Timed, AWSHTTPSConnection):
+class _ConnectionOfHttps(_Timed, AWSHTTPSConnection):  # type: ignore[misc]
     """Over HTTPS."""
 
 
