@@ -33,7 +33,7 @@ from saccade.errors import ConfigError, DeviceError, ModelError
 from saccade.networks import catalogue, open_network
 from saccade.networks import remote as remote_module
 from saccade.networks.remote import RemoteModel
-from saccade.pipeline import engine
+from saccade.pipeline.post import PATIENCE as ENGINE_PATIENCE
 from saccade.predict import Predictor, open_predictor
 from saccade.service.serve import MAX_BODY, Server, Service
 from saccade.service.session import open_session
@@ -478,7 +478,7 @@ def test_a_call_ends_before_all_its_tries_where_they_would_take_too_long(monkeyp
 
 def test_a_call_is_over_before_an_engine_takes_it_for_one_that_hangs() -> None:
     assert remote_module.LONGEST_TIMEOUT < remote_module.CALL_SECONDS
-    assert remote_module.CALL_SECONDS + 5 < engine.PATIENCE
+    assert remote_module.CALL_SECONDS + 5 < ENGINE_PATIENCE
 
 
 class Crowd(BaseHTTPRequestHandler):
