@@ -24,7 +24,7 @@ from saccade.frame import Frame
 from saccade.networks.sharing import Networks
 from saccade.pipeline import Branch, Camera, Engine
 from saccade.pipeline.lane import Lane
-from saccade.pipeline.post import Job
+from saccade.pipeline.post import Look
 from saccade.predict import Predictor
 from saccade.results import Result
 from small_networks import mean_network
@@ -170,7 +170,7 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(
     assert ticket is not None
     engine._scheduler.revoke(ticket, 2.0)
     first = post.lane.capture
-    engine._replace(Job(ticket, post, "infer"), 2.0)
+    engine._replace(Look(ticket, post, "infer"), 2.0)
     assert first.ledger.sealed
     figures = engine.statistics().cameras["bad"]
     assert (figures.state, figures.reason) == (
@@ -178,13 +178,13 @@ def test_a_hang_in_a_capture_that_was_given_up_is_none_of_the_one_in_its_place(
     )  # fmt: skip
     engine._reopen(post)
     engine._scheduler.arrive("bad", 3.0)
-    engine._replace(Job(ticket, post), 4.0)
+    engine._replace(Look(ticket, post), 4.0)
     assert post.lane.capture is not first
     assert not post.lane.capture.ledger.sealed
     assert engine._scheduler.take(4.0) is not None, "what it has waits no less"
     engine.remove("bad")
     told = len(caplog.records)
-    engine._replace(Job(replace(ticket, granted=monotonic()), post), 5.0)
+    engine._replace(Look(replace(ticket, granted=monotonic()), post), 5.0)
     assert len(caplog.records) == told, "a camera that was removed is not said to be opened anew"
 
 

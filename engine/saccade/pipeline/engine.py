@@ -26,7 +26,7 @@ from saccade.pipeline.camera import Camera
 from saccade.pipeline.delivery import ENDING_SECONDS
 from saccade.pipeline.figures import EngineStatistics
 from saccade.pipeline.lane import Lane
-from saccade.pipeline.post import Job, Post
+from saccade.pipeline.post import Look, Post
 from saccade.pipeline.scheduler import Scheduler
 from saccade.process import usable_cores
 
@@ -61,7 +61,7 @@ class Engine:
         self.lasting = lasting
         self._scheduler = Scheduler(self._workers, self.cores)
         self._posts: dict[str, Post] = {}
-        self._jobs: set[Job] = set()
+        self._looks: set[Look] = set()
         self._threads: set[threading.Thread] = set()
         self._leaving: list[threading.Thread] = []
         self._turn = threading.Condition()
@@ -240,27 +240,27 @@ class Engine:
 
     def _work(self) -> None:
         """What a worker does: tickets, one after the other, until the end or until it was replaced."""
-        while (job := self._next_job()) is not None:
+        while (look := self._next_look()) is not None:
             served = True  # a look that fails was one, and the next is due when its time comes
             try:
-                served = self._serve(job)
+                served = self._serve(look)
             except SaccadeError as error:
-                job.note_failure(str(error))
+                look.note_failure(str(error))
             except Exception as error:
-                job.note_failure(f"{type(error).__name__}: {error}", unforeseen=error)
+                look.note_failure(f"{type(error).__name__}: {error}", unforeseen=error)
             with self._turn:
-                if job.ticket.revoked:
-                    job.post.hung -= 1
+                if look.ticket.revoked:
+                    look.post.hung -= 1
                     break
-                self._jobs.discard(job)
-                self._scheduler.give_back(job.ticket, monotonic(), served=served)
-                if job.ticket.held:
-                    job.post.held -= 1
+                self._looks.discard(look)
+                self._scheduler.give_back(look.ticket, monotonic(), served=served)
+                if look.ticket.held:
+                    look.post.held -= 1
                     self._turn.notify()  # what has come meanwhile is for another
                     break
         self._threads.discard(threading.current_thread())
 
-    def _next_job(self) -> Job | None:
+    def _next_look(self) -> Look | None:
         with self._turn:
             while not self._stopping.is_set():
                 now = monotonic()
@@ -270,9 +270,9 @@ class Engine:
                         # Another worker looks what else there is, and sees to the time.
                         self._alarm = math.inf
                         self._turn.notify()
-                    job = Job(ticket, self._posts[ticket.camera], since=now)
-                    self._jobs.add(job)
-                    return job
+                    look = Look(ticket, self._posts[ticket.camera], since=now)
+                    self._looks.add(look)
+                    return look
                 self._rest(now)
         return None
 
@@ -288,30 +288,30 @@ class Engine:
         if self._alarm == until:
             self._alarm = math.inf
 
-    def _serve(self, job: Job) -> bool:
+    def _serve(self, look: Look) -> bool:
         """Lead the newest picture of the ticket's camera all the way, if it is not still; False where there is none."""
-        lane = job.post.lane
-        again = partial(self._look_again, job)
+        lane = look.post.lane
+        again = partial(self._look_again, look)
         try:
             flight, found = lane.look(taken=again)
         finally:
             again()
         if flight is None:
             return found
-        job.begin("infer")
+        look.begin("infer")
         try:
-            if not job.ticket.revoked:
-                lane.finish(flight, begin=job.begin)
-                job.post.failure = ""
+            if not look.ticket.revoked:
+                lane.finish(flight, begin=look.begin)
+                look.post.failure = ""
         finally:
             lane.give_back(flight)
         return True
 
-    def _look_again(self, job: Job) -> None:
+    def _look_again(self, look: Look) -> None:
         """Of a source of which every picture counts more than one may wait, and no other need come."""
-        if job.post.lane.capture.queued:
+        if look.post.lane.capture.queued:
             with self._turn:
-                self._scheduler.again(job.ticket, monotonic())
+                self._scheduler.again(look.ticket, monotonic())
                 self._turn.notify()
 
     def _watch(self) -> None:
@@ -320,21 +320,21 @@ class Engine:
         """
         now = monotonic()
         with self._turn:
-            late = [job for job in self._jobs if job.is_late(now)]
-            for job in late:
-                if job.is_delivering:
-                    self._scheduler.hold(job.ticket, now)
-                    job.post.held += 1
+            late = [look for look in self._looks if look.is_late(now)]
+            for look in late:
+                if look.is_delivering:
+                    self._scheduler.hold(look.ticket, now)
+                    look.post.held += 1
                     continue
-                self._jobs.discard(job)
-                self._scheduler.revoke(job.ticket, now)
-                job.post.hung += 1
-        for job in late:
-            if job.ticket.held:
-                job.post.note_held()
+                self._looks.discard(look)
+                self._scheduler.revoke(look.ticket, now)
+                look.post.hung += 1
+        for look in late:
+            if look.ticket.held:
+                look.post.note_held()
                 self._hire()
             else:
-                self._replace(job, now)
+                self._replace(look, now)
         for post in list(self._posts.values()):
             if post.is_due(now):
                 self._reopen(post)
@@ -348,17 +348,17 @@ class Engine:
 
     def _at_work(self, post: Post) -> bool:
         with self._turn:
-            return any(job.post is post for job in self._jobs)
+            return any(look.post is post for look in self._looks)
 
-    def _replace(self, job: Job, now: float) -> None:
+    def _replace(self, look: Look, now: float) -> None:
         """Another worker in the place of one that hangs, and an end of the capture in which it does."""
         # Several tickets may hang in one capture, and be noticed when another has taken its place, or none.
-        here = self._posts.get(job.post.camera.name) is job.post
-        if here and job.post.retry is None and job.ticket.granted >= job.post.opened:
-            job.post.note_hang(job.stage, now)
-            self._discard(job.post.lane.capture, "failed")
+        here = self._posts.get(look.post.camera.name) is look.post
+        if here and look.post.retry is None and look.ticket.granted >= look.post.opened:
+            look.post.note_hang(look.stage, now)
+            self._discard(look.post.lane.capture, "failed")
             with self._turn:
-                self._scheduler.withdraw(job.ticket)
+                self._scheduler.withdraw(look.ticket)
         self._hire()
 
     def _discard(self, capture: Capture, reason: Reason) -> None:

@@ -103,8 +103,8 @@ class Post:
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """A ticket at work. stage, since : what its worker is doing, and since when, s."""
+class Look:
+    """A look under way, and the ticket for it. stage, since : what its worker is doing, and since when, s."""
 
     ticket: Ticket
     post: Post
