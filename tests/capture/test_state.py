@@ -144,21 +144,3 @@ def test_odd_pictures_keep_all_that_clean_ones_have(pictures, size):
     for odd in (odd_jpeg.padded(pictures[0], bytes(500)), odd_jpeg.padded(pictures[0], b"left over " * 50)):
         for seen, expected in zip(looks(odd), clean, strict=True):
             np.testing.assert_array_equal(seen, expected)
-
-
-def test_a_camera_that_breaks_off_again_and_again_is_opened_less_and_less_often(pictures, monkeypatch):
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 15.0)
-    pauses = []
-
-    class Stop(threading.Event):
-        def wait(self, timeout=None):
-            pauses.append(timeout)
-            return self.is_set()
-
-    steps = [step for _ in range(16) for step in (pictures[0], SourceError("cable loose"))]
-    capture = Capture(Scripted([*steps, pictures[1]], live=True), policy="every")
-    capture._stop = capture._connection._stop = Stop()
-    with capture:
-        for _ in range(17):
-            capture.latest(PATIENCE).release()
-    assert pauses[:14] == [connection.FIRST_PAUSE * 2**n for n in range(11)] + [connection.FLAPPING_PAUSE] * 3

@@ -6,7 +6,8 @@ it compressed) -> slot (decoded at the smallest sufficient scale) -> `saccade.fr
 
 Each question has one place: `open` tells what an address means, `still` decodes and says what is damaged, `split` cuts
 streams into pictures, `formats` and `markers` read headers, `orientation` turns, `planes` knows colours, `clock` tells
-the time of files, `address` keeps secrets, `changes` logs comings and goings.
+the time of files, `address` keeps secrets, `changes` logs comings and goings. Of a capture, `connection` keeps the
+source open, `pool` has the slots, `offers` hands pictures over, `figures` counts, and `thread` puts them together.
 """
 
 from saccade.capture.figures import CaptureStatistics

@@ -10,6 +10,10 @@ consumer that waits for the next frame gets it decoded by the capture thread.
 Of a file every picture is decoded, and JPEG pictures do not depend on each other: `decode_ahead` has several threads
 take turns in reading one, which each then decodes into a slot of its own while the next reads. Who reads decodes: the
 compressed bytes are still in its core's cache. Pictures are handed out as they were read.
+
+Each part has its state and its lock to itself: `SourceConnection` opens, reads and opens again, and has none, as one
+thread reads at a time; `SlotPool` has the memory; `Offers` is where pictures wait for takers; `CaptureCounts` counts.
+Under the lock of one no other's is taken. Who reads the source holds the capture's own until the picture is offered.
 """
 
 from __future__ import annotations
@@ -190,8 +194,8 @@ class Capture:
         self._stop.set()
         self.source.interrupt()
         self._connection.leave()
+        self._pool.close()  # first, or what the offers give back would be written to
         self._offers.close()
-        self._pool.close()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
             if self._thread.is_alive():
