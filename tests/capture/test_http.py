@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import capture_tools
@@ -17,7 +19,7 @@ from capture_tools import mark, scene, stop_while_it_opens, wait_for, write_vide
 
 import http_cameras
 from conditions import PATIENCE
-from http_cameras import HEAD, HttpCamera, answer, basic, challenge, digest, status, stream
+from http_cameras import HEAD, MULTIPART, HttpCamera, Request, answer, basic, challenge, digest, status, stream
 from saccade.capture import Capture, connection, jpeg, open_source, pipe
 from saccade.errors import ConfigError, SourceError
 
@@ -310,6 +312,106 @@ def test_a_stream_of_nothing_usable_says_so_and_is_opened_again(camera, caplog, 
         assert (figures.state, figures.damaged >= 1) == ("lost", True)
         assert "bytes without a picture" in figures.reason
     assert sum("expected is MJPEG" in record.getMessage() for record in caplog.records) == 1
+
+
+class SteppingClock:
+    """What limits of time are judged by: it goes on by a `step`, s, each time that somebody looks at it, as all do who
+    read from a camera."""
+
+    def __init__(self) -> None:
+        self.now, self.step = 0.0, 2.0
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SteppingClock:
+    clock = SteppingClock()
+    monkeypatch.setattr("saccade.capture.http_client.time", clock)
+    return clock
+
+
+def drip(head: bytes, rest: bytes = b"1") -> Callable[[Request], None]:
+    """An answer that goes on by a byte now and then, without end."""
+
+    def serve(request: Request) -> None:
+        request.send(head)
+        for byte in itertools.cycle(rest):
+            request.send(bytes([byte]))
+            time.sleep(0.001)
+
+    return serve
+
+
+LONG = b"Content-Length: 1000000\r\n\r\n"
+PART = b"--frame\r\nContent-Type: image/jpeg\r\n"
+CHUNKED = (HEAD % b"multipart/x-mixed-replace; boundary=frame") + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Drip: ", "no whole answer in 30 s"),
+        (HEAD % b"image/jpeg" + LONG, "no whole picture in 90 s"),
+        (HEAD % b"image/jpeg" + b"Transfer-Encoding: chunked\r\n\r\n1;", "no whole picture in 90 s"),
+    ],
+    ids=["answer", "picture", "chunk"],
+)
+def test_a_polled_camera_that_drips_is_lost_and_asked_again(camera, pictures, clock, caplog, head, reason):
+    serve = [answer("image/jpeg", pictures[0]), drip(head)]
+    camera.paths["/snapshot"] = lambda request: serve[len(camera.requests) == 2](request)
+    with Capture(open_source(camera.url("/snapshot"), rate=50), policy="every") as capture:
+        for _ in range(3):
+            capture.latest(PATIENCE).release()
+        assert capture.statistics().reconnects == 1
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    "head",
+    [MULTIPART + PART + LONG, MULTIPART + PART, CHUNKED + b"1;"],
+    ids=["picture", "head of a part", "chunk"],
+)
+def test_a_stream_that_drips_is_lost_and_opened_again(camera, pictures, clock, caplog, head):
+    serve = [stream(pictures), drip(head)]
+    camera.paths["/stream"] = lambda request: serve[len(camera.requests) == 1](request)
+    with Capture(open_source(camera.url("/stream"))) as capture:
+        capture.latest(PATIENCE).release()
+    assert "no whole picture in 90 s" in caplog.text
+
+
+@pytest.mark.parametrize("length", [LONG, b"\r\n"], ids=["with a length", "without one"])
+def test_one_picture_that_drips_is_an_error(camera, clock, length):
+    camera.paths["/picture"] = drip(HEAD % b"image/jpeg" + length + b"\xff\xd8\xff")
+    with pytest.raises(SourceError, match="no whole picture in 90 s, and less than 65536 bytes a second"):
+        shown(camera.url("/picture"))
+
+
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_video_that_drips_is_an_error(camera, clock, tmp_path, opens):
+    data = write_video(tmp_path / "film.mkv", "libx264", 20).read_bytes()
+    here = len(data) // 2 if opens else 600
+    camera.paths["/film"] = drip(HEAD % b"video/x-matroska" + LONG + data[:here], data[here:])
+
+    def read_all() -> None:
+        with closing(open_source(camera.url("/film"))) as source:
+            source.open()
+            while source.read() is not None:
+                pass
+
+    with pytest.raises(SourceError, match="no whole picture in 90 s"):
+        read_all()
+
+
+def test_a_slow_camera_goes_on(camera, clock):
+    """60 MB over 4 Mbit/s take two minutes."""
+    picture = jpeg.encode(scene(120, 160, 5))
+    camera.paths["/large"] = answer("image/jpeg", picture + bytes(60_000_000 - len(picture)))
+    clock.step = 1 / 16  # a read of 64 KiB takes two of them
+    assert shown(camera.url("/large")) == [5]
+    assert clock.now > 90
 
 
 @pytest.mark.parametrize("login", ["", LOGIN])

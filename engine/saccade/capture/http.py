@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import httpx
 
 from saccade.address import without_credentials
 from saccade.capture import formats, still
 from saccade.capture.handover import Handover
-from saccade.capture.http_client import CameraClient
+from saccade.capture.http_client import WHOLE, CameraClient
 from saccade.capture.pipe import SplitSource, kind_of
 from saccade.capture.source import Picture, SourceOptions
 from saccade.capture.video import OPEN_SECONDS, StreamSource
 from saccade.errors import JpegError, SourceError
 
+if TYPE_CHECKING:
+    import av
+    from av.video.stream import VideoStream
+
 _MJPEG = ("video/x-motion-jpeg", "video/x-mjpeg", "video/mjpeg", "video/x-jpeg")
 _PLAYLISTS = ("application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl",
               "application/dash+xml")  # fmt: skip
 _MOST_PICTURE_BYTES = 1 << 28
+_SLOWEST = 1 << 16
+"""Bytes a second at which a picture goes on coming though its time is over."""
 _KNOWN_BYTES = 16
 
 
@@ -61,7 +67,10 @@ class HttpSource(SplitSource):
         if self._snapshots is not None:
             return next(self._snapshots, None)
         body = self._body
-        return None if body is None else self._next_picture(body.readinto, newest=not self.every_frame)
+        if body is None:
+            return None
+        body.begin()
+        return self._next_picture(body.readinto, newest=not self.every_frame)
 
     def close(self) -> None:
         """Close the connection."""
@@ -84,7 +93,7 @@ class HttpSource(SplitSource):
         client = self._client = CameraClient(self._url, self._options, patience=OPEN_SECONDS, stop=self._stop)
         response = client.get(stall=self.stall)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = self._body = Body(response, self)
+        body = self._body = Body(response, client, self)
         head = b"--" if kind.startswith("multipart/") or kind in _MJPEG else body.head()
         if head.startswith(b"--"):
             self.live = True
@@ -131,7 +140,7 @@ class HttpSource(SplitSource):
             due = max(due + 1 / self._options.rate, time.monotonic())
             if self._stop.wait(due - time.monotonic()):
                 return
-            body = Body(client.get(stall=self.stall), self)
+            body = Body(client.get(stall=self.stall), client, self)
 
     def _snapshot(self, data: bytes) -> Picture:
         picture = Picture(time=time.time(), captured=time.monotonic(), size=len(data))
@@ -146,20 +155,29 @@ class HttpSource(SplitSource):
 class Body:
     """The body of an answer: bytes as they come. finite : the server said how long it is."""
 
-    def __init__(self, response: httpx.Response, source: HttpSource) -> None:
+    def __init__(self, response: httpx.Response, client: CameraClient, source: HttpSource) -> None:
         self._response = response
+        self._client = client
         self._source = source
         self._chunks = response.iter_raw()
         self._waiting = b""
         self.length = int(response.headers.get("content-length") or 0)
         self.finite = self.length > 0
         self.seekable = self.finite and response.headers.get("accept-ranges", "").lower() == "bytes"
+        self.begin()
 
     def head(self) -> bytes:
         """The first bytes, enough to know what they are; they stay."""
         while len(self._waiting) < _KNOWN_BYTES and (chunk := self._next()):
             self._waiting += chunk
         return self._waiting[: formats.HEAD_BYTES]
+
+    def begin(self) -> None:
+        """What comes now is to be a picture within `WHOLE` times the patience with a silent camera."""
+        seconds = WHOLE * self._source.stall
+        self._client.limit(
+            seconds, f"no whole picture in {seconds:g} s, and less than {_SLOWEST} bytes a second", _SLOWEST
+        )
 
     def readinto(self, memory: memoryview) -> int:
         """Read what is there; 0 at the end, -1 when interrupted."""
@@ -178,7 +196,8 @@ class Body:
         return data[:count]
 
     def rest(self, most: int) -> bytes:
-        """All of it. Raises `SourceError` for more than `most` bytes."""
+        """All of it, one picture. Raises `SourceError` for more than `most` bytes."""
+        self.begin()
         parts, total = [], 0
         while data := self.read(most):
             parts.append(data)
@@ -219,6 +238,10 @@ class _File:
         self._position += len(data)
         return data
 
+    def begin(self) -> None:
+        """A picture begins."""
+        self._body.begin()
+
     def tell(self) -> int:
         """Where it stands."""
         return self._position
@@ -245,7 +268,7 @@ class _SeekableFile(_File):
             response = self._client.get(stall=self._source.stall, headers={"Range": f"bytes={position}-"})
             if response.status_code != 206:
                 raise SourceError(f"{self._source.name}: answers no range of bytes, although it says that it does")
-            self._body = Body(response, self._source)
+            self._body = Body(response, self._client, self._source)
         self._position = position
         return position
 
@@ -260,3 +283,9 @@ class _FileSource(StreamSource):
 
     def _input(self) -> IO[bytes]:
         return cast("IO[bytes]", self._file)
+
+    def _demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+        self._file.begin()
+        for packet in super()._demux(stream):
+            yield packet
+            self._file.begin()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import socket
 import ssl
 import threading
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import parse_http_list
@@ -24,6 +26,8 @@ from saccade.capture.source import SourceOptions
 from saccade.errors import SourceError
 
 MOST_REDIRECTS = 10
+WHOLE = 3
+"""A whole answer's head, or a whole picture, has so many times what one wait for the network has."""
 _ALGORITHMS = frozenset(
     f"{name}{session}" for name in ("MD5", "SHA", "SHA-256", "SHA-512") for session in ("", "-SESS")
 )  # what httpx answers
@@ -107,7 +111,7 @@ class CameraClient:
     ----------
     address : may hold user name and password, percent-encoded.
     options : `insecure` and `ca` say whose certificates are good.
-    patience : s until a connection stands, and until the server answers.
+    patience : s until a connection stands, and until the server says a word; `WHOLE` times that until it has answered.
     stop : set when `interrupt()` was called before there was anything to interrupt.
 
     Raises
@@ -131,6 +135,7 @@ class CameraClient:
             None if parts.username is None else CameraAuth(unquote(parts.username), unquote(parts.password or ""))
         )
         self._trust = Trust(options)
+        self._begin_answer()
         self._client = self._new_client()
 
     def get(self, *, stall: float, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -151,6 +156,14 @@ class CameraClient:
             response.close()
             raise SourceError(f"{self.name}: {self._refusal(response)}")
         return response
+
+    def limit(self, seconds: float, what: str, slowest: float = math.inf) -> None:
+        """What is read from now on has to come within so many seconds, however often the server says a word.
+
+        what : said in the `SourceError` that a read raises where it did not. slowest : bytes a second; who brings so
+        many has more time, up to `seconds` from each moment on.
+        """
+        self._limit = _Limit(seconds, f"{self.name}: {what}", slowest)
 
     def interrupt(self) -> None:
         """End whatever waits for the server."""
@@ -174,6 +187,7 @@ class CameraClient:
     def _follow(self, headers: dict[str, str]) -> httpx.Response:
         """GET and follow redirects; credentials go to the first scheme, host and port only, as curl has it."""
         url = self._url
+        self._begin_answer()
         for _ in range(MOST_REDIRECTS + 1):
             patience = self._patience
             self._reading = {"connect": patience, "read": patience, "write": patience, "pool": patience}
@@ -191,10 +205,15 @@ class CameraClient:
                 raise ValueError(f"redirected to {without_credentials(url)}: {problem}")
         raise ValueError(f"redirected more than {MOST_REDIRECTS} times; the addresses point at each other")
 
+    def _begin_answer(self) -> None:
+        seconds = WHOLE * self._patience
+        self.limit(seconds, f"no whole answer in {seconds:g} s")
+
     def _trace(self, event: str, info: dict[str, Any]) -> None:
         """What httpcore tells of its doings: a connection stands, or is encrypted."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             stream = info["return_value"]
+            stream.read = self._within_limit(stream.read)
             self._socket = stream.get_extra_info("socket")
             if self._stop.is_set():
                 self.interrupt()
@@ -202,6 +221,25 @@ class CameraClient:
             if encrypted is not None and not self._trust.holds(encrypted):
                 stream.close()
                 raise _NotPinnedError
+
+    def _within_limit(self, read: Callable[[int, float | None], bytes]) -> Callable[[int, float | None], bytes]:
+        """A connection's `read`, each of which httpx limits by itself, so that a server that drips has no end."""
+
+        def read_within(max_bytes: int, timeout: float | None = None) -> bytes:
+            left = self._limit.left()
+            if timeout is not None and timeout < left:
+                data = read(max_bytes, timeout)
+            else:
+                try:
+                    data = read(max_bytes, left)
+                except Exception as error:
+                    if isinstance(error.__cause__, TimeoutError):
+                        raise self._limit.exceeded() from None
+                    raise
+            self._limit.brought(len(data))
+            return data
+
+        return read_within
 
     def _refusal(self, response: httpx.Response) -> str:
         reason = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
@@ -233,6 +271,31 @@ class CameraClient:
                 return f"{cause.strerror}{self._advice()}"
             cause = cause.__cause__ or cause.__context__
         return f"{error}{self._advice()}"
+
+
+class _Limit:
+    """A moment by which all is to be read; see `CameraClient.limit`."""
+
+    def __init__(self, seconds: float, reason: str, slowest: float) -> None:
+        self._seconds = seconds
+        self._reason = reason
+        self._slowest = slowest
+        self._until = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds that are left; raises `SourceError` where there are none."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise self.exceeded()
+        return left
+
+    def exceeded(self) -> SourceError:
+        """What there is to say when none are."""
+        return SourceError(self._reason)
+
+    def brought(self, size: int) -> None:
+        """So many bytes have come."""
+        self._until = min(self._until + size / self._slowest, time.monotonic() + self._seconds)
 
 
 class _NotPinnedError(Exception):
