@@ -7,7 +7,7 @@
     |-- FrameReleasedError   a frame was used after its lease had ended
     |-- ModelError           an artifact cannot be read or does not run
     |   `-- UnsupportedError the artifact is sound, but asks for something saccade has not got
-    |-- DeviceError          the inference device is missing or failed
+    |-- DeviceError          the inference device is missing or failed, or a model elsewhere does not answer
     |-- DownloadError        a file could not be fetched, or is not what was promised
     `-- OutputError          a result cannot be written or served
 
@@ -45,7 +45,7 @@ class UnsupportedError(ModelError):
 
 
 class DeviceError(SaccadeError):
-    """The inference device is missing or failed."""
+    """The inference device is missing or failed, or a model elsewhere does not answer."""
 
 
 class DownloadError(SaccadeError):

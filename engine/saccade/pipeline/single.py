@@ -6,7 +6,8 @@ what takes long, they sleep until slots are free. With n requests in flight at m
 that need a frame for longer retain it.
 
 Order is the source's order. Back-pressure comes from the capture's policy: live sources drop what comes too late,
-files wait.
+files wait. So it is where the network does not answer for a while, as one whose server is started anew: pictures of a
+live source count as failed, and the run goes on; where each picture counts, it ends with the error.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, DeviceError, SaccadeError
 from saccade.frame import Frame
 from saccade.pipeline.app import App, Branch, Output
 from saccade.pipeline.balance import Balance
 from saccade.pipeline.figures import PipelineStatistics
 from saccade.pipeline.gate import Gate
 from saccade.pipeline.lane import Flight, Lane
+from saccade.pipeline.outage import Outage
 from saccade.process import usable_cores
 from saccade.results import Result
 
@@ -57,7 +60,7 @@ class Pipeline:
     its costs ask for, and says how many requests that takes; None: all stays as it was opened.
 
     Raises ConfigError for another number of requests; while it runs SourceError where the source fails for good, and
-    what the app raises.
+    what the app raises, but DeviceError of a live source, of which the newest picture counts: that is waited out.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Pipeline:
         self._requests = requests
         self.balance = balance
         self._in_flight: deque[Flight] = deque()
+        self._outage = Outage(capture.source.name)
         self._stopping = False
         self._seconds: float | None = None
         self._started = 0.0
@@ -155,7 +159,8 @@ class Pipeline:
 
     def statistics(self) -> PipelineStatistics:
         """Figures so far; may be called from any thread."""
-        return self._lane.statistics()
+        figures = self._lane.statistics()
+        return replace(figures, reason=figures.reason or self._outage.reason)
 
     def _is_over(self) -> bool:
         return self._stopping or (
@@ -163,13 +168,28 @@ class Pipeline:
         )
 
     def _finish(self) -> Iterator[tuple[Frame, Result]]:
-        """Wait for the oldest frame's requests, hand its result to the outputs and yield it."""
+        """Wait for the oldest frame's requests, hand its result to the outputs and yield it, if there is one."""
         flight = self._in_flight.popleft()
         try:
-            (result,) = self._lane.finish(flight)
-            yield flight.frame, result
+            result = self._answer(flight)
+            if result is not None:
+                yield flight.frame, result
         finally:
             self._lane.give_back(flight)
+
+    def _answer(self, flight: Flight) -> Result | None:
+        """The frame's result, which the outputs have had; None where the network fails, and that is waited out."""
+        try:
+            (result,) = self._lane.finish(flight)
+        except DeviceError as error:
+            if self.capture.policy == "every" or not self.capture.source.live:
+                raise
+            self._outage.note_failure(str(error))
+            with suppress(DeviceError):  # of other regions of the frame
+                self._lane.give_back(flight)
+            return None
+        self._outage.note_success()
+        return result
 
     def _drain(self) -> Iterator[tuple[Frame, Result]]:
         while self._in_flight:
@@ -182,9 +202,10 @@ class Pipeline:
             self._lane.deepen(self._requests)
 
     def _abandon(self) -> None:
-        """Let requests in flight end, and give their frames back."""
+        """Let requests in flight end, and give their frames back; nobody waits for what becomes of them."""
         while self._in_flight:
-            self._lane.give_back(self._in_flight.popleft())
+            with suppress(SaccadeError):
+                self._lane.give_back(self._in_flight.popleft())
 
 
 def stream(
@@ -204,7 +225,8 @@ def stream(
     track : number objects over time (`result.detections.tracks`, `result.life`).
     options : as for `saccade.open`, of which a predictor has had its own.
 
-    Raises what `saccade.open` and `open_source` raise, at once and not with the first frame.
+    Raises what `saccade.open` and `open_source` raise, at once and not with the first frame. A model elsewhere that
+    does not answer for a while ends no live source; its pictures meanwhile are left out.
     """
     from saccade.capture import Capture, open_source
     from saccade.capture.source import Source
