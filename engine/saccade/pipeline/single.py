@@ -6,7 +6,7 @@ what takes long, they sleep until slots are free. With n requests in flight at m
 that need a frame for longer retain it.
 
 Order is the source's order. Back-pressure comes from the capture's policy: live sources drop what comes too late,
-files wait. So it is where the network does not answer for a while, as one whose server is started anew: pictures of a
+files wait. So it is where a network elsewhere does not answer for a while, as its server is started anew: pictures of a
 live source count as failed, and the run goes on; where each picture counts, it ends with the error.
 """
 
@@ -60,7 +60,7 @@ class Pipeline:
     its costs ask for, and says how many requests that takes; None: all stays as it was opened.
 
     Raises ConfigError for another number of requests; while it runs SourceError where the source fails for good, and
-    what the app raises, but DeviceError of a live source, of which the newest picture counts: that is waited out.
+    what the app raises, but DeviceError of a network elsewhere and a live source: that is waited out.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Pipeline:
         try:
             (result,) = self._lane.finish(flight)
         except DeviceError as error:
-            if self.capture.policy == "every" or not self.capture.source.live:
+            if not self._waits:
                 raise
             self._outage.note_failure(str(error))
             with suppress(DeviceError):  # of other regions of the frame
@@ -190,6 +190,11 @@ class Pipeline:
             return None
         self._outage.note_success()
         return result
+
+    @property
+    def _waits(self) -> bool:
+        """Whether pictures may fail for a while: a device here that fails is not waited for, as it does not come back."""
+        return self._lane.is_remote and self.capture.source.live and self.capture.policy != "every"
 
     def _drain(self) -> Iterator[tuple[Frame, Result]]:
         while self._in_flight:
