@@ -6,18 +6,19 @@ import os
 import threading
 import time
 import tracemalloc
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-from parts import Endless, Keep, Means
+from parts import Endless, Keep, Live, Means
 
 from conditions import PATIENCE, meanwhile, wait_for
 from lengths import length
 from saccade import Capture, Model, Pipeline, open_source, stream
-from saccade.errors import ConfigError, SourceError
+from saccade.errors import ConfigError, DeviceError, SourceError
 from saccade.frame import Frame
 from saccade.networks.network import Outputs
 from saccade.networks.spec import InputSpec
@@ -282,6 +283,15 @@ def test_an_error_in_the_app_ends_the_run_and_gives_everything_back(model: Model
     assert keep.closed
     assert capture.ended
     assert not [t for t in threading.enumerate() if t.name == "saccade-capture" and t.is_alive()]
+
+
+def test_a_device_here_that_fails_ends_a_live_run_too(model: Model) -> None:
+    class Lost(Means):
+        def interpret(self, frame: Frame, result: Result) -> Result:
+            raise DeviceError("the GPU was reset")
+
+    with pytest.raises(DeviceError, match="was reset"):
+        Pipeline(Capture(Live("camera", cycle([jpeg(picture(3)), 0.02]))), Lost(model)).run()
 
 
 def test_frame_size_may_change_in_mid_stream(model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

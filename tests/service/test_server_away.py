@@ -104,7 +104,7 @@ def url() -> Iterator[str]:
 @pytest.mark.parametrize("realtime", [None, True])
 def test_a_file_ends_with_the_error_and_all_is_closed(film: str, url: str, realtime: bool | None) -> None:
     session = opened(film, url, "detect", realtime=realtime, requests=3)
-    with pytest.raises(DeviceError, match="does not answer .status 502: because"):
+    with pytest.raises(DeviceError, match=r"does not answer .status 502: because"):
         session.run()
     assert session.pipeline.capture.ledger.sealed
 

@@ -193,7 +193,7 @@ class Pipeline:
 
     @property
     def _waits(self) -> bool:
-        """Whether pictures may fail for a while: a device here that fails is not waited for, as it does not come back."""
+        """Whether pictures may fail for a while; a device here that fails is not waited for, as it does not return."""
         return self._lane.is_remote and self.capture.source.live and self.capture.policy != "every"
 
     def _drain(self) -> Iterator[tuple[Frame, Result]]:
