@@ -151,7 +151,7 @@ def test_cameras_whose_events_nobody_reads_wait_for_that_and_a_run_may_be_ended_
         cameras = fleet.summary()["cameras"]
         for name in ("a", "b"):
             assert (cameras[name]["state"], cameras[name]["restarts"]) == ("held", 0)
-            assert cameras[name]["reason"].startswith(f"CameraEvents ({pipe}) has not taken a result for 0.2 s")
+            assert cameras[name]["reason"].startswith(f"events ({pipe}) has not taken a result for 0.2 s")
         if is_read:
             lines = [json.loads(end.readline()) for _ in range(2 * count)]
             for name in ("a", "b"):

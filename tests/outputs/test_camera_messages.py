@@ -183,7 +183,7 @@ def test_the_broker_tells_of_a_killed_process_and_a_removed_camera_leaves_nothin
 
 def test_a_camera_that_gave_a_result_was_up_however_short_the_run() -> None:
     class Said:
-        keeps_state = True
+        name, keeps_state = "said", True
 
         def __init__(self) -> None:
             self.states: list[str] = []

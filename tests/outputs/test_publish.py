@@ -33,14 +33,13 @@ RESULT = Result(
 class Recorder(QueuedPublisher):
     """Delivers into a list, and fails as long as it is told to."""
 
+    name = "recorder"
+
     def __init__(self, **options: Any) -> None:
         super().__init__("t/x", **options)
         self.sent: list[tuple[float, bytes]] = []
         self.failing = False
         self._start()
-
-    def __str__(self) -> str:
-        return "recorder"
 
     def _deliver(self, message: OutgoingMessage) -> None:
         if self.failing:

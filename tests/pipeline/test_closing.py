@@ -20,7 +20,7 @@ from videos import jpeg, picture
 class NeverCloses(Keep):
     """Closes when `let_go` is set."""
 
-    name = "/mnt/away"
+    name = "crops (/mnt/away)"
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def hangs(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if "closed in time" in record.message]
 
 
-NAMED = "NeverCloses (/mnt/away) has not been closed in time; it is left to itself"
+NAMED = "crops (/mnt/away) has not been closed in time; it is left to itself"
 
 
 def test_an_output_that_does_not_close_is_named_once_and_the_others_are_closed(

@@ -238,6 +238,27 @@ def test_cameras_wait_for_a_slow_reader_and_the_others_do_not(
     assert figures.cameras["good"].state == "up"
 
 
+def test_an_app_that_takes_long_is_named(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saccade.pipeline.post.OUTPUT_PATIENCE", 0.1)
+    done = threading.Event()
+
+    class Slow(Means):
+        name = "slow"
+
+        def interpret(self, frame: Frame, result: Result) -> Result:
+            assert done.wait(PATIENCE)
+            return super().interpret(frame, result)
+
+    branches = [Branch(Means(model), [Keep()]), Branch(Slow(model), [Keep()])]
+    two = Camera(name="a", open=lambda: Capture(Live("a", steady()), lazy=True), branches=branches)
+    with running(Engine([two])) as engine:
+        try:
+            wait_for(lambda: engine.state("a") == "held")
+            wait_for(lambda: "app slow has not taken a result" in engine.statistics().cameras["a"].reason)
+        finally:
+            done.set()
+
+
 def test_what_came_while_a_camera_was_held_is_served_without_another_picture(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ _CLIENT = re.compile(r"(?<=[?&]client_id=)[^&#]+")
 
 
 class CameraEvents:
-    """Events of one camera in a file, or on standard output, that others write to as well."""
+    """Events of one camera in a file, or on standard output, that others write to as well. name : the writer's."""
 
     leases = 0
 

@@ -164,6 +164,7 @@ class CropWriter:
         wait: bool = False,
     ) -> None:
         self._keep = self._give(target) if callable(target) else self._write(PictureFolder(target))
+        self.name = "crops" if callable(target) else f"crops ({target})"
         self._interval = interval
         self._margin = margin
         self._period = 1 / rate
@@ -183,7 +184,7 @@ class CropWriter:
         # of both
         self._names = _Names()
         self._sampled = self._written = self._lost = 0
-        self._worker: FrameWorker[_Job] = FrameWorker("saccade-crops", self._work, wait=wait)
+        self._worker: FrameWorker[_Job] = FrameWorker("saccade-crops", self._work, output=self.name, wait=wait)
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Follow the frame's faces, and hand over those that are due to be sampled."""

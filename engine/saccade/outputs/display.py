@@ -108,6 +108,7 @@ class Display:
     """
 
     leases = 1
+    name = "the page"
 
     def __init__(
         self,

@@ -75,19 +75,23 @@ class EventWriter:
     target : path of a file (begun anew unless `append`), or `-` for standard output.
     camera : stands in each line, where it has a name.
 
+    name : what it is, for people, as "events (PATH)".
+
     Raises
     ------
     OutputError : the file cannot be opened; from `accept`, once, when the reader of a pipe has gone.
     """
 
     leases = 0
+    _kind = "events"
 
     def __init__(self, target: str | Path, *, append: bool = False, camera: str = "") -> None:
         self._camera = {"camera": camera} if camera else {}
         self._written = self._lost = 0
         self._failing = self._gone = self._closed = False
         self._lock = threading.Lock()
-        self.name = "standard output" if str(target) == "-" else str(target)
+        self._place = "standard output" if str(target) == "-" else str(target)
+        self.name = f"{self._kind} ({self._place})"
         if str(target) == "-" and not is_writable(STDOUT):
             raise OutputError("events cannot be written: standard output is closed; give a file (--events)")
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
@@ -98,7 +102,7 @@ class EventWriter:
             self._file = os.dup(STDOUT) if str(target) == "-" else os.open(target, flags, 0o666)
         except OSError as error:
             raise OutputError(
-                f"events cannot be written to {self.name}: {error.strerror}; give a file in a folder that is there "
+                f"events cannot be written to {self._place}: {error.strerror}; give a file in a folder that is there "
                 "and can be written to (--events)"
             ) from error
         self._regular = stat.S_ISREG(os.fstat(self._file).st_mode)
@@ -117,20 +121,20 @@ class EventWriter:
         except BrokenPipeError:
             self._gone = True
             self._lost += 1
-            raise OutputError(f"the reader of the events on {self.name} has gone; no more are written") from None
+            raise OutputError(f"the reader of the events on {self._place} has gone; no more are written") from None
         except OSError as error:
             self._lost += 1
             if not self._failing:
                 log.error(
                     "events cannot be written to %s: %s; lines are lost until that is mended",
-                    self.name,
+                    self._place,
                     error.strerror,
                 )
             self._failing = True
         else:
             self._written += 1
             if self._failing:
-                log.warning("events are written to %s again; %d lines were lost", self.name, self._lost)
+                log.warning("events are written to %s again; %d lines were lost", self._place, self._lost)
             self._failing = False
 
     def statistics(self) -> EventStatistics:

@@ -234,6 +234,7 @@ class Outputs:
         if config.fifo:
             from saccade.outputs.fifo import Fifo
 
+            self.display.name = f"the page and fifo ({config.fifo})" if config.view else f"fifo ({config.fifo})"
             self._ends.append(Fifo(self.display, config.fifo).start().close)
 
     def _open_messages(self, publisher: Publisher, suffix: str, objects: bool, model: str) -> None:
@@ -263,7 +264,7 @@ class Outputs:
         if every:
             self.by_name[f"picture{suffix}"] = PictureWriter(
                 lambda name, jpeg: publisher.publish(jpeg, topic, retain=True), every=every, width=PICTURE_WIDTH,
-                height=PICTURE_HEIGHT, quality=80,
+                height=PICTURE_HEIGHT, quality=80, name=f"pictures by {publisher.name}",
             )  # fmt: skip
         return bool(every)
 

@@ -35,6 +35,7 @@ class PictureWriter:
     every : least stream time between pictures, s; 0 for each frame.
     width, height : bounds of the pictures, px; they are never enlarged.
     wait : every frame matters (a source read frame by frame): wait for the thread rather than skip.
+    name : what it is, for people; by default "pictures (PATH)".
     """
 
     leases = 1
@@ -48,7 +49,9 @@ class PictureWriter:
         height: int = 1080,
         quality: int = 90,
         wait: bool = False,
+        name: str = "",
     ) -> None:
+        self.name = name or ("pictures" if callable(target) else f"pictures ({target})")
         self._folder = None if callable(target) else PictureFolder(target)
         self._put = target if callable(target) else None
         self._taken = self._refused = 0
@@ -58,7 +61,7 @@ class PictureWriter:
         self._quality = quality
         self._last = -math.inf
         self._skipped = 0
-        self._worker: FrameWorker[Result] = FrameWorker("saccade-pictures", self._work, wait=wait)
+        self._worker: FrameWorker[Result] = FrameWorker("saccade-pictures", self._work, output=self.name, wait=wait)
 
     def accept(self, frame: Frame, result: Result) -> None:
         """Hand the frame over if its time has come."""

@@ -37,6 +37,7 @@ class CropsToSpool:
 
     def __init__(self, spool: Spool, *, prefix: str, interval: float, margin: float, wait: bool = False) -> None:
         self._spool, self._prefix = spool, prefix
+        self.name = f"crops to the spool ({spool.folder})"
         self._crops = CropWriter(self._put, interval=interval, margin=margin, least_side=LEAST_SIDE, wait=wait)
 
     def accept(self, frame: Frame, result: Result) -> None:

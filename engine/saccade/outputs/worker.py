@@ -20,18 +20,22 @@ class FrameWorker(Generic[Job]):
 
     Parameters
     ----------
+    thread : its name. output : whose work it is, for people.
     work : called with each job and its frame, which is released afterwards; what it raises is counted and told once.
     wait : when a frame is still worked on, `offer` waits for that one's end (for sources of which every frame
         matters) instead of declining the new one (for live sources).
     """
 
-    def __init__(self, name: str, work: Callable[[Frame | None, Job], None], *, wait: bool = False) -> None:
+    def __init__(
+        self, thread: str, work: Callable[[Frame | None, Job], None], *, output: str, wait: bool = False
+    ) -> None:
         self._work = work
+        self._output = output
         self._wait = wait
         self._jobs: deque[tuple[Frame | None, Job]] = deque()
         self._holds_frame = self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
         self.failed = 0
 
     def offer(self, frame: Frame, job: Job) -> bool:
@@ -78,7 +82,7 @@ class FrameWorker(Generic[Job]):
                 self.failed += 1
                 if self.failed == 1:
                     where = "" if frame is None else f" on frame {frame.sequence}"
-                    log.warning("%s%s: %s; such frames are left out", self._thread.name, where, error)
+                    log.warning("%s%s: %s; such frames are left out", self._output, where, error)
             finally:
                 if frame is not None:
                     frame.release()

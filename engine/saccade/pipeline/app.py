@@ -45,6 +45,7 @@ class App:
 class Output(Protocol):
     """Takes results, in order, on the pipeline's thread.
 
+    One with a `name`, as "events (events.jsonl)", is called so where the run tells of it, others by their class.
     leases : frames that it retains past `accept` at most; the capture gets as many slots more. An output that keeps
     more than that is left out, since the capture would starve. One with a method `conclude(life)` is
     also told, after the last result, how the objects ended that were there to the last (`LifeEvent`s).

@@ -53,7 +53,7 @@ class Delivery:
                 if output not in self.outputs:
                     continue  # it was closed meanwhile
                 self.outputs.remove(output)
-                log.error("%s failed and is left out from now on: %s", type(output).__name__, error)
+                log.error("%s failed and is left out from now on: %s", name_of(output), error)
                 _close(output)
                 self._lost(sum(not held.released for held in self._retained.pop(id(output), ())))
             finally:
@@ -67,7 +67,7 @@ class Delivery:
                 if conclude is not None:
                     conclude(life)
             except Exception as error:
-                log.error("%s failed at the end of the run: %s", type(output).__name__, error)
+                log.error("%s failed at the end of the run: %s", name_of(output), error)
 
     def close(self, seconds: float | None = None) -> None:
         """Have the outputs write what they hold, and close them; from any thread, once is enough.
@@ -122,9 +122,9 @@ class Delivery:
 
 
 def name_of(output: Output) -> str:
-    """What an output is, for people, and where it writes."""
-    place = getattr(output, "name", "")
-    return f"{type(output).__name__} ({place})" if place else type(output).__name__
+    """What an output is, for people, and where it writes, as it says itself; its class where it does not."""
+    name = getattr(output, "name", "")
+    return name if isinstance(name, str) and name else type(output).__name__
 
 
 def _close(output: Output) -> None:
@@ -134,4 +134,4 @@ def _close(output: Output) -> None:
         if close is not None:
             close()
     except Exception:
-        log.exception("%s could not be closed cleanly", type(output).__name__)
+        log.exception("%s could not be closed cleanly", name_of(output))

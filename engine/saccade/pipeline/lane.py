@@ -144,6 +144,7 @@ class Lane:
     def __init__(self, capture: Capture, branches: Sequence[Branch], *, depth: int, gate: Gate | None = None) -> None:
         self.apps = [branch.app for branch in branches]
         self.deliveries = [Delivery(branch.outputs, self._replace_slots) for branch in branches]
+        self._interpreting = self.apps[0]
         self._trackers = [Tracker() if branch.track else None for branch in branches]
         self._depth = depth
         self._stages = {name: Stopwatch() for name in STAGES}
@@ -285,6 +286,7 @@ class Lane:
                     if flight.is_late():
                         return ()
                     found = _followed(tracker, found, flight.rested)
+            self._interpreting = app
             results.append(app.interpret(frame, found))
         self._stages["postprocess"].add(perf_counter() - ended)
         self.last = monotonic()
@@ -343,9 +345,9 @@ class Lane:
 
     @property
     def taker(self) -> str:
-        """Who has a result at present: an output, or else an app."""
+        """Who has a result at present, for people: an output, or else an app."""
         busy = [output for delivery in self.deliveries if (output := delivery.busy) is not None]
-        return name_of(busy[0]) if busy else "its app"
+        return name_of(busy[0]) if busy else f"app {self._interpreting.name}"
 
     def account(self) -> PictureCounts:
         """What became of the camera's pictures."""

@@ -64,7 +64,7 @@ class CameraMessages:
         crop: Callable[[int], str | None] = lambda track: "",
     ) -> None:
         self._publisher, self._topics, self._body = publisher, topics, body
-        self.name = getattr(publisher, "name", "")
+        self.name = publisher.name
         self._results = results or topics.results
         self._every = every
         self._due = 0.0

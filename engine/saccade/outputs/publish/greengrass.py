@@ -23,6 +23,8 @@ class GreengrassPublisher(QueuedPublisher):
     topic : where results go. timeout : seconds to wait for one answer. options : see `QueuedPublisher`.
     """
 
+    name = "greengrass"
+
     def __init__(self, topic: str, *, timeout: float = 10.0, **options: Any) -> None:
         missing = [name for name in (_SOCKET, "SVCUID") if not os.environ.get(name)]
         if missing:
@@ -40,9 +42,6 @@ class GreengrassPublisher(QueuedPublisher):
         self._timeout = timeout
         self._client: Any = None
         self._start()
-
-    def __str__(self) -> str:
-        return "greengrass"
 
     def _deliver(self, message: OutgoingMessage) -> None:
         from awsiot.greengrasscoreipc.model import QOS, PublishToIoTCoreRequest

@@ -30,6 +30,7 @@ class JsonLines(EventWriter):
 
     any_topic = True
     keeps_state = False
+    _kind = "publish"
 
     def __init__(self, target: str, *, topic: str = "", append: bool = False) -> None:
         super().__init__(target, append=append)

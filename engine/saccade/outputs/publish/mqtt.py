@@ -111,6 +111,7 @@ class MqttPublisher(QueuedPublisher):
         **options: Any,
     ) -> None:
         self.host, self.port = host, port or (8883 if tls else 1883)
+        self.name = f"mqtt ({self.host}:{self.port})"
         aws = ".amazonaws." in host
         super().__init__(topic, aws=aws, **({} if aws else {"payload_limit": OWN_PAYLOAD_LIMIT}) | options)
         self.keeps_state = not aws
@@ -139,9 +140,6 @@ class MqttPublisher(QueuedPublisher):
         client.connect_async(self.host, self.port, keepalive=keepalive)
         client.loop_start()
         self._start()
-
-    def __str__(self) -> str:
-        return f"mqtt {self.host}:{self.port}"
 
     def _deliver(self, message: OutgoingMessage) -> None:
         with self._change:

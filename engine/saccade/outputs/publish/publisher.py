@@ -15,11 +15,13 @@ PAYLOAD_LIMIT = 128 * 1024
 class Publisher(Protocol):
     """What every publisher offers.
 
+    name : what it is, for people, and where it sends, as "mqtt (HOST:PORT)".
     any_topic : no topic is reserved. keeps_state : a broker of one's own, which keeps retained messages for whoever
     comes later and lets its clients publish to any topic.
     """
 
     leases: int
+    name: str
     any_topic: bool
     keeps_state: bool
 

@@ -37,11 +37,13 @@ class QueuedPublisher:
     topic : where results go. queue : most messages that wait. rate : most messages a second (AWS IoT Core: 100).
     payload_limit : most bytes of one message. aws : check topics against AWS IoT Core's limits.
 
-    A subclass sends one message in `_deliver`, which may block but must look at `_stop`, and raises OSError or
-    OutputError when it did not go out; the message then stays first and is tried again after a pause.
+    A subclass has a `name` for people, and sends one message in `_deliver`, which may block but must look at `_stop`,
+    and raises OSError or OutputError when it did not go out; the message then stays first and is tried again after a
+    pause.
     """
 
     leases = 0
+    name: str
     any_topic = False
     keeps_state = False
 
@@ -128,7 +130,7 @@ class QueuedPublisher:
             left = len(self._queue) + self._unconfirmed()
         if left:
             log.warning(
-                "%s: closed with %d messages unsent%s", self, left, f" ({self._problem})" if self._problem else ""
+                "%s: closed with %d messages unsent%s", self.name, left, f" ({self._problem})" if self._problem else ""
             )
         if self._thread is not None:
             self._thread.join(timeout)
@@ -185,7 +187,7 @@ class QueuedPublisher:
             self._queue.popleft()
             self._dropped += 1
             if self._dropped == 1:
-                log.warning("%s: the queue of %d messages is full, the oldest are dropped", self, self._limit)
+                log.warning("%s: the queue of %d messages is full, the oldest are dropped", self.name, self._limit)
         self._queue.append(message)
         self._accepted += 1
         self._change.notify_all()
@@ -212,17 +214,17 @@ class QueuedPublisher:
             if first:
                 self._refusals.add(kind or message)
         if first:
-            log.error("%s: not published: %s", self, message)
+            log.error("%s: not published: %s", self.name, message)
         return False
 
     def _trouble(self, problem: str) -> None:
         if problem != self._problem:
-            log.warning("%s: %s (messages wait in the queue)", self, problem)
+            log.warning("%s: %s (messages wait in the queue)", self.name, problem)
             self._problem = problem
 
     def _well(self) -> None:
         if self._problem:
-            log.warning("%s: works again", self)
+            log.warning("%s: works again", self.name)
             self._problem = ""
 
     def _unconfirmed(self) -> int:
