@@ -26,6 +26,7 @@ from saccade.pipeline import App
 from saccade.predict import Predictor
 from saccade.predict.framing import make_plan
 from saccade.predict.parser import Settings
+from saccade.predict.predictor import Prediction
 from saccade.results import Detections, LifeEvent, Result
 from small_networks import mean_network
 from videos import jpeg, mjpeg_avi, numbered_avi, picture
@@ -88,6 +89,31 @@ def test_limits_and_iteration(model: Model, tmp_path: Path) -> None:
             break
     assert [frame.sequence for frame in seen] == list(range(5))
     wait_for(lambda: all(frame.released for frame in seen))
+
+
+def test_what_fails_when_nobody_waits_for_it_any_more_is_no_error(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, app = Keep(), Means(model)
+    capture = Capture(open_source(numbered_avi(tmp_path / "v.avi", 25)), slots=3)
+    start, release, failed = app.predictor.start, Prediction.release, []
+
+    def started(frame: Frame) -> Prediction:
+        wait_for(lambda: capture.queued)  # the second is in flight when the first has its result
+        return start(frame)
+
+    def released(prediction: Prediction) -> None:
+        is_abandoned = bool(prediction._started) and prediction._frame.sequence > 0
+        release(prediction)
+        if is_abandoned:
+            failed.append(prediction)
+            raise DeviceError("the server has gone")
+
+    monkeypatch.setattr(app.predictor, "start", started)
+    monkeypatch.setattr(Prediction, "release", released)
+    assert Pipeline(capture, app, [keep]).run(frames=1).frames == 1
+    assert len(failed) == 1
+    assert keep.closed
 
 
 def test_seconds_end_a_live_run(model: Model, tmp_path: Path) -> None:

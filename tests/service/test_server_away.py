@@ -104,7 +104,7 @@ def url() -> Iterator[str]:
 @pytest.mark.parametrize("realtime", [None, True])
 def test_a_file_ends_with_the_error_and_all_is_closed(film: str, url: str, realtime: bool | None) -> None:
     session = opened(film, url, "detect", realtime=realtime, requests=3)
-    with pytest.raises(DeviceError, match=r"does not answer .status 502: because"):
+    with pytest.raises(DeviceError, match=r"does not answer \(status 502: because"):
         session.run()
     assert session.pipeline.capture.ledger.sealed
 
@@ -125,8 +125,11 @@ def test_a_server_that_refuses_ends_a_live_run(
         session.run()
 
 
-def test_a_live_run_ends_when_its_seconds_are_over_though_its_server_is_away(url: str) -> None:
-    figures = opened("demo:", url, "detect", seconds=0.5).run()
+@pytest.mark.parametrize("regions", [(), ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 0.5, 1.0))])
+def test_a_live_run_ends_when_its_seconds_are_over_though_its_server_is_away(
+    url: str, regions: tuple[tuple[float, float, float, float], ...]
+) -> None:
+    figures = opened("demo:", url, "detect", seconds=0.5, regions=regions).run()
     assert figures.frames == 0
     assert figures.pictures["failed"] > 0
     assert "does not answer" in figures.reason
