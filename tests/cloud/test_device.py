@@ -26,11 +26,12 @@ from botocore.exceptions import ConnectTimeoutError
 from lengths import EXHAUSTIVE
 from saccade.apps import classify, faces, head_pose
 from saccade.cli import main
-from saccade.cli.device import with_cameras
+from saccade.cli.device import configurations, with_cameras
 from saccade.config import RunConfig
 from saccade.deploy import component, device, wheelhouse
 from saccade.deploy.account import Account
 from saccade.deploy.model_folder import together
+from saccade.deploy.named_files import named_files
 from saccade.errors import ConfigError
 from saccade.formats.load import identify, read_model
 from saccade.formats.parts import parts_of
@@ -489,6 +490,89 @@ def test_weights_that_lie_elsewhere_may_be_given(tmp_path: Path) -> None:
     sent = together(given)
     assert sent.files == {path.name: path for path in given}
     assert sent.first_network == "deploy.prototxt"
+
+
+FILES_OF_CAMERAS = """
+[defaults]
+app = "detect"
+model = "sagemaker://saccade-birds"
+[[camera]]
+name = "a"
+source = "films/birds.avi"
+labels = "names/birds.txt"
+[[camera]]
+name = "b"
+source = "stills"
+labels = "./plain.txt"
+[[camera]]
+name = "c"
+source = "https://10.0.0.7/"
+ca = "camera.pem"
+publish = ["mqtts://10.0.0.9?ca=/etc/ssl/broker.pem&cert=keys/c.crt&key=keys/c.key"]
+[[camera]]
+name = "d"
+source = "/dev/video0"
+[[camera.apps]]
+app = "detect"
+labels = "more/*.txt"
+"""
+NAMED = {"films/birds.avi", "names/birds.txt", "stills/1.jpg", "stills/2.jpg", "plain.txt", "camera.pem", "keys/c.crt",
+         "keys/c.key", "more/*.txt"}  # fmt: skip
+
+
+def test_files_that_cameras_name_lie_on_the_device_where_they_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = made(tmp_path / "here", {**dict.fromkeys(NAMED, b"1"), "cameras.toml": FILES_OF_CAMERAS.encode()})
+    monkeypatch.chdir(here)
+    configs = configurations(Path("cameras.toml"), "faces", {})
+    named = named_files("cameras.toml", configs, {"plain.txt": here / "camera.pem"})
+    assert named.sent.keys() == NAMED - {"plain.txt"}, "what is given goes anyway"
+    assert named.own == ("publish ca /etc/ssl/broker.pem of camera c",)
+    theirs = [("", RunConfig(model="/opt/birds.onnx", labels="/opt/birds.txt"))]
+    assert named_files("cameras.toml", theirs, {}).own == ("labels /opt/birds.txt",)
+    assert with_cameras("cameras.toml", "faces", {}).keys() == {"cameras.toml"}, "their networks are elsewhere"
+    monkeypatch.chdir(installed(named.sent | {"plain.txt": Path("plain.txt")}, tmp_path))
+    assert named_files("cameras.toml", configs, {}).sent.keys() == NAMED
+
+
+def test_all_files_that_cameras_name_and_that_are_missing_are_one_line_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cameras.toml").write_text(FILES_OF_CAMERAS)
+    monkeypatch.chdir(tmp_path)
+    deploy = ["device", "deploy", "door", "--cameras", "cameras.toml", "--wheel", "/nowhere.whl", "--set", "publish="]
+    assert main(deploy) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "labels names/birds.txt of camera a, source films/birds.avi of camera a, labels ./plain.txt of cam" in error
+    for missing in ("source stills of camera b", "ca camera.pem of camera c", "publish key keys/c.key of camera c"):
+        assert missing in error
+    assert "broker.pem" not in error
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("labels=names.txt", "device door: labels names.txt: no such file here"),
+        ("labels=/etc/names.txt", "device door: labels /etc/names.txt: no such file here"),
+        ("labels=../names.txt", "device door: labels ../names.txt: no such file here"),
+        ("source=film.avi", "device door: source film.avi: no such file here"),
+        ("publish=mqtts://h?ca=x.pem", "device door: publish ca x.pem: no such file here"),
+        ("config=one.toml", "--set config=one.toml does not go with it"),
+        ("top=some", "SACCADE_TOP: top: got 'some'; expected a whole number"),
+    ],
+)
+def test_a_setting_that_would_fail_on_the_device_fails_here(
+    setting: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names.txt").touch()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert main(["device", "deploy", "door", "--app", "classify", "--wheel", "/nowhere.whl", "--set", setting]) == 2
+    error = capsys.readouterr().err
+    assert fault in error
+    assert error.count("\n") == 1
 
 
 def test_a_bucket_of_somebody_else_gets_nothing(account: Account, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from saccade.storage.writable import check_file, check_folder
 from saccade.text import plain
 
 if TYPE_CHECKING:
+    from saccade.config import RunConfig
     from saccade.deploy.account import Account
 
 APPS = ("faces", "head-pose", "classify")
@@ -121,14 +122,16 @@ def _register(options: argparse.Namespace) -> int:
 def _deploy(options: argparse.Namespace) -> int:
     from saccade.deploy import component, device, wheelhouse
     from saccade.deploy.model_folder import together
+    from saccade.deploy.named_files import named_files
     from saccade.networks.remote import is_remote
 
     device.check_name(options.name)
     function = find_lambdas(options.lambdas) / component.FOLDERS[options.app]
     given = pairs(options.set)
     check_folder("--out", options.out)
-    # Wrong settings and models, and an account that cannot be, are told before anything is built.
-    component.configuration(component.recipe(function, "bucket/folder", "0.0.0"), given)
+    # Wrong settings and models, missing files and an account that cannot be are told before anything is built.
+    filled = component.recipe(function, "bucket/folder", "0.0.0")
+    component.configuration(filled, given)
     sent = together([Path(text) for text in options.model])
     if options.cameras:
         for name in {"source", "config"} & given.keys():
@@ -136,6 +139,13 @@ def _deploy(options: argparse.Namespace) -> int:
         given["config"] = Path(options.cameras).name
     elif options.model and "model" not in given:
         given["model"] = sent.first_network
+    file = Path(options.cameras) if options.cameras else sent.files.get(given.get("config", ""))
+    if file is None and given.get("config"):
+        raise ConfigError(f"--set config={given['config']} does not go with it; add it by --model FILE, say its name")
+    configs = configurations(file, options.app, component.variables(filled, given))
+    named = named_files(str(file or f"device {options.name}"), configs, sent.files)
+    if named.own:
+        print(f"{options.name} has to have itself: {', '.join(named.own)}")
     account = None if options.dry_run else _account(options)
     if options.cameras:
         models = with_cameras(options.cameras, options.app, sent.files)
@@ -145,6 +155,7 @@ def _deploy(options: argparse.Namespace) -> int:
         models = {}  # the one network of these apps is not needed here where it is elsewhere
     else:
         models = {file: path for name in component.MODELS[options.app] for file, path in _pulled(name).items()}
+    models = named.sent | models
     target = wheelhouse.Platform(options.python, options.glibc)
     out = Path(options.out)
     wheel = Path(options.wheel) if options.wheel else wheelhouse.own_wheel(_checkout(), out, target)
@@ -164,6 +175,20 @@ def _deploy(options: argparse.Namespace) -> int:
     return 0
 
 
+def configurations(file: Path | None, app: str, environ: Mapping[str, str]) -> list[tuple[str, RunConfig]]:
+    """All that a function is told, each behind whose it is; raises ConfigError.
+
+    file : its TOML file, if any, of one camera or several. environ : its variables. app : of cameras that do not say.
+    """
+    from saccade.config import RunConfig, is_cameras_file, load_cameras, resolve
+
+    if file is None or not is_cameras_file(file):
+        return [("", resolve(RunConfig, file=file, environ=environ).config)]
+    theirs = {name: text for name, text in environ.items() if name not in ("SACCADE_SOURCE", "SACCADE_NAME")}
+    cameras = load_cameras(file, environ=theirs, app=app)
+    return [(f" of camera {camera.name}", one.config) for camera in cameras for one in camera.apps]
+
+
 def with_cameras(file: str, app: str, given: Mapping[str, Path]) -> dict[str, Path]:
     """A file of cameras, with all networks that its apps need, for an artifact; raises ConfigError.
 
@@ -173,6 +198,7 @@ def with_cameras(file: str, app: str, given: Mapping[str, Path]) -> dict[str, Pa
     from saccade.deploy.component import MODELS
     from saccade.formats.load import SAVED_MODEL
     from saccade.networks import catalogue
+    from saccade.networks.remote import is_remote
 
     if not is_cameras_file(file):
         raise ConfigError(f"--cameras {file}: no [[camera]] table; one camera is said with --set source=...")
@@ -184,6 +210,8 @@ def with_cameras(file: str, app: str, given: Mapping[str, Path]) -> dict[str, Pa
             if not names:
                 raise ConfigError(f"{where}: {one.app} needs a network; say its model")
             for name in names:
+                if is_remote(name):
+                    continue
                 goes = name in given or f"{name}/{SAVED_MODEL}" in given
                 if not goes and not catalogue.find(name):
                     raise ConfigError(

@@ -49,6 +49,16 @@ def configuration(filled: Mapping[str, Any], given: Mapping[str, str]) -> dict[s
     return dict(given)
 
 
+def variables(filled: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
+    """The function's environment on the device, as far as it says something; its file is not in it.
+
+    given : settings of a deployment, over the recipe's defaults.
+    """
+    defaults = filled["ComponentConfiguration"]["DefaultConfiguration"]
+    said = {name: text for name, text in {**defaults, **given}.items() if name not in ("accessControl", "config")}
+    return {f"SACCADE_{name.upper()}": text for name, text in said.items() if text}
+
+
 def upload(account: Account, bucket: str, artifact: Path) -> str:
     """Put the zip under its hash into the bucket; returns bucket and folder, for `recipe`."""
     digest = hashlib.sha256()

@@ -10,21 +10,18 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from saccade.address import without_credentials
 from saccade.config import Cameras, RunConfig
+from saccade.config.files import files_read
 from saccade.networks import catalogue
 from saccade.service.address import parse_address
 
-READ = ("model", "labels", "ca")
-"""Options that name a file to read, beside the source."""
+READ = ("model", "labels", "ca", "source")
+"""Options that name a file to read."""
 
 WRITTEN = ("out", "events", "summary", "fifo", "spool")
 """Options that name what is written, beside publishing to a file."""
-
-_CERTIFICATES = ("ca", "cert", "key")
-"""Files that a broker's address names."""
 
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _EMPTIED = (Path("/tmp"), Path("/var/tmp"))
@@ -32,8 +29,7 @@ _EMPTIED = (Path("/tmp"), Path("/var/tmp"))
 
 def made_absolute(config: RunConfig) -> RunConfig:
     """A configuration as somebody typed it, whose files to read have their whole names."""
-    named = {name: getattr(config, name) for name in (*READ, "source")}
-    return config.replace(**{name: str(Path(text).absolute()) for name, text in named.items() if _is_file(name, text)})
+    return config.replace(**{name: str(path.absolute()) for name, path in _read_by(config) if name in READ})
 
 
 def problems(cameras: Cameras, service: str) -> list[str]:
@@ -105,24 +101,15 @@ def _written_by(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 def _read_by(config: RunConfig) -> Iterator[tuple[str, Path]]:
     """Files to read, by the option that names them."""
-    for name in (*READ, "source"):
-        text = getattr(config, name)
-        if _is_file(name, text):
-            yield name, Path(text)
-    for target in config.publish:
-        if "://" in target:
-            asked = parse_qs(urlsplit(target).query)
-            yield from ((f"publish {name}", Path(path)) for name in _CERTIFICATES for path in asked.get(name, []))
+    if _is_file(config.model):
+        yield "model", Path(config.model)
+    yield from ((name, Path(text)) for name, text in files_read(config))
 
 
-def _is_file(name: str, text: str) -> bool:
-    if not text or text == "-" or "://" in text:
+def _is_file(model: str) -> bool:
+    if not model or "://" in model:
         return False
-    if name == "model":
-        return os.path.exists(text) or not catalogue.find(text)
-    if name == "source":
-        return ":" not in text and not text.partition("@")[0].isdecimal() and not text.startswith("/dev/")
-    return True
+    return os.path.exists(model) or not catalogue.find(model)
 
 
 def _unreadable(what: str, path: Path, *, must_be: bool) -> Iterator[str]:
