@@ -61,7 +61,7 @@ class Post:
         return "held" if self.held else str(self.lane.capture.statistics().state)
 
     def figures(self, share: Share) -> CameraStatistics:
-        """Share : of the machine."""
+        """What is told of it. share : of the machine."""
         run, state = self.lane.statistics(), self.state
         reason = run.reason
         if state in ("hung", "held"):
