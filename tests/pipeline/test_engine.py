@@ -273,6 +273,18 @@ def test_what_came_while_a_camera_was_held_is_served_without_another_picture(
         wait_for(lambda: len(slow.results) == 2)
 
 
+def test_each_picture_has_ended_when_outputs_are_closed_though_one_of_them_hangs(model: Model) -> None:
+    slow = SlowReader()
+    with running(Engine([camera("slow", model, lambda: Live("slow", steady()), slow)])) as engine:
+        wait_for(slow.waits.is_set)
+        try:
+            engine.stop()
+            engine.close_outputs(0.1)
+            assert "open" not in engine.statistics().cameras["slow"].run.pictures
+        finally:
+            slow.read.set()
+
+
 def test_a_file_waits_for_a_slow_reader_to_its_last_picture(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
