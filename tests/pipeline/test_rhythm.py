@@ -51,6 +51,17 @@ def test_one_late_picture_moves_what_is_expected_by_a_part_of_its_lateness() -> 
     assert 5.0 < rhythm.phase < 5.0 + 2 * PHASE_GAIN * 0.02
 
 
+def test_the_first_gaps_are_averaged() -> None:
+    assert after(0.0, 0.1).interval == pytest.approx(0.1)
+    assert after(0.0, 0.1, 0.3).interval == pytest.approx(0.15)
+
+
+def test_nearly_half_an_interval_late_is_late_and_no_new_phase() -> None:
+    rhythm = steady()
+    rhythm.note(5.045)
+    assert rhythm.phase < 5.03
+
+
 def test_a_picture_far_from_when_it_was_expected_begins_a_new_phase() -> None:
     rhythm = steady()
     rhythm.note(5.09)
