@@ -168,11 +168,15 @@ class Engine:
         self._stopping.set()
 
     def close_outputs(self, seconds: float | None = None) -> None:
-        """Have all outputs write what they hold, and close them; from any thread.
+        """Have all outputs write what they hold, and close them, where the run was told to end; from any thread.
+        Pictures that are on their way have no result then, as beside an output that hangs.
 
         seconds : one that has not done so by then is named and left to itself; None: it takes as long as it takes.
         """
-        _all_at_once(partial(post.lane.close_outputs, seconds) for post in list(self._posts.values()))
+        posts = list(self._posts.values())
+        _all_at_once(partial(post.lane.close_outputs, seconds) for post in posts)
+        for post in posts:
+            post.lane.capture.ledger.seal()
 
     def state(self, name: str) -> str:
         """What a camera is up to, as its figures say, without working those out; "ended" where there is none."""

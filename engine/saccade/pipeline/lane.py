@@ -314,15 +314,13 @@ class Lane:
             flight.frame.release()
 
     def close_outputs(self, seconds: float | None = None) -> None:
-        """Have the outputs write what they hold, and close them; from any thread, once is enough. Pictures that are on
-        their way have no result then.
+        """Have the outputs write what they hold, and close them; from any thread, once is enough.
 
         seconds : as for `Delivery.close`, for all together.
         """
         until = None if seconds is None else monotonic() + seconds
         for delivery in self.deliveries:
             delivery.close(None if until is None else max(0.0, until - monotonic()))
-        self.capture.ledger.seal()
 
     def close(self, seconds: float | None = None) -> None:
         """Tell how the objects ended that were there to the last; close outputs and apps. seconds : as above."""
